@@ -1,0 +1,1 @@
+"""A SIP and RTP endpoint for voice models."""

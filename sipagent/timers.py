@@ -1,0 +1,61 @@
+"""Deadlines by key: set one again and it moves, cancel it and it never fires."""
+
+from collections.abc import Hashable
+from heapq import heapify, heappop, heappush
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+COMPACT_AT = 64
+"""Stale entries are swept when the heap is this long and mostly stale, so that cancelling costs no memory."""
+
+
+class Timers(Generic[Key]):
+    """A heap of ``(at, key)``; the earliest first, among equals the one set first."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Key]] = []
+        self._live: dict[Key, tuple[float, int]] = {}
+        self._serial = 0
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._live
+
+    def set(self, key: Key, at: float) -> None:
+        """Fire ``key`` at ``at``, instead of whenever it was to fire before."""
+        self._serial += 1
+        self._live[key] = (at, self._serial)
+        heappush(self._heap, (at, self._serial, key))
+        if len(self._heap) > COMPACT_AT and len(self._heap) > 2 * len(self._live):
+            self._heap = [entry for entry in self._heap if self._is_live(entry)]
+            heapify(self._heap)
+
+    def cancel(self, key: Key) -> None:
+        """Forget ``key``; to forget one that is not set is no error."""
+        self._live.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._live.clear()
+        self._heap.clear()
+
+    def next_at(self) -> float | None:
+        """When the earliest is due."""
+        while self._heap and not self._is_live(self._heap[0]):
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now: float) -> Key | None:
+        """Take the earliest key that is due at ``now``, or ``None``."""
+        at = self.next_at()
+        if at is None or at > now:
+            return None
+        key = heappop(self._heap)[2]
+        del self._live[key]
+        return key
+
+    def _is_live(self, entry: tuple[float, int, Key]) -> bool:
+        return self._live.get(entry[2]) == entry[:2]
