@@ -1,0 +1,1 @@
+"""A call: the only place where SIP, RTP and the model meet."""

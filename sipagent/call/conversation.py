@@ -1,0 +1,226 @@
+"""The conversation between the caller and the model: listening, speaking, tools, keys, and who has the floor.
+
+Everything happens in the stack of the input that caused it. In the call of :meth:`receive_frame` that convinces the
+listener that the caller speaks, the queue is emptied, the response cancelled and what was heard told to the model; so the
+next frame that goes out is silent.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from sipagent.call import events
+from sipagent.call.frames import Codec, silence
+from sipagent.call.keypad import Keypad
+from sipagent.call.listener import Listener, ListenerSettings
+from sipagent.call.speaker import Speaker
+from sipagent.call.turn import TurnChange
+from sipagent.realtime import events as model
+from sipagent.realtime.session import RealtimeSession
+from sipagent.realtime.settings import SessionSettings
+from sipagent.rtp.session import Frame
+
+HANG_UP = "hang_up"
+"""The tool with which the model ends the call."""
+
+GOODBYE = "The call ends now. Say one short, friendly goodbye and nothing else."
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSettings:
+    """How the agent talks."""
+
+    session: SessionSettings
+    """What the model is asked for; its codec is replaced by the one that the caller and we agree on."""
+    greeting: str | None = None
+    """Instructions for the first words; ``None`` lets the caller speak first."""
+    listener: ListenerSettings = field(default_factory=ListenerSettings)
+    barge_in: bool = True
+    """Whether the caller can stop the agent by speaking."""
+
+
+class Conversation:
+    """Wires listener, speaker and the model's session; tells the call by ``emit``."""
+
+    def __init__(
+        self, settings: ConversationSettings, *, codec: Codec, emit: Callable[[events.Output], None], random: Random
+    ) -> None:
+        self._settings = settings
+        self._emit = emit
+        self._session = RealtimeSession(replace(settings.session, codec=codec), random=random)
+        self._listener = Listener(settings.listener, session=self._session, codec=codec)
+        self._speaker = Speaker(session=self._session, silence=silence(codec))
+        self._keypad = Keypad()
+        self._running: dict[str, str] = {}
+        self._response_spoke = False
+        self.is_ready = False
+        """Whether the model's session stands as we asked for it."""
+        self.is_ending = False
+        """Whether the goodbye is on its way; nothing interrupts it."""
+        self.failure: model.SessionFailed | None = None
+        """Why there is no model (any more)."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the goodbye has been played to its end."""
+        return self.is_ending and not self._speaker.is_speaking and not self._session.has_live_response
+
+    # The caller
+
+    def receive_frame(self, frame: Frame, *, now: float) -> None:
+        """Take a frame of the caller's."""
+        if self.is_ending:
+            return
+        listener = self._listener
+        if listener.judge(frame, agent_speaks=self._speaker.is_speaking, now=now) is TurnChange.STARTED:
+            self._on_turn_started(now)
+        listener.forward(frame.payload)
+        self._drain_session(now)
+
+    def receive_digit(self, digit: str, *, now: float) -> None:
+        """Take a key; it silences the agent as speech does."""
+        self._emit(events.DigitPressed(digit))
+        if self.is_ending:
+            return
+        self._interrupt(onset_at=now, now=now)
+        self._keypad.press(digit, now=now)
+        self._drain_session(now)
+
+    def hold(self) -> None:
+        """Take note that the caller does not listen: a turn begun is dropped."""
+        self._listener.forget()
+
+    # The model
+
+    def receive_model(self, data: bytes | str, *, now: float) -> None:
+        """Take a message from the model."""
+        self._session.receive_text(data, now=now)
+        self._drain_session(now)
+
+    def model_connected(self, *, now: float) -> None:
+        """Take note that the WebSocket is open."""
+        self._session.open(now=now)
+        self._drain_session(now)
+
+    def model_lost(self, code: int, reason: str, *, now: float) -> None:
+        """Take note that the WebSocket closed, or could not be opened."""
+        self._session.connection_lost(code, reason, now=now)
+        self._drain_session(now)
+
+    def greet(self, *, now: float) -> None:
+        """Let the agent speak first, if it is to."""
+        if self._settings.greeting is not None:
+            self._session.create_response(instructions=self._settings.greeting, now=now)
+            self._drain_session(now)
+
+    # The clock
+
+    def next_frame(self) -> tuple[bytes | None, bool]:
+        """Take what the caller hears in this tick, ``None`` for silence, and whether it begins a talkspurt."""
+        frame, begins = self._speaker.next_frame()
+        while (fact := self._speaker.pop_fact()) is not None:
+            self._emit(fact)
+        return frame, begins
+
+    def get_timer(self) -> float | None:
+        """When :meth:`handle_timer` is due."""
+        due = (self._session.get_timer(), self._listener.get_timer(), self._keypad.get_timer())
+        return min((at for at in due if at is not None), default=None)
+
+    def handle_timer(self, *, now: float) -> None:
+        """Do what is due."""
+        self._session.handle_timer(now=now)
+        turn_ms = self._listener.turn_ms
+        was_speaking = self._listener.is_caller_speaking
+        if self._listener.handle_timer(now=now):
+            self._session.create_response(now=now)
+        if was_speaking and not self._listener.is_caller_speaking:
+            self._emit(events.SpeechStopped(turn_ms))
+        number = self._keypad.handle_timer(now=now)
+        if number is not None:
+            self._session.create_message("user", f"The caller pressed {' '.join(number)} on the keypad.")
+            self._session.create_response(now=now)
+        self._drain_session(now)
+
+    # Tools and the end
+
+    def tool_finished(self, function_call_id: str, output: str, *, now: float) -> None:
+        """Take a tool's output; once the last one is in, the model goes on, unless the caller is speaking."""
+        name = self._running.pop(function_call_id, None)
+        if name is None:
+            return
+        self._emit(events.ToolReturned(name, output))
+        self._session.send_tool_output(function_call_id, output)
+        if not self._running and not self._listener.is_caller_speaking and not self.is_ending:
+            self._session.create_response(now=now)
+        self._drain_session(now)
+
+    def end(self, *, now: float, says_goodbye: bool = False) -> None:
+        """Let what is being said come to its end and say no more."""
+        if not self.is_ending:
+            self.is_ending = True
+            self._listener.forget()
+            if says_goodbye:
+                self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
+            self._drain_session(now)
+
+    # Within
+
+    def _on_turn_started(self, now: float) -> None:
+        self._emit(events.SpeechStarted(self._listener.onset_at, self._listener.level_dbfs))
+        if self._settings.barge_in:
+            self._interrupt(onset_at=self._listener.onset_at, now=now)
+            self._drain_session(now)
+
+    def _interrupt(self, *, onset_at: float, now: float) -> None:
+        if not self._speaker.is_speaking and not self._session.has_live_response:
+            return
+        discarded_ms = self._speaker.queued_ms
+        facts = self._speaker.interrupt(now=now)
+        self._emit(events.BargedIn(onset_at, discarded_ms))
+        for fact in facts:
+            self._emit(fact)
+
+    def _drain_session(self, now: float) -> None:
+        while (output := self._session.poll()) is not None:
+            if isinstance(output, model.Send):
+                self._emit(output)
+            else:
+                self._on_session(output, now)
+
+    def _on_session(self, output: model.Output, now: float) -> None:
+        match output:
+            case model.AudioReceived(item_id, content_index, audio):
+                self._response_spoke = True
+                self._speaker.receive_audio(item_id, content_index, audio, now=now)
+            case model.AudioDone(item_id, content_index):
+                self._speaker.finish_audio(item_id, content_index)
+            case model.AgentTranscript(item_id, content_index, text, final):
+                self._speaker.receive_text(item_id, content_index, text, is_final=final)
+            case model.CallerTranscript(_, text):
+                self._emit(events.CallerSaid(text))
+            case model.ResponseCreated():
+                self._response_spoke = False
+            case model.FunctionCallRequested(function_call_id, name, arguments):
+                self._on_function_call(function_call_id, name, arguments, now)
+            case model.SessionReady(session_id):
+                self.is_ready = True
+                self._emit(events.ModelReady(session_id))
+            case model.SessionFailed(kind, code, message):
+                self.failure = output
+                self._emit(events.ModelFailed(kind, code, message))
+            case model.BenignError(code, message) | model.ErrorReported(_, code, message):
+                self._emit(events.ModelComplained(code, message))
+            case model.ResponseRefused(_, code, message):
+                self._emit(events.ModelComplained(code, message))
+            case model.ResponseDone(failure=failure, reason=reason, message=message) if failure:
+                self._emit(events.ModelComplained(reason, message or "the model could not answer"))
+
+    def _on_function_call(self, function_call_id: str, name: str, arguments: str, now: float) -> None:
+        self._emit(events.ToolCalled(name, arguments))
+        if name == HANG_UP:
+            self._session.send_tool_output(function_call_id, "The call ends after your last word.")
+            self.end(now=now, says_goodbye=not self._response_spoke)
+        else:
+            self._running[function_call_id] = name
+            self._emit(events.RunTool(function_call_id, name, arguments))

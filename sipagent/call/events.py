@@ -1,0 +1,251 @@
+"""What a call tells the shell: commands in the imperative, and facts in the past tense.
+
+A command is to be carried out; a fact is for the log, the metrics and whoever follows the call.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sipagent.realtime.events import Send
+from sipagent.rtp.session import RtpStats
+
+Address: TypeAlias = tuple[str, int]
+
+
+# Commands: SIP
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Send 180."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Send 200 with this session description, to the INVITE or the re-INVITE that is waiting."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Refuse the INVITE or the re-INVITE that is waiting."""
+
+    status: int
+    reason: str
+    """For the log; the wire carries the status's own phrase."""
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the dialog, by whatever request fits its state."""
+
+
+# Commands: media, model, tools, recording
+
+
+@dataclass(frozen=True, slots=True)
+class SendRtcp:
+    """Send this RTCP packet."""
+
+    data: bytes
+    destination: Address
+    mux: bool
+    """From the port of RTP, not from its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectModel:
+    """Open the WebSocket to the model; tell the outcome by ``model_connected`` or ``model_lost``."""
+
+
+SendModel: TypeAlias = Send
+"""Send this text frame to the model. It is the session's own output: once a packet, so it is not wrapped again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseModel:
+    """Close the WebSocket; nothing more is to come from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Run a tool; tell the outcome by ``tool_finished``."""
+
+    function_call_id: str
+    name: str
+    arguments: str
+    """JSON, as the model wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTools:
+    """Stop every tool still running; their outcome is of no use any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAudio:
+    """The next piece of the recording: both sides in G.711 of this codec, of equal length, on one clock."""
+
+    caller: bytes
+    agent: bytes
+    codec: str
+
+
+# Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The call was accepted, so long after its INVITE came."""
+
+    codec: str
+    setup_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReady:
+    """The model's session is confirmed as we asked for it."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFailed:
+    """The model can't be used (any more); a person is to read the message."""
+
+    kind: str
+    """``fatal`` (a setting must be mended) or ``transient`` (it may work again by itself)."""
+    code: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelComplained:
+    """The model sent an error that costs nothing."""
+
+    code: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The caller began to speak; ``onset_at`` is when the first frame of it arrived."""
+
+    onset_at: float
+    level_dbfs: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The caller's turn is over."""
+
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStarted:
+    """The first frame of an item goes on the wire; ``received_at`` is when its first audio came from the model."""
+
+    item_id: str
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BargedIn:
+    """The caller spoke over the agent: the next frame is silent."""
+
+    onset_at: float
+    discarded_ms: int
+    """Audio that was received and will not be played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """The model was told how much of an item was put on the wire."""
+
+    item_id: str
+    content_index: int
+    audio_end_ms: int
+    received_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSaid:
+    """What the model's ear made of a turn of the caller's."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSaid:
+    """What the caller heard the agent say; cut short, it ends in a dash."""
+
+    text: str
+    heard_ms: int
+    is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DigitPressed:
+    """The caller pressed a key."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """The model asked for a tool."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReturned:
+    """A tool's output went to the model."""
+
+    name: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldByPeer:
+    """The caller put us on hold, or took us back."""
+
+    is_held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The call is over; nothing comes after it."""
+
+    reason: str
+    duration_s: float
+    """Since it was answered; 0 for a call that never was."""
+    media: RtpStats
+
+
+Command: TypeAlias = (
+    Ring | Accept | Reject | HangUp | SendRtcp | ConnectModel | SendModel | CloseModel | RunTool | CancelTools | RecordAudio
+)
+Fact: TypeAlias = (
+    Answered
+    | ModelReady
+    | ModelFailed
+    | ModelComplained
+    | SpeechStarted
+    | SpeechStopped
+    | AgentStarted
+    | BargedIn
+    | Truncated
+    | CallerSaid
+    | AgentSaid
+    | DigitPressed
+    | ToolCalled
+    | ToolReturned
+    | HeldByPeer
+    | Ended
+)
+Output: TypeAlias = Command | Fact

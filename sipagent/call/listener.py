@@ -1,0 +1,109 @@
+"""The ear of a call: which of the caller's frames go to the model, and when a turn starts and stops.
+
+With the turn judged here (``local``), the model gets a turn and nothing else: from a little before its onset to its end.
+With the turn judged by the model (``server``), it gets every frame. Either way it is this ear that says STARTED, so that
+the agent stops without asking anybody.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sipagent.audio.vad import EnergyVad
+from sipagent.call.frames import BYTES_PER_MS, Codec
+from sipagent.call.turn import Turn, TurnChange, TurnSettings
+from sipagent.realtime.session import RealtimeSession
+from sipagent.rtp.session import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSettings:
+    """How the caller is listened to."""
+
+    detection: Literal["local", "server"] = "local"
+    """Who ends a turn: ``local`` or ``server``."""
+    preroll_ms: int = 300
+    """How much from before the onset the model gets, so that no first consonant is lost."""
+    turn: TurnSettings = field(default_factory=TurnSettings)
+
+
+class Listener:
+    """Feeds the model from the caller's frames."""
+
+    def __init__(self, settings: ListenerSettings, *, session: RealtimeSession, codec: Codec) -> None:
+        self._is_local = settings.detection == "local"
+        self._session = session
+        self._vad = EnergyVad(codec)
+        self._turn = Turn(settings.turn)
+        self._preroll: deque[bytes] = deque()
+        self._preroll_bytes = 0
+        self._max_preroll_bytes = settings.preroll_ms * BYTES_PER_MS
+
+    @property
+    def onset_at(self) -> float:
+        """When the first frame of the present turn arrived."""
+        return self._turn.onset_at
+
+    @property
+    def turn_ms(self) -> int:
+        """How long the latest turn was."""
+        return self._turn.duration_ms
+
+    @property
+    def level_dbfs(self) -> float:
+        """The level of the latest frame."""
+        return self._vad.level_dbfs
+
+    @property
+    def is_caller_speaking(self) -> bool:
+        """Whether a turn is open."""
+        return self._turn.is_speaking
+
+    def judge(self, frame: Frame, *, agent_speaks: bool, now: float) -> TurnChange | None:
+        """Say whether this frame starts a turn; to be followed by :meth:`forward`."""
+        payload = frame.payload
+        is_speech = not frame.lost and self._vad.is_speech(payload)
+        return self._turn.receive_frame(is_speech, len(payload) / BYTES_PER_MS, agent_speaks=agent_speaks, now=now)
+
+    def forward(self, payload: bytes) -> None:
+        """Give the frame to the model, or keep it in case a turn is about to start."""
+        if self._turn.is_speaking or not self._is_local:
+            if self._preroll:
+                self._flush_preroll()
+            self._session.append_audio(payload)
+        else:
+            self._keep(payload)
+
+    def get_timer(self) -> float | None:
+        """When the open turn ends if nothing more is said."""
+        return self._turn.get_timer()
+
+    def handle_timer(self, *, now: float) -> bool:
+        """Return whether the turn is over and the model should answer it."""
+        if self._turn.handle_timer(now=now) is None:
+            return False
+        if not self._is_local:
+            return False
+        if self._session.commit():
+            return True
+        self._session.clear_input()
+        return False
+
+    def forget(self) -> None:
+        """Drop a turn that is not to be answered."""
+        if self._turn.is_speaking and self._is_local:
+            self._session.clear_input()
+        self._turn.stop()
+        self._preroll.clear()
+        self._preroll_bytes = 0
+
+    def _keep(self, payload: bytes) -> None:
+        self._preroll.append(payload)
+        self._preroll_bytes += len(payload)
+        while self._preroll_bytes > self._max_preroll_bytes:
+            self._preroll_bytes -= len(self._preroll.popleft())
+
+    def _flush_preroll(self) -> None:
+        self._session.append_audio(b"".join(self._preroll))
+        self._preroll.clear()
+        self._preroll_bytes = 0

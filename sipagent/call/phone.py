@@ -1,0 +1,325 @@
+"""A telephone of our own: it calls, says its lines when their moment comes, listens with a stopwatch, and records.
+
+It is a machine like the call it talks to, so it calls across a real network and a simulated one alike. Its only judge of
+the other side is the level of what it hears.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TypeAlias
+
+from sipagent.audio.vad import level_dbfs
+from sipagent.call import events
+from sipagent.call.events import Address
+from sipagent.call.frames import FRAME_SAMPLES, Codec, silence
+from sipagent.call.playout import Playout
+from sipagent.call.record import Record
+from sipagent.call.sip_leg import SipLeg
+from sipagent.errors import RemoteProtocolError
+
+AUDIBLE_DBFS = -50.0
+"""A frame at this level or above is heard as sound."""
+
+PAUSE_S = 0.3
+"""Shorter silences are within speech, longer ones between utterances."""
+
+CODEC: Codec = "PCMU"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something to say or to press, and when.
+
+    :param audio: what to say, PCMU.
+    :param after_speech_ms: say it once the agent has spoken that long, over its voice; ``None`` waits for its silence.
+    :param after_silence_ms: say it once the agent has spoken and then been silent that long.
+    """
+
+    text: str
+    audio: bytes = b""
+    digits: str = ""
+    after_speech_ms: int | None = None
+    after_silence_ms: int = 700
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """The other side rings."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class PickedUp:
+    """The other side answered, so long after the INVITE was sent."""
+
+    after_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHeard:
+    """The agent began to speak; ``after_ms`` counts from the end of our line, or from the answer."""
+
+    after_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSilent:
+    """The agent stopped speaking."""
+
+    spoke_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class LineSaid:
+    """We began to say a line."""
+
+    text: str
+    is_interruption: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStopped:
+    """The agent was interrupted: so long after our first audible sample came its last audible packet."""
+
+    after_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """The call is over."""
+
+    reason: str
+    status: int | None
+    duration_s: float
+
+
+PhoneOutput: TypeAlias = (
+    events.HangUp
+    | events.Accept
+    | events.Reject
+    | events.SendRtcp
+    | events.RecordAudio
+    | Ringing
+    | PickedUp
+    | AgentHeard
+    | AgentSilent
+    | LineSaid
+    | AgentStopped
+    | HungUp
+)
+
+
+class Phone:
+    """A :class:`~sipagent.machine.Machine`.
+
+    :param lines: what to say, in order.
+    :param linger_s: how long to wait, after the last line and its answer, for the agent to hang up before we do.
+    :param max_call_s: we hang up after that, whatever happens.
+    """
+
+    def __init__(
+        self,
+        *,
+        leg: SipLeg,
+        lines: Sequence[Line],
+        random: Random,
+        linger_s: float = 4.0,
+        max_call_s: float = 120.0,
+        now: float,
+    ) -> None:
+        self._leg = leg
+        self._lines = deque(lines)
+        self._linger_s = linger_s
+        self._max_call_s = max_call_s
+        self._dialled_at = now
+        self._outputs: deque[PhoneOutput] = deque()
+        self._playout = Playout(silence=silence(CODEC))
+        self._silence = silence(CODEC, FRAME_SAMPLES)
+        self._record: Record | None = None
+        self._answered_at: float | None = None
+        self._is_over = False
+        self._spoken_since: float | None = None
+        self._audible_at: float | None = None
+        self._said_at: float | None = None
+        self._interrupted_at: float | None = None
+        self._has_heard = False
+
+    def offer(self) -> bytes:
+        """Make the offer that goes with our INVITE."""
+        return self._leg.offer(settles_codec=True)
+
+    # Driving
+
+    def poll(self) -> PhoneOutput | None:
+        """Take the next output."""
+        return self._outputs.popleft() if self._outputs else None
+
+    def get_timer(self) -> float | None:
+        """When :meth:`handle_timer` is due."""
+        if self._is_over:
+            return None
+        due = (self._leg.get_timer(), self._ends_at)
+        return min((at for at in due if at is not None), default=None)
+
+    def handle_timer(self, *, now: float) -> None:
+        """Do what is due."""
+        if self._is_over:
+            return
+        self._leg.handle_timer(now=now)
+        for frame in self._leg.take_released():
+            self._hear(frame.payload, now)
+        self._take_rtcp()
+        if self._ends_at is not None and now >= self._ends_at:
+            self.hang_up(now=now)
+
+    # The dialog
+
+    def receive_progress(self, status: int, *, now: float) -> None:
+        """Take a provisional response."""
+        self._outputs.append(Ringing(status))
+
+    def receive_answer(self, answer: bytes, *, now: float) -> None:
+        """Take the 200 with its answer."""
+        try:
+            self._leg.receive_answer(answer, now=now)
+        except RemoteProtocolError:
+            self.hang_up(now=now)
+            return
+        self._answered_at = now
+        self._record = Record(codec=CODEC, began_at=now)
+        self._outputs.append(PickedUp((now - self._dialled_at) * 1000))
+
+    def receive_reinvite(self, offer: bytes, *, now: float) -> None:
+        """Take a re-INVITE."""
+        try:
+            self._outputs.append(events.Accept(self._leg.receive_offer(offer, now=now) if offer else self._leg.offer()))
+        except RemoteProtocolError as error:
+            self._outputs.append(events.Reject(error.status, str(error)))
+
+    def leg_ended(self, reason: str, status: int | None, *, now: float) -> None:
+        """Take note that the dialog is over."""
+        if self._is_over:
+            return
+        self._is_over = True
+        if self._spoken_since is not None:
+            self._note_silence()
+        self._leg.close(now=now)
+        self._take_rtcp()
+        rest = self._record.take_rest(now=now) if self._record else None
+        if rest is not None:
+            self._outputs.append(rest)
+        self._outputs.append(HungUp(reason, status, now - self._answered_at if self._answered_at is not None else 0.0))
+
+    def hang_up(self, *, now: float) -> None:
+        """End the call."""
+        if not self._is_over:
+            self._outputs.append(events.HangUp())
+            self.leg_ended("hung_up", None, now=now)
+
+    # Media
+
+    @property
+    def remote(self) -> Address | None:
+        """Where our packets go."""
+        return self._leg.remote
+
+    def receive_rtp(self, data: bytes, source: Address, *, now: float) -> None:
+        """Take a packet."""
+        for frame in self._leg.receive_packet(data, source, now=now):
+            self._hear(frame.payload, now)
+        self._take_rtcp()
+
+    def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
+        """Take an RTCP packet."""
+        self._leg.receive_rtcp(data, source, now=now)
+
+    def next_packet(self, *, now: float) -> bytes | None:
+        """Make the packet of this tick."""
+        if self._answered_at is None or self._is_over:
+            return None
+        self._consider_line(now)
+        was_idle = self._playout.is_idle
+        frame = self._playout.next_frame()
+        if frame is not None and self._playout.is_idle:
+            self._said_at = now
+        heard = frame or self._silence
+        if self._record:
+            self._record.receive_caller(heard, now=now + FRAME_SAMPLES / 8000)
+            piece = self._record.take_piece(now=now)
+            if piece is not None:
+                self._outputs.append(piece)
+        return self._leg.send_frame(heard, marker=was_idle and frame is not None, now=now)
+
+    # Within
+
+    @property
+    def _ends_at(self) -> float | None:
+        if self._answered_at is None:
+            return None
+        ends_at = self._answered_at + self._max_call_s
+        if self._lines or not self._playout.is_idle or self._spoken_since is not None:
+            return ends_at
+        quiet_since = max(self._answered_at, self._audible_at or 0.0, self._said_at or 0.0)
+        return min(ends_at, quiet_since + self._linger_s)
+
+    def _hear(self, payload: bytes, now: float) -> None:
+        if self._record:
+            self._record.receive_agent(payload, now=now - len(payload) / 8000)
+        if level_dbfs(payload, CODEC) >= AUDIBLE_DBFS:
+            if self._spoken_since is None:
+                self._spoken_since = now
+                self._has_heard = True
+                since = self._said_at if self._said_at is not None else self._answered_at
+                self._outputs.append(AgentHeard((now - (since if since is not None else now)) * 1000))
+            self._audible_at = now
+        elif self._spoken_since is not None and self._audible_at is not None and now - self._audible_at >= PAUSE_S:
+            self._note_silence()
+
+    def _note_silence(self) -> None:
+        if self._spoken_since is None or self._audible_at is None:
+            return
+        if self._interrupted_at is not None:
+            self._outputs.append(AgentStopped((self._audible_at - self._interrupted_at) * 1000))
+            self._interrupted_at = None
+        self._outputs.append(AgentSilent((self._audible_at - self._spoken_since) * 1000))
+        self._spoken_since = None
+
+    def _consider_line(self, now: float) -> None:
+        if not self._lines or not self._playout.is_idle or not self._is_moment(self._lines[0], now):
+            return
+        line = self._lines.popleft()
+        is_interruption = line.after_speech_ms is not None
+        self._outputs.append(LineSaid(line.text, is_interruption))
+        self._has_heard = False
+        if line.audio:
+            self._playout.add(line.text, 0, line.audio, now=now)
+            self._playout.finish(line.text, 0)
+        if line.digits:
+            self._leg.press(line.digits)
+            self._said_at = now
+        if is_interruption:
+            self._interrupted_at = now + _leading_silence_s(line.audio)
+
+    def _is_moment(self, line: Line, now: float) -> bool:
+        if line.after_speech_ms is not None:
+            return self._spoken_since is not None and now - self._spoken_since >= line.after_speech_ms / 1000
+        if not self._has_heard or self._spoken_since is not None or self._audible_at is None:
+            return False
+        return now - self._audible_at >= line.after_silence_ms / 1000
+
+    def _take_rtcp(self) -> None:
+        while (output := self._leg.poll()) is not None:
+            if isinstance(output, events.SendRtcp):
+                self._outputs.append(output)
+
+
+def _leading_silence_s(audio: bytes) -> float:
+    """How long the audio is silent before its first audible 5 ms."""
+    step = 40
+    for begin in range(0, len(audio), step):
+        if level_dbfs(audio[begin : begin + step], CODEC) >= AUDIBLE_DBFS:
+            return begin / 8000
+    return len(audio) / 8000

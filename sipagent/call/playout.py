@@ -1,0 +1,168 @@
+"""The only exit of the agent's audio; so what the caller heard is counted, not estimated.
+
+Audio comes in bursts, named by item and content part, and leaves in frames of 20 ms. A part's ledger says how many bytes
+of it were received and how many were handed to the wire; G.711 has one byte a sample, eight a millisecond.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from sipagent.call.frames import BYTES_PER_MS, FRAME_SAMPLES
+
+MAX_QUEUED_BYTES = 10 * 60 * 1000 * BYTES_PER_MS
+"""Ten minutes of unplayed speech: no answer is that long, a runaway model is. What comes beyond is dropped and counted."""
+
+MAX_HELD_TICKS = 2
+"""How long a partial frame waits for its rest before it goes out filled up with silence."""
+
+
+@dataclass(slots=True)
+class Part:
+    """The ledger of one content part."""
+
+    item_id: str
+    content_index: int
+    received_at: float
+    received: int = 0
+    sent: int = 0
+    is_finished: bool = False
+
+    @property
+    def heard_ms(self) -> int:
+        """What was put on the wire, rounded down, so that it never exceeds what the model sent."""
+        return self.sent // BYTES_PER_MS
+
+    @property
+    def received_ms(self) -> int:
+        """What the model sent."""
+        return self.received // BYTES_PER_MS
+
+
+@dataclass(slots=True)
+class _Piece:
+    part: Part
+    audio: bytes
+    offset: int = 0
+    left: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left = len(self.audio)
+
+
+class Playout:
+    """Audio in by :meth:`add`, frames out by :meth:`next_frame`.
+
+    :param silence: one byte of silence in the codec that the audio is in.
+    :param frame_bytes: the length of a frame; 160 bytes are 20 ms.
+    """
+
+    def __init__(self, *, silence: bytes, frame_bytes: int = FRAME_SAMPLES) -> None:
+        self._silence = silence
+        self._frame_bytes = frame_bytes
+        self._pieces: deque[_Piece] = deque()
+        self._parts: dict[tuple[str, int], Part] = {}
+        self._started: deque[Part] = deque()
+        self._done: deque[Part] = deque()
+        self._queued = 0
+        self._held_ticks = 0
+        self.dropped = 0
+        """Bytes refused because the queue was full."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be played."""
+        return not self._pieces
+
+    @property
+    def queued_ms(self) -> int:
+        """How much waits to be played."""
+        return self._queued // BYTES_PER_MS
+
+    def add(self, item_id: str, content_index: int, audio: bytes, *, now: float) -> None:
+        """Queue the next bytes of a content part."""
+        if not audio:
+            return
+        if self._queued + len(audio) > MAX_QUEUED_BYTES:
+            self.dropped += len(audio)
+            return
+        key = (item_id, content_index)
+        part = self._parts.get(key)
+        if part is None:
+            part = self._parts[key] = Part(item_id, content_index, now)
+        part.received += len(audio)
+        self._queued += len(audio)
+        self._pieces.append(_Piece(part, audio))
+
+    def finish(self, item_id: str, content_index: int) -> None:
+        """Take note that the model has sent all of a part."""
+        part = self._parts.get((item_id, content_index))
+        if part is not None:
+            part.is_finished = True
+            self._retire_if_heard(part)
+
+    def next_frame(self) -> bytes | None:
+        """Take the frame that goes on the wire now and enter it in the ledger; ``None`` when there is nothing to say."""
+        if not self._pieces:
+            return None
+        if self._queued < self._frame_bytes and self._awaits_rest():
+            return None
+        self._held_ticks = 0
+        piece = self._pieces[0]
+        if piece.left > self._frame_bytes:
+            return self._take(piece, self._frame_bytes)
+        return self._gather()
+
+    def clear(self) -> list[Part]:
+        """Forget what waits; return the ledger of every part that the caller did not hear to its end.
+
+        A part that the model is still sending counts as unheard even when all of it so far was played.
+        """
+        unheard = [part for part in self._parts.values() if not part.is_finished or part.sent < part.received]
+        self._pieces.clear()
+        self._parts.clear()
+        self._queued = 0
+        self._held_ticks = 0
+        return unheard
+
+    def pop_started(self) -> Part | None:
+        """Take a part whose first byte went on the wire since the last call."""
+        return self._started.popleft() if self._started else None
+
+    def pop_heard(self) -> Part | None:
+        """Take a part that was played to its end since the last call."""
+        return self._done.popleft() if self._done else None
+
+    def _awaits_rest(self) -> bool:
+        """Whether a frame not yet full is better sent a tick later: the rest of it is still to come."""
+        if self._pieces[-1].part.is_finished or self._held_ticks >= MAX_HELD_TICKS:
+            return False
+        self._held_ticks += 1
+        return True
+
+    def _gather(self) -> bytes:
+        """Make a frame of the ends and beginnings of several pieces, filled up with silence."""
+        frame = b""
+        while self._pieces and len(frame) < self._frame_bytes:
+            piece = self._pieces[0]
+            frame += self._take(piece, min(piece.left, self._frame_bytes - len(frame)))
+            if not piece.left:
+                self._pieces.popleft()
+                self._retire_if_heard(piece.part)
+        return frame.ljust(self._frame_bytes, self._silence)
+
+    def _take(self, piece: _Piece, size: int) -> bytes:
+        part = piece.part
+        if not part.sent:
+            self._started.append(part)
+        taken = piece.audio[piece.offset : piece.offset + size]
+        piece.offset += size
+        piece.left -= size
+        part.sent += size
+        self._queued -= size
+        return taken
+
+    def _retire_if_heard(self, part: Part) -> None:
+        """Close the ledger of a part that is finished and played; an interruption no longer concerns it."""
+        if part.is_finished and part.sent == part.received:
+            self._done.append(part)
+            self._parts.pop((part.item_id, part.content_index), None)

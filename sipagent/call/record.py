@@ -1,0 +1,90 @@
+"""Both sides of a call on one clock, in G.711, handed on a second at a time."""
+
+from sipagent.call.events import RecordAudio
+from sipagent.call.frames import Codec, silence
+
+SAMPLE_RATE = 8000
+
+PIECE_SAMPLES = SAMPLE_RATE
+"""How much is handed on at once: seldom enough to cost nothing, often enough to lose little in a crash."""
+
+SNAP_SAMPLES = 480
+"""Jitter up to 60 ms either way is the network's, not the speaker's: such frames are joined without a gap."""
+
+MAX_GAP_SAMPLES = 60 * SAMPLE_RATE
+"""The longest silence that is filled in at once; a clock that leaps further does not fill the disk."""
+
+
+class _Track:
+    def __init__(self, silence: bytes) -> None:
+        self._silence = silence
+        self._audio = bytearray()
+        self._begin = 0
+
+    @property
+    def end(self) -> int:
+        return self._begin + len(self._audio)
+
+    def write(self, audio: bytes, at: int) -> None:
+        gap = at - self.end
+        if gap > SNAP_SAMPLES:
+            self._audio += self._silence * min(gap, MAX_GAP_SAMPLES)
+        self._audio += audio
+
+    def fill(self, until: int) -> None:
+        self._audio += self._silence * min(max(0, until - self.end), MAX_GAP_SAMPLES)
+
+    def take(self, size: int) -> bytes:
+        taken = bytes(self._audio[:size])
+        del self._audio[:size]
+        self._begin += size
+        return taken
+
+
+class Record:
+    """Takes each side's frames as they are heard and gives them back side by side.
+
+    :param codec: the call's, ``PCMU`` or ``PCMA``.
+    :param began_at: the moment that is sample 0 of both sides.
+    """
+
+    def __init__(self, *, codec: Codec, began_at: float) -> None:
+        self._codec = codec
+        self._began_at = began_at
+        self._caller = _Track(silence(codec))
+        self._agent = _Track(silence(codec))
+
+    def receive_caller(self, audio: bytes, *, now: float) -> None:
+        """Take what the caller said; ``now`` is when the end of it arrived."""
+        self._caller.write(audio, self._sample_at(now) - len(audio))
+
+    def receive_agent(self, audio: bytes, *, now: float) -> None:
+        """Take what the caller is about to hear; ``now`` is when the beginning of it goes out."""
+        self._agent.write(audio, self._sample_at(now))
+
+    def take_piece(self, *, now: float) -> RecordAudio | None:
+        """Take the next second, once the clock is well past it on both sides."""
+        begin = min(self._caller.end, self._agent.end)
+        behind = self._sample_at(now) - 2 * SNAP_SAMPLES
+        until = max(begin, behind)
+        if until - self._taken < PIECE_SAMPLES:
+            return None
+        return self._take(until)
+
+    def take_rest(self, *, now: float) -> RecordAudio | None:
+        """Take all that is left."""
+        until = max(self._caller.end, self._agent.end, self._taken)
+        return self._take(until) if until > self._taken else None
+
+    @property
+    def _taken(self) -> int:
+        return self._caller._begin
+
+    def _take(self, until: int) -> RecordAudio:
+        size = until - self._taken
+        self._caller.fill(until)
+        self._agent.fill(until)
+        return RecordAudio(self._caller.take(size), self._agent.take(size), self._codec)
+
+    def _sample_at(self, now: float) -> int:
+        return round((now - self._began_at) * SAMPLE_RATE)

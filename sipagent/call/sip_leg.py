@@ -1,0 +1,168 @@
+"""A leg over SIP: the negotiation of its media and the RTP that follows from it."""
+
+from collections.abc import Sequence
+from random import Random
+
+from sipagent.audio.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
+from sipagent.call.events import Address, SendRtcp
+from sipagent.call.frames import FRAME_SAMPLES, Codec, silence
+from sipagent.rtp.session import DigitReceived, Frame, RtpParameters, RtpSession, RtpStats
+from sipagent.sdp.negotiation import MediaParameters, Negotiation
+
+
+class SipLeg:
+    """Frames in the call's codec on one side, offers, answers and packets on the other.
+
+    The codec of the first agreement is the call's for good, because the model's session can't change its format. When a
+    re-INVITE changes the wire to the other law, frames are translated byte by byte.
+
+    :param address: where the peer is to send its RTP, as it sees us.
+    :param signalling_host: where its SIP comes from; behind a NAT its RTP most likely does, too.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        port: int,
+        codecs: tuple[str, ...],
+        cname: str,
+        random: Random,
+        signalling_host: str | None = None,
+        wall_offset: float = 0.0,
+    ) -> None:
+        session_id = random.randrange(1, 2**62)
+        self._negotiation = Negotiation(address=address, port=port, codecs=codecs, session_id=session_id)
+        self._rtp = RtpSession(random=random, cname=cname, wall_offset=wall_offset)
+        self._media: MediaParameters | None = None
+        self._is_codec_settled = False
+        self._foreign_types: frozenset[int] = frozenset()
+        self.codec = _codec(codecs[0])
+        self._signalling_host = signalling_host
+        self.is_held = False
+
+    @property
+    def remote(self) -> Address | None:
+        """Where our packets go now."""
+        return self._rtp.remote
+
+    @property
+    def stats(self) -> RtpStats:
+        """What came, went and was lost."""
+        return self._rtp.stats
+
+    # Negotiation
+
+    def receive_offer(self, offer: bytes, *, now: float) -> bytes:
+        """Answer an offer.
+
+        :raises RemoteProtocolError: with status 400 or 488; the media stay as they were.
+        """
+        answer, media = self._negotiation.answer(offer)
+        self._configure(media)
+        return answer
+
+    def offer(self, *, settles_codec: bool = False) -> bytes:
+        """Make an offer.
+
+        :param settles_codec: the call's codec is our first choice, whatever the answer; for who can't wait for the answer.
+        """
+        self._is_codec_settled |= settles_codec
+        return self._negotiation.offer()
+
+    def receive_answer(self, answer: bytes, *, now: float) -> None:
+        """Take the answer to our offer.
+
+        :raises RemoteProtocolError: when it is none.
+        """
+        self._configure(self._negotiation.receive_answer(answer))
+
+    def _configure(self, media: MediaParameters) -> None:
+        if not self._is_codec_settled:
+            self.codec = _codec(media.codec)
+            self._is_codec_settled = True
+        self._media = media
+        received = media.receive_payload_types.items()
+        self._foreign_types = frozenset(payload_type for payload_type, codec in received if codec != self.codec)
+        self.is_held = media.direction in ("recvonly", "inactive")
+        self._rtp.configure(
+            RtpParameters(
+                payload_type=media.payload_type,
+                receive_payload_types=frozenset(media.receive_payload_types),
+                telephone_event=media.receive_telephone_event,
+                remote=media.remote,
+                remote_rtcp=media.remote_rtcp,
+                frame_samples=FRAME_SAMPLES,
+                rtcp_mux=media.rtcp_mux,
+                send_telephone_event=media.telephone_event_payload_type,
+                signalling_host=self._signalling_host,
+                silence=silence(_codec(media.codec)),
+            )
+        )
+
+    # Media
+
+    def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
+        """Take a packet; return the frames that may now be heard, in order."""
+        return self._in_our_codec(self._rtp.receive_packet(data, source, now=now))
+
+    def take_released(self) -> Sequence[Frame]:
+        """Take the frames that a timer let go of."""
+        return self._in_our_codec(self._rtp.take_released())
+
+    def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
+        """Take an RTCP packet."""
+        self._rtp.receive_rtcp(data, source, now=now)
+
+    def send_frame(self, frame: bytes, *, marker: bool, now: float) -> bytes | None:
+        """Make the packet of this tick, ``None`` while the peer does not listen; time goes on all the same."""
+        if self._media is None or self.is_held:
+            self._rtp.skip(FRAME_SAMPLES)
+            return None
+        if self._media.codec != self.codec:
+            frame = frame.translate(ULAW_TO_ALAW if self.codec == "PCMU" else ALAW_TO_ULAW)
+        return self._rtp.next_packet(frame, marker=marker, now=now)
+
+    def poll(self) -> SendRtcp | str | None:
+        """Take an RTCP packet to send, or a digit that was pressed."""
+        output = self._rtp.poll()
+        if output is None:
+            return None
+        if isinstance(output, DigitReceived):
+            return output.digit
+        return SendRtcp(output.data, output.destination, output.mux)
+
+    def get_timer(self) -> float | None:
+        """When :meth:`handle_timer` is due."""
+        return self._rtp.get_timer()
+
+    def handle_timer(self, *, now: float) -> None:
+        """Do what is due."""
+        self._rtp.handle_timer(now=now)
+
+    def press(self, digits: str) -> None:
+        """Press keys, in place of the audio of the next packets; nothing happens when the peer takes none.
+
+        :raises LocalProtocolError: for what is no key.
+        """
+        if self._media is not None and self._media.telephone_event_payload_type is not None:
+            for digit in digits:
+                self._rtp.send_digit(digit)
+
+    def close(self, *, now: float) -> None:
+        """Say good-bye in RTCP."""
+        self._rtp.close(now=now)
+
+    def _in_our_codec(self, frames: Sequence[Frame]) -> Sequence[Frame]:
+        """Translate what came in the other law, frame by frame: after a re-INVITE both may be on their way."""
+        if self._foreign_types.isdisjoint(frame.payload_type for frame in frames):
+            return frames
+        table = ULAW_TO_ALAW if self.codec == "PCMA" else ALAW_TO_ULAW
+        return [
+            frame._replace(payload=frame.payload.translate(table)) if frame.payload_type in self._foreign_types else frame
+            for frame in frames
+        ]
+
+
+def _codec(name: str) -> Codec:
+    return "PCMA" if name == "PCMA" else "PCMU"

@@ -1,0 +1,75 @@
+"""The mouth of a call: the model's audio on its way to the caller, and the stop in mid-word.
+
+What is stopped is told to the model to the millisecond that was put on the wire, for every item not heard to its end.
+"""
+
+from sipagent.call.events import AgentSaid, AgentStarted, Truncated
+from sipagent.call.playout import Part, Playout
+from sipagent.call.transcript import Transcript
+from sipagent.realtime.session import RealtimeSession
+
+
+class Speaker:
+    """Playout, transcript and the truncation that keeps the model's memory true to what was heard."""
+
+    def __init__(self, *, session: RealtimeSession, silence: bytes) -> None:
+        self._session = session
+        self._playout = Playout(silence=silence)
+        self._transcript = Transcript()
+        self._was_talking = False
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether audio waits to be played."""
+        return not self._playout.is_idle
+
+    @property
+    def queued_ms(self) -> int:
+        """How much audio waits to be played."""
+        return self._playout.queued_ms
+
+    def receive_audio(self, item_id: str, content_index: int, audio: bytes, *, now: float) -> None:
+        """Take audio from the model."""
+        self._playout.add(item_id, content_index, audio, now=now)
+
+    def finish_audio(self, item_id: str, content_index: int) -> None:
+        """Take note that the model has sent all of a part."""
+        self._playout.finish(item_id, content_index)
+
+    def receive_text(self, item_id: str, content_index: int, text: str, *, is_final: bool) -> None:
+        """Take the words of a part."""
+        self._transcript.receive_text(item_id, content_index, text, is_final=is_final)
+
+    def next_frame(self) -> tuple[bytes | None, bool]:
+        """Take the frame of this tick, ``None`` for silence, and whether it begins a talkspurt."""
+        frame = self._playout.next_frame()
+        is_talking = frame is not None
+        begins = is_talking and not self._was_talking
+        self._was_talking = is_talking
+        return frame, begins
+
+    def pop_fact(self) -> AgentStarted | AgentSaid | None:
+        """Take what is new since the last frame: an item began, or was heard to its end."""
+        part = self._playout.pop_started()
+        if part is not None:
+            return AgentStarted(part.item_id, part.received_at)
+        while (part := self._playout.pop_heard()) is not None:
+            said = self._transcript.close(part, is_cut=False)
+            if said is not None:
+                return said
+        return None
+
+    def interrupt(self, *, now: float) -> list[Truncated | AgentSaid]:
+        """Fall silent now; tell the model what was heard, and return the same as facts."""
+        parts = self._playout.clear()
+        self._session.cancel_response(now=now)
+        facts: list[Truncated | AgentSaid] = []
+        for part in parts:
+            facts += self._cut(part)
+        return facts
+
+    def _cut(self, part: Part) -> list[Truncated | AgentSaid]:
+        self._session.truncate(part.item_id, part.content_index, part.heard_ms)
+        said = self._transcript.close(part, is_cut=True)
+        truncated = Truncated(part.item_id, part.content_index, part.heard_ms, part.received_ms)
+        return [truncated, said] if said is not None else [truncated]
