@@ -1,0 +1,1 @@
+"""The shell: the only sockets, clock and tasks. It carries, and decides nothing."""

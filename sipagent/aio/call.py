@@ -1,0 +1,189 @@
+"""The shell of one call: it carries the outputs of :class:`~sipagent.call.call.Call` to SIP, RTP, model, tools and disk."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import Protocol
+
+from sipagent.aio.driver import Driver
+from sipagent.aio.media import Media
+from sipagent.aio.recorder import Recorder
+from sipagent.aio.tools import ToolRunner
+from sipagent.aio.ua import SipEndpoint
+from sipagent.aio.websocket import WebSocket, WSError
+from sipagent.call import events
+from sipagent.call.call import Call
+from sipagent.call.events import Fact
+
+SAMPLE_EVERY = 50
+"""One packet in that many is timed on its way to the model: a figure a second and call."""
+
+NOT_CONNECTED = 0
+"""The close code of a connection that never was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where the model is."""
+
+    url: str
+    headers: Mapping[str, str]
+    connect_timeout_s: float = 5.0
+
+
+class Observer(Protocol):
+    """Follows calls: the log, the metrics, the demonstration."""
+
+    def observe(self, call_id: str, fact: Fact, *, now: float) -> None:
+        """Take a fact."""
+
+    def observe_delay(self, path: str, seconds: float) -> None:
+        """Take a delay; ``path`` is ``packet_to_model`` or ``model_to_packet``."""
+
+    def observe_crash(self, call_id: str, error: Exception) -> None:
+        """Take a bug that ended a call."""
+
+    def observe_tool_error(self, call_id: str, name: str, error: BaseException) -> None:
+        """Take an exception that a tool raised."""
+
+    def observe_recording_error(self, call_id: str, reason: str) -> None:
+        """Take the end of a recording."""
+
+
+class CallRunner:
+    """Runs one call from its INVITE to its end.
+
+    :param ended: is called once, when nothing is left of the call.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        *,
+        handle: int,
+        media: Media,
+        endpoint: SipEndpoint,
+        engine: Engine,
+        tools: ToolRunner,
+        recorder: Recorder | None,
+        observer: Observer,
+        ended: Callable[[int], None],
+    ) -> None:
+        self.call = call
+        self.handle = handle
+        self._media = media
+        self._endpoint = endpoint
+        self._engine = engine
+        self._tools = tools
+        self._recorder = recorder
+        self._observer = observer
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self.driver: Driver[events.Output] = Driver(call, carry=self._carry, crashed=self._on_crash)
+        self._socket: WebSocket | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._sent = 0
+        media.attach(call, self.driver)
+
+    def _carry(self, output: events.Output) -> None:
+        if isinstance(output, events.SendModel):
+            self._send_model(output.data)
+            return
+        match output:
+            case events.SendRtcp():
+                self._media.send_rtcp(output)
+            case events.RecordAudio():
+                if self._recorder is not None:
+                    self._recorder.write(output)
+            case events.RunTool(function_call_id, name, arguments):
+                self._run_tool(function_call_id, name, arguments)
+            case events.CancelTools():
+                self._tools.cancel_all()
+            case events.ConnectModel():
+                self._connecting = self._loop.create_task(self._connect_model())
+            case events.CloseModel():
+                self._close_model()
+            case events.Ring() | events.Accept() | events.Reject() | events.HangUp():
+                self._carry_sip(output)
+            case _:
+                self._note(output)
+
+    def _carry_sip(self, output: events.Ring | events.Accept | events.Reject | events.HangUp) -> None:
+        agent, command = self._endpoint.agent, self._endpoint.command
+        match output:
+            case events.Ring():
+                command(agent.ring, self.handle)
+            case events.Accept(body):
+                command(agent.accept, self.handle, body)
+            case events.Reject(status, _, retry_after_s):
+                headers = () if retry_after_s is None else (("Retry-After", str(retry_after_s)),)
+                command(agent.reject, self.handle, status, headers=headers)
+            case events.HangUp():
+                command(agent.hang_up, self.handle)
+
+    # The model
+
+    async def _connect_model(self) -> None:
+        socket = WebSocket(received=self._receive_model, lost=self._model_lost)
+        try:
+            await socket.connect(self._engine.url, self._engine.headers, timeout_s=self._engine.connect_timeout_s)
+        except (OSError, WSError, TimeoutError) as error:
+            self._model_lost(NOT_CONNECTED, f"{type(error).__name__}: {error}")
+            return
+        self._socket = socket
+        self.driver.feed(self.call.model_connected)
+
+    def _receive_model(self, data: bytes) -> None:
+        self.driver.feed(partial(self.call.receive_model, data))
+
+    def _model_lost(self, code: int, reason: str) -> None:
+        self.driver.feed(partial(self.call.model_lost, code, reason))
+
+    def _send_model(self, data: bytes) -> None:
+        if self._socket is not None:
+            self._socket.send(data)
+        if self._media.received_at is not None:
+            self._sent += 1
+            if self._sent % SAMPLE_EVERY == 1:
+                self._observer.observe_delay("packet_to_model", monotonic() - self._media.received_at)
+
+    def _close_model(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._socket is not None:
+            self._socket.close()
+
+    # Tools, facts and the end
+
+    def _run_tool(self, function_call_id: str, name: str, arguments: str) -> None:
+        def finished(output: str) -> None:
+            self.driver.feed(partial(self.call.tool_finished, function_call_id, output))
+
+        self._tools.run(name, arguments, finished)
+
+    def _note(self, fact: Fact) -> None:
+        now = monotonic()
+        if isinstance(fact, events.AgentStarted):
+            self._observer.observe_delay("model_to_packet", now - fact.received_at)
+        self._observer.observe(self.call.id, fact, now=now)
+        if isinstance(fact, events.Ended):
+            self._finish()
+
+    def _on_crash(self, error: Exception) -> None:
+        """A bug ends this call: tell the caller, and leave nothing behind."""
+        self._observer.observe_crash(self.call.id, error)
+        self._endpoint.command(self._endpoint.agent.hang_up, self.handle)
+        self._close_model()
+        self._finish()
+
+    def _finish(self) -> None:
+        if self.driver.is_closed:
+            return
+        self.driver.close()
+        self._tools.cancel_all()
+        self._media.close()
+        if self._recorder is not None:
+            self._recorder.close()
+        self._ended(self.handle)

@@ -1,0 +1,93 @@
+"""The one driver of every machine: it feeds one input at a time, carries the outputs, and keeps one timer armed.
+
+Time is ``time.monotonic``, the clock by which both asyncio's loop and uvloop arm timers; uvloop's own ``time()`` tells whole
+milliseconds, and those of the beginning of its turn.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Generic, Protocol, TypeVar
+
+from sipagent.machine import Machine
+
+Output = TypeVar("Output")
+
+EARLY_S = 0.001
+"""uvloop counts in milliseconds, so a timer may fire that much before its time; it counts as in time."""
+
+
+class Input(Protocol):
+    """A machine's method, or a partial of one, that still wants the time."""
+
+    def __call__(self, *, now: float) -> object:
+        """Take the input."""
+
+
+class Driver(Generic[Output]):
+    """Runs ``machine`` on the running loop.
+
+    :param carry: does what an output says. It may feed this driver again: the input waits until the outputs are drained.
+    :param crashed: is told the exception when the machine or ``carry`` raises, and closes the driver if the machine is not
+        to go on. A bug ends one call, never the process.
+    """
+
+    def __init__(
+        self, machine: Machine[Output], *, carry: Callable[[Output], None], crashed: Callable[[Exception], None]
+    ) -> None:
+        self._machine = machine
+        self._carry = carry
+        self._crashed = crashed
+        self._loop = asyncio.get_running_loop()
+        self._inbox: deque[Input] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_busy = False
+        self.is_closed = False
+
+    def feed(self, receive: Input) -> None:
+        """Give the machine an input, now or as soon as the present one is done."""
+        if self.is_closed:
+            return
+        self._inbox.append(receive)
+        if self._is_busy:
+            return
+        self._is_busy = True
+        while self._inbox:
+            self._step(self._inbox.popleft())
+        self._is_busy = False
+        self._arm()
+
+    def close(self) -> None:
+        """Drive no more."""
+        self.is_closed = True
+        self._inbox.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _step(self, receive: Input) -> None:
+        poll, carry = self._machine.poll, self._carry
+        try:
+            receive(now=monotonic())
+            while (output := poll()) is not None:
+                carry(output)
+        except Exception as error:  # any bug of this one machine
+            self._crashed(error)
+
+    def _arm(self) -> None:
+        due_at = None if self.is_closed else self._machine.get_timer()
+        timer = self._timer
+        if due_at is None or (timer is not None and timer.when() <= due_at):
+            return  # a timer that fires too early looks again; to move it with every packet would cost more
+        if timer is not None:
+            timer.cancel()
+        self._timer = self._loop.call_at(due_at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        due_at = self._machine.get_timer()
+        if due_at is None or due_at > monotonic() + EARLY_S:
+            self._arm()
+        else:
+            self.feed(lambda *, now: self._machine.handle_timer(now=max(due_at, now)))

@@ -1,0 +1,101 @@
+"""The media of one call on real sockets: its two ports, and its place in the beat."""
+
+from functools import partial
+from time import monotonic
+from typing import Protocol, TypeVar
+
+from sipagent.aio.driver import Driver
+from sipagent.aio.ticker import Ticker
+from sipagent.aio.udp import RtpPorts
+from sipagent.call.events import Address, SendRtcp
+from sipagent.machine import Machine
+
+Output = TypeVar("Output")
+Output_co = TypeVar("Output_co", covariant=True)
+
+
+class Talker(Machine[Output_co], Protocol[Output_co]):
+    """A machine that takes and makes packets: a call or a phone."""
+
+    @property
+    def remote(self) -> Address | None:
+        """Where its packets go."""
+
+    def receive_rtp(self, data: bytes, source: Address, *, now: float) -> None:
+        """Take a packet."""
+
+    def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
+        """Take an RTCP packet."""
+
+    def next_packet(self, *, now: float) -> bytes | None:
+        """Make the packet of this tick."""
+
+
+class Media:
+    """Carries packets between a talker and the network.
+
+    Opened before its talker exists, because the talker's session description names the port.
+
+    :raises SipagentError: when no port is free.
+    """
+
+    def __init__(self, ports: RtpPorts, ticker: Ticker) -> None:
+        self._ticker = ticker
+        self._talker: Talker[object] | None = None
+        self._driver: Driver[object] | None = None
+        self.received_at: float | None = None
+        """When the packet was read in whose stack we are, else ``None``."""
+        self._rtp, self._rtcp = ports.open(self._receive_rtp, self._receive_rtcp)
+
+    @property
+    def port(self) -> int:
+        """Where RTP is received; RTCP is on the next."""
+        return self._rtp.address[1]
+
+    @property
+    def unsent(self) -> int:
+        """Packets that the kernel did not take."""
+        return self._rtp.unsent + self._rtcp.unsent
+
+    def attach(self, talker: Talker[Output], driver: Driver[Output]) -> None:
+        """Carry for this talker from now on."""
+        self._talker = talker
+        self._driver = driver  # type: ignore[assignment]
+        self._ticker.add(self._on_beat)
+
+    def _receive_rtp(self, data: bytes, source: Address) -> None:
+        if self._talker is not None and self._driver is not None:
+            self.received_at = monotonic()
+            self._driver.feed(partial(self._talker.receive_rtp, data, source))
+            self.received_at = None
+
+    def send_rtcp(self, packet: SendRtcp) -> None:
+        """Send an RTCP packet."""
+        (self._rtp if packet.mux else self._rtcp).send(packet.data, packet.destination)
+
+    def close(self) -> None:
+        """Leave the beat and close the ports."""
+        self._ticker.remove(self._on_beat)
+        self._talker = None
+        self._rtp.close()
+        self._rtcp.close()
+
+    def _receive_rtcp(self, data: bytes, source: Address) -> None:
+        if self._talker is not None and self._driver is not None:
+            self._driver.feed(partial(self._talker.receive_rtcp, data, source))
+
+    def _on_beat(self, due_at: float) -> None:
+        """Send this tick's packet before anything else is done; then carry what the tick gave rise to."""
+        talker, driver = self._talker, self._driver
+        if talker is None or driver is None or driver.is_closed:
+            return
+        driver.feed(self._tick)
+
+    def _tick(self, *, now: float) -> None:
+        talker = self._talker
+        if talker is None:
+            return
+        packet = talker.next_packet(now=now)
+        destination = talker.remote
+        if packet is not None and destination is not None:
+            self._rtp.send(packet, destination)

@@ -1,0 +1,159 @@
+"""The shell of our own telephone: one call out, from the INVITE to the end."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from random import Random
+from time import monotonic, time
+
+from sipagent.aio.driver import Driver
+from sipagent.aio.media import Media
+from sipagent.aio.recorder import Recorder
+from sipagent.aio.ticker import Ticker
+from sipagent.aio.ua import SipEndpoint
+from sipagent.aio.udp import RtpPorts
+from sipagent.call import events
+from sipagent.call.phone import HungUp, Line, Phone, PhoneOutput
+from sipagent.call.sip_leg import SipLeg
+from sipagent.errors import SipagentError
+from sipagent.sip.events import Accepted, Address, Ended, Event, Flow, Progressed, Reinvited
+from sipagent.sip.headers import NameAddr
+from sipagent.sip.ua import UserAgentSettings
+from sipagent.sip.uri import Uri
+
+PORTS = (40_000, 49_999)
+"""Where the telephone takes its media ports, clear of the service's."""
+
+SETTLE_S = 0.2
+"""How long the sockets stay open after the call, so that the answer to our BYE, or ours to theirs sent again, gets through."""
+
+
+class PhoneRunner:
+    """Dials, runs the script and waits for the end.
+
+    :param noted: is given every fact as it happens, with its time.
+    """
+
+    def __init__(
+        self, *, lines: Sequence[Line], recording: Path | None, noted: Callable[[PhoneOutput, float], None], random: Random
+    ) -> None:
+        self._lines = lines
+        self._recording = recording
+        self._noted = noted
+        self._random = random
+        self._over = asyncio.Event()
+        self._writer = ThreadPoolExecutor(max_workers=1)
+        self._error: Exception | None = None
+
+    async def call(self, target: Uri, *, linger_s: float = 4.0, max_call_s: float = 120.0) -> None:
+        """Make the call; return when it is over.
+
+        :raises SipagentError: when the call can't be started or a bug ends it.
+        """
+        transport = (target.parameters.get("transport") or "UDP").upper()
+        remote: Address = (await _resolve(target.host), target.port or 5060)
+        endpoint = SipEndpoint(
+            UserAgentSettings(user_agent="sipagent-phone"), on_event=self._receive, on_crash=self._crash, random=self._random
+        )
+        await endpoint.listen(transport, (_any_address(remote), 0))
+        flow = endpoint.flow_to(transport, remote)
+        local = flow.local or ("127.0.0.1", 0)
+        self._endpoint = endpoint
+        self._media = Media(RtpPorts(local[0], PORTS, random=self._random), Ticker())
+        self._recorder = self._make_recorder()
+        leg = SipLeg(
+            address=local[0],
+            port=self._media.port,
+            codecs=("PCMU", "PCMA"),
+            cname="phone@sipagent",
+            random=self._random,
+            wall_offset=time() - monotonic(),
+        )
+        self._phone = Phone(
+            leg=leg, lines=self._lines, random=self._random, linger_s=linger_s, max_call_s=max_call_s, now=monotonic()
+        )
+        self._driver: Driver[PhoneOutput] = Driver(self._phone, carry=self._carry, crashed=self._crash)
+        self._media.attach(self._phone, self._driver)
+        caller = NameAddr(None, Uri("sip", "caller", host=local[0]))
+        endpoint.command(self._dial, target, flow, caller)
+        try:
+            await self._over.wait()
+        finally:
+            await self._close()
+        if self._error is not None:
+            raise SipagentError("the telephone failed") from self._error
+
+    # Within
+
+    def _dial(self, target: Uri, flow: Flow, caller: NameAddr, *, now: float) -> None:
+        self._handle = self._endpoint.agent.invite(target, flow, from_=caller, body=self._phone.offer(), now=now)
+
+    def _receive(self, event: Event) -> None:
+        phone, feed = self._phone, self._driver.feed
+        match event:
+            case Progressed(_, response, _):
+                feed(partial(phone.receive_progress, response.status))
+            case Accepted(_, _, body):
+                feed(partial(phone.receive_answer, body))
+            case Reinvited(_, _, body):
+                feed(partial(phone.receive_reinvite, body))
+            case Ended(_, reason, status):
+                feed(partial(phone.leg_ended, reason, status))
+
+    def _carry(self, output: PhoneOutput) -> None:
+        agent, command = self._endpoint.agent, self._endpoint.command
+        match output:
+            case events.SendRtcp():
+                self._media.send_rtcp(output)
+            case events.RecordAudio():
+                if self._recorder is not None:
+                    self._recorder.write(output)
+            case events.Accept(body):
+                command(agent.accept, self._handle, body)
+            case events.Reject(status):
+                command(agent.reject, self._handle, status)
+            case events.HangUp():
+                command(agent.hang_up, self._handle)
+            case _:
+                self._noted(output, monotonic())
+                if isinstance(output, HungUp):
+                    self._over.set()
+
+    def _make_recorder(self) -> Recorder | None:
+        if self._recording is None:
+            return None
+        return Recorder(self._recording, writer=self._writer, failed=self._recording_failed)
+
+    def _recording_failed(self, reason: str) -> None:
+        self._error = SipagentError(f"can't record to {self._recording}: {reason}")
+
+    def _crash(self, error: Exception) -> None:
+        self._error = error
+        self._over.set()
+
+    async def _close(self) -> None:
+        await asyncio.sleep(SETTLE_S)
+        self._driver.close()
+        self._media.close()
+        if self._recorder is not None:
+            self._recorder.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._writer.shutdown)
+        await self._endpoint.close()
+
+
+async def _resolve(host: str) -> str:
+    """The first address of a host.
+
+    :raises SipagentError: when there is none.
+    """
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+    except OSError as error:
+        raise SipagentError(f"no address for {host}: {error}") from error
+    return str(found[0][4][0])
+
+
+def _any_address(remote: Address) -> str:
+    return "::" if ":" in remote[0] else "0.0.0.0"  # noqa: S104 - a telephone takes its answer on whatever interface

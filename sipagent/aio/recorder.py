@@ -1,0 +1,79 @@
+"""Recordings, written by one thread: stereo WAV, the caller left, the agent right.
+
+A disk that is full or gone costs the recording and never the call.
+"""
+
+import wave
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from sipagent.audio.g711 import decode
+from sipagent.call.events import RecordAudio
+from sipagent.call.record import SAMPLE_RATE
+
+MAX_WAITING = 600
+"""Pieces of a second each that wait for a slow disk; beyond ten minutes the recording is given up."""
+
+
+class Recorder:
+    """Writes one file.
+
+    :param failed: is told, once, from the writer's thread, why the recording ended early.
+    """
+
+    def __init__(self, path: Path, *, writer: ThreadPoolExecutor, failed: Callable[[str], None]) -> None:
+        self.path = path
+        self._writer = writer
+        self._failed = failed
+        self._file: wave.Wave_write | None = None
+        self._waiting = 0
+        self._has_failed = False
+
+    def write(self, piece: RecordAudio) -> None:
+        """Add a piece."""
+        if self._waiting >= MAX_WAITING:
+            self._fail("the disk is too slow")
+            return
+        self._waiting += 1
+        self._writer.submit(self._write, piece)
+
+    def close(self) -> None:
+        """Complete the file once all is written."""
+        self._writer.submit(self._close)
+
+    def _write(self, piece: RecordAudio) -> None:
+        self._waiting -= 1
+        if self._has_failed:
+            return
+        try:
+            if self._file is None:
+                self._file = self._open()
+            stereo = np.stack((decode(piece.caller, piece.codec), decode(piece.agent, piece.codec)), axis=1)
+            self._file.writeframes(stereo.astype("<i2").tobytes())
+        except OSError as error:
+            self._fail(str(error))
+
+    def _open(self) -> wave.Wave_write:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = wave.open(str(self.path), "wb")
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        return file
+
+    def _close(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.close()
+        except OSError as error:
+            self._fail(str(error))
+        self._file = None
+
+    def _fail(self, reason: str) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            self._failed(reason)

@@ -1,0 +1,187 @@
+"""The service: it makes a call of every INVITE, keeps the calls, and brings them to an end in peace."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from random import Random
+from time import monotonic, time
+
+from sipagent.agent.tools import Tool
+from sipagent.aio.call import CallRunner, Engine, Observer
+from sipagent.aio.media import Media
+from sipagent.aio.recorder import Recorder
+from sipagent.aio.ticker import Ticker
+from sipagent.aio.tools import ToolRunner
+from sipagent.aio.ua import SipEndpoint
+from sipagent.aio.udp import RtpPorts
+from sipagent.call.call import Call, CallSettings
+from sipagent.call.events import Ended as CallEnded
+from sipagent.call.sip_leg import SipLeg
+from sipagent.errors import SipagentError
+from sipagent.sip.events import Acknowledged, Ended, Event, IncomingInvite, Reinvited
+
+RETRY_AFTER_S = 10
+"""When a caller who found us full may try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What becomes of the calls that come in."""
+
+    name: str
+    codecs: tuple[str, ...]
+    call: CallSettings
+    engine: Engine
+    tools: tuple[Tool, ...]
+
+
+class Service:
+    """All calls of the process.
+
+    :param media_address: what peers are told to send media to, instead of the address by which they reach us.
+    """
+
+    def __init__(
+        self,
+        *,
+        line: Line,
+        ports: RtpPorts,
+        max_calls: int,
+        recordings: Path,
+        observer: Observer,
+        random: Random,
+        media_address: str | None = None,
+    ) -> None:
+        self._line = line
+        self._ports = ports
+        self._max_calls = max_calls
+        self._recordings = recordings
+        self._observer = observer
+        self._random = random
+        self._media_address = media_address
+        self._ticker = Ticker()
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
+        self._runners: dict[int, CallRunner] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._endpoint: SipEndpoint | None = None
+        self.refused = 0
+        """Calls that found us full."""
+
+    def attach(self, endpoint: SipEndpoint) -> None:
+        """Take the calls of this endpoint."""
+        self._endpoint = endpoint
+
+    @property
+    def calls(self) -> int:
+        """How many calls there are now."""
+        return len(self._runners)
+
+    @property
+    def skipped_beats(self) -> int:
+        """Beats of 20 ms let go because the process was stalled."""
+        return self._ticker.skipped_beats
+
+    def receive(self, event: Event) -> None:
+        """Take an event of the user agent's."""
+        if isinstance(event, IncomingInvite):
+            self._on_invite(event)
+            return
+        runner = self._runners.get(getattr(event, "handle", 0))
+        if runner is None:
+            return
+        match event:
+            case Reinvited(_, _, body):
+                runner.driver.feed(partial(runner.call.receive_reinvite, body))
+            case Acknowledged(_, body):
+                runner.driver.feed(partial(runner.call.receive_ack, body))
+            case Ended(_, reason, _):
+                runner.driver.feed(partial(runner.call.leg_ended, reason))
+
+    async def drain(self, *, timeout_s: float) -> None:
+        """Take no more calls and wait for those there are; after ``timeout_s`` they say goodbye."""
+        if self._endpoint is not None:
+            self._endpoint.agent.draining = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._empty.wait()
+        except TimeoutError:
+            for runner in list(self._runners.values()):
+                runner.driver.feed(runner.call.drain)
+            await self._empty.wait()
+
+    async def stop(self) -> None:
+        """End every call now."""
+        for runner in list(self._runners.values()):
+            runner.driver.feed(partial(runner.call.hang_up, "stopped"))
+        await self._empty.wait()
+        self._writer.shutdown(wait=True)
+
+    # Within
+
+    def _on_invite(self, event: IncomingInvite) -> None:
+        endpoint = self._endpoint
+        if endpoint is None:
+            return
+        if len(self._runners) >= self._max_calls:
+            self._refuse(event.handle, 503, RETRY_AFTER_S)
+            return
+        try:
+            media = Media(self._ports, self._ticker)
+        except SipagentError:
+            self._refuse(event.handle, 503, RETRY_AFTER_S)
+            return
+        runner = self._start(event, endpoint, media)
+        self._runners[event.handle] = runner
+        self._empty.clear()
+        runner.driver.feed(partial(runner.call.receive_invite, event.body))
+
+    def _refuse(self, handle: int, status: int, retry_after_s: int) -> None:
+        self.refused += 1
+        if self._endpoint is not None:
+            headers = (("Retry-After", str(retry_after_s)),)
+            self._endpoint.command(self._endpoint.agent.reject, handle, status, headers=headers)
+
+    def _start(self, event: IncomingInvite, endpoint: SipEndpoint, media: Media) -> CallRunner:
+        line = self._line
+        call_id = f"{self._random.getrandbits(48):012x}"
+        address = endpoint.address_toward(event.flow.remote)
+        if self._media_address is not None and not ip_address(address).is_loopback:
+            address = self._media_address
+        leg = SipLeg(
+            address=address,
+            port=media.port,
+            codecs=line.codecs,
+            cname=f"{call_id}@sipagent",
+            random=self._random,
+            signalling_host=event.flow.remote[0],
+            wall_offset=time() - monotonic(),
+        )
+        call = Call(call_id, leg=leg, settings=line.call, random=self._random)
+        return CallRunner(
+            call,
+            handle=event.handle,
+            media=media,
+            endpoint=endpoint,
+            engine=line.engine,
+            tools=ToolRunner(line.tools, report=partial(self._observer.observe_tool_error, call_id)),
+            recorder=self._make_recorder(call_id),
+            observer=self._observer,
+            ended=self._on_ended,
+        )
+
+    def _make_recorder(self, call_id: str) -> Recorder | None:
+        if not self._line.call.records:
+            return None
+        path = self._recordings / f"{call_id}.wav"
+        failed = partial(self._observer.observe_recording_error, call_id)
+        return Recorder(path, writer=self._writer, failed=failed)
+
+    def _on_ended(self, handle: int) -> None:
+        self._runners.pop(handle, None)
+        if not self._runners:
+            self._empty.set()

@@ -1,0 +1,165 @@
+"""SIP over TCP: connections that come in and connections that go out, each with its own framing.
+
+A connection that sends an incomplete message and stops, or nothing at all, is closed: slowness is not a way to fill our
+memory.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from sipagent.errors import RemoteProtocolError
+from sipagent.sip.events import Address, Flow
+from sipagent.sip.framing import StreamFramer
+
+CONNECT_S = 5.0
+IDLE_S = 180.0
+"""A phone that keeps its connection sends a CRLF far more often (:rfc:`5626#section-4.4.1`)."""
+
+INCOMPLETE_S = 10.0
+"""A message that has begun is complete by then, or the connection is closed."""
+
+MAX_CONNECTIONS = 1_000
+MAX_CONNECTIONS_PER_HOST = 64
+
+MAX_UNSENT = 1024 * 1024
+"""A peer that does not read what we send is cut off at that many bytes."""
+
+
+class Streams:
+    """All TCP connections.
+
+    :param received: is told each message and the flow it came by.
+    :param failed: is told a flow that can't be used (any more).
+    """
+
+    def __init__(self, *, received: Callable[[bytes, Flow], None], failed: Callable[[Flow], None]) -> None:
+        self._received = received
+        self._failed = failed
+        self._connections: dict[Address, Connection] = {}
+        self._opening: dict[Address, list[bytes]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self.refused = 0
+
+    async def listen(self, address: Address) -> Address:
+        """Accept connections.
+
+        :raises OSError: when the address can't be bound.
+        """
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), address[0], address[1])
+        name = self._server.sockets[0].getsockname()
+        return (name[0], name[1])
+
+    def send(self, data: bytes, flow: Flow) -> None:
+        """Send over the connection to the flow's remote address; open one if there is none."""
+        connection = self._connections.get(flow.remote)
+        if connection is not None:
+            connection.send(data)
+        elif flow.remote in self._opening:
+            self._opening[flow.remote].append(data)
+        else:
+            self._opening[flow.remote] = [data]
+            task = asyncio.get_running_loop().create_task(self._open(flow))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Close the listener and every connection."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections.values()):
+            connection.close()
+
+    async def _open(self, flow: Flow) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.wait_for(loop.create_connection(lambda: Connection(self), *flow.remote), CONNECT_S)
+        except (OSError, TimeoutError):
+            self._opening.pop(flow.remote, None)
+            self._failed(flow)
+            return
+        for data in self._opening.pop(flow.remote, []):
+            self.send(data, flow)
+
+    def admit(self, connection: "Connection") -> bool:
+        """Take a new connection in, unless there are too many."""
+        host = connection.flow.remote[0]
+        of_host = sum(1 for remote in self._connections if remote[0] == host)
+        if len(self._connections) >= MAX_CONNECTIONS or of_host >= MAX_CONNECTIONS_PER_HOST:
+            self.refused += 1
+            return False
+        self._connections[connection.flow.remote] = connection
+        return True
+
+    def receive(self, message: bytes, flow: Flow) -> None:
+        """Hand a message up."""
+        self._received(message, flow)
+
+    def forget(self, connection: "Connection") -> None:
+        """A connection is gone."""
+        if self._connections.get(connection.flow.remote) is connection:
+            del self._connections[connection.flow.remote]
+            self._failed(connection.flow)
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+        self._framer = StreamFramer()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self.flow = Flow("TCP", ("", 0))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note whose connection it is."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        self.flow = Flow("TCP", (remote[0], remote[1]), (local[0], local[1]))
+        if not self._streams.admit(self):
+            transport.abort()
+            return
+        self._set_deadline(IDLE_S)
+
+    def data_received(self, data: bytes) -> None:
+        """Frame what came."""
+        try:
+            messages = self._framer.receive_data(data)
+        except RemoteProtocolError:
+            self.close()
+            return
+        while (pong := self._framer.pop_pong()) is not None:
+            self.send(pong)
+        for message in messages:
+            self._streams.receive(message, self.flow)
+        self._set_deadline(INCOMPLETE_S if self._framer.is_incomplete else IDLE_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that it is gone."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._streams.forget(self)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > MAX_UNSENT:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close it once what was sent has gone."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _set_deadline(self, seconds: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(seconds, self.close)

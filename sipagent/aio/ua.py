@@ -1,0 +1,169 @@
+"""The shell of the user agent: its UDP and TCP sockets, its driver, and the address that each peer sees of us."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from time import monotonic
+
+from sipagent.aio.driver import Driver
+from sipagent.aio.stream import Streams
+from sipagent.aio.udp import SIP_BUFFER, UdpSocket, local_address_toward
+from sipagent.errors import LocalProtocolError
+from sipagent.sip.events import Address, Event, Flow, Transmit
+from sipagent.sip.ua import UserAgent, UserAgentSettings
+
+ROUTE_AGE_S = 60.0
+"""A route learnt from the kernel is asked for again after that."""
+
+MAX_ROUTES = 4096
+"""Peers whose route is remembered; a flood of spoofed sources costs no more memory than that."""
+
+
+class SipEndpoint:
+    """The user agent on real sockets.
+
+    :param external_address: what peers beyond our own hosts see of us, when a NAT stands between.
+    :param on_event: is given every event but :class:`~sipagent.sip.events.Transmit`, in the stack that caused it.
+    :param on_crash: is told a bug in the machine; the endpoint goes on.
+    """
+
+    def __init__(
+        self,
+        settings: UserAgentSettings,
+        *,
+        on_event: Callable[[Event], None],
+        on_crash: Callable[[Exception], None],
+        random: Random,
+        external_address: str | None = None,
+    ) -> None:
+        self.agent = UserAgent(settings, random=random)
+        self._driver: Driver[Event] = Driver(self.agent, carry=self._carry, crashed=on_crash)
+        self._on_event = on_event
+        self._external_address = external_address
+        self._udp: list[UdpSocket] = []
+        self._streams = Streams(received=self._receive_message, failed=self._transport_failed)
+        self._stream_address: Address | None = None
+        self._routes: dict[str, str] = {}
+        self._routes_until = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.moot_commands = 0
+        """Commands that came too late, because the dialog ended in the same moment."""
+
+    async def listen(self, transport: str, address: Address) -> Address:
+        """Open a listener; return the address that it got.
+
+        :raises OSError: when the address can't be bound.
+        """
+        if transport == "TCP":
+            self._stream_address = await self._streams.listen(address)
+            return self._stream_address
+        listener: list[UdpSocket] = []
+        udp = UdpSocket(address, lambda data, source: self._receive_datagram(listener[0], data, source), buffer=SIP_BUFFER)
+        listener.append(udp)
+        self._udp.append(udp)
+        return udp.address
+
+    def command(self, method: Callable[..., object], *args: object, **kwargs: object) -> None:
+        """Call a method of the user agent's with the time; one that the dialog's end made moot is counted."""
+        self._driver.feed(partial(self._try, partial(method, *args, **kwargs)))
+
+    def flow_to(self, transport: str, remote: Address) -> Flow:
+        """A flow to a peer, with the address that it sees of us.
+
+        :raises OSError: when there is no route or no listener for the transport.
+        """
+        if transport == "TCP" and self._stream_address is not None:
+            return Flow("TCP", remote, (self.address_toward(remote), self._stream_address[1]))
+        if transport == "UDP" and self._udp:
+            return Flow("UDP", remote, (self.address_toward(remote), self._udp[0].address[1]))
+        raise OSError(f"no listener for {transport}")
+
+    def address_toward(self, remote: Address) -> str:
+        """Our address as ``remote`` sees it.
+
+        :raises OSError: when there is no route.
+        """
+        now = monotonic()
+        if now >= self._routes_until or len(self._routes) >= MAX_ROUTES:
+            self._routes.clear()
+            self._routes_until = now + ROUTE_AGE_S
+        host = remote[0]
+        if host not in self._routes:
+            local = local_address_toward(remote)
+            is_near = local == host or ipaddress.ip_address(local).is_loopback
+            self._routes[host] = local if is_near or self._external_address is None else self._external_address
+        return self._routes[host]
+
+    async def close(self) -> None:
+        """Close every socket."""
+        self._driver.close()
+        for task in list(self._tasks):
+            task.cancel()
+        for udp in self._udp:
+            udp.close()
+        await self._streams.close()
+
+    # In
+
+    def _receive_datagram(self, udp: UdpSocket, data: bytes, source: Address) -> None:
+        try:
+            local = (self.address_toward(source), udp.address[1])
+        except OSError:
+            return  # there is no way back to that source, so there is nobody to answer
+        self._driver.feed(partial(self.agent.receive_datagram, data, Flow("UDP", source, local)))
+
+    def _receive_message(self, data: bytes, flow: Flow) -> None:
+        self._driver.feed(partial(self.agent.receive_message, data, flow))
+
+    def _transport_failed(self, flow: Flow) -> None:
+        self._driver.feed(partial(self.agent.transport_failed, flow))
+
+    def _try(self, command: Callable[..., object], *, now: float) -> None:
+        try:
+            command(now=now)
+        except LocalProtocolError:
+            self.moot_commands += 1
+
+    # Out
+
+    def _carry(self, event: Event) -> None:
+        if isinstance(event, Transmit):
+            self._send(event.data, event.flow)
+        else:
+            self._on_event(event)
+
+    def _send(self, data: bytes, flow: Flow) -> None:
+        if not _is_address(flow.remote[0]):
+            task = asyncio.get_running_loop().create_task(self._resolve_and_send(data, flow))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif flow.transport == "TCP":
+            self._streams.send(data, flow)
+        else:
+            self._udp_for(flow).send(data, flow.remote)
+
+    def _udp_for(self, flow: Flow) -> UdpSocket:
+        """The listener that the peer knows, so that requests and responses use one port."""
+        port = flow.local[1] if flow.local else None
+        return next((udp for udp in self._udp if udp.address[1] == port), self._udp[0])
+
+    async def _resolve_and_send(self, data: bytes, flow: Flow) -> None:
+        loop = asyncio.get_running_loop()
+        kind = socket.SOCK_STREAM if flow.transport == "TCP" else socket.SOCK_DGRAM
+        try:
+            found = await loop.getaddrinfo(*flow.remote, type=kind)
+        except OSError:
+            self._transport_failed(flow)
+            return
+        self._send(data, Flow(flow.transport, (str(found[0][4][0]), flow.remote[1]), flow.local))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,122 @@
+"""UDP sockets read straight from the loop, and the pair of ports that a call's RTP and RTCP take.
+
+Reading with ``recvfrom`` in a reader callback allocates what a packet needs, where asyncio's own datagram transport takes
+256 kB a packet, and opening is synchronous, so a port that is taken costs a retry and no await.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from random import Random
+from typing import TypeAlias
+
+from sipagent.errors import SipagentError
+
+Address: TypeAlias = tuple[str, int]
+Received: TypeAlias = Callable[[bytes, Address], None]
+
+MAX_DATAGRAM = 65_535
+MAX_RTP_DATAGRAM = 2_048
+"""An RTP packet fits an Ethernet frame; a longer one is cut, and then refused as malformed."""
+
+SIP_BUFFER = 4 * 1024 * 1024
+"""A burst of INVITEs waits in the kernel while one is parsed."""
+
+MAX_PORT_TRIES = 64
+"""Random pairs that are tried before the range counts as full."""
+
+
+class UdpSocket:
+    """A bound socket.
+
+    :raises OSError: when the address can't be bound.
+    """
+
+    def __init__(self, address: Address, received: Received, *, max_size: int = MAX_DATAGRAM, buffer: int = 0) -> None:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._received = received
+        self._max_size = max_size
+        self.unsent = 0
+        """Datagrams that the kernel did not take."""
+        try:
+            self._socket.setblocking(False)
+            if buffer:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+            self._socket.bind(address)
+        except OSError:
+            self._socket.close()
+            raise
+        name = self._socket.getsockname()
+        self.address: Address = (name[0], name[1])
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket.fileno(), self._on_readable)
+
+    def send(self, data: bytes, destination: Address) -> None:
+        """Send one datagram; what the kernel does not take is lost, as on any network, and counted."""
+        try:
+            self._socket.sendto(data, destination)
+        except OSError:
+            self.unsent += 1
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+
+    def _on_readable(self) -> None:
+        try:
+            data, source = self._socket.recvfrom(self._max_size)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:  # an ICMP error of an earlier datagram; the socket itself is sound
+            self.unsent += 1
+            return
+        self._received(data, (source[0], source[1]))
+
+
+class RtpPorts:
+    """The range of ports from which calls take an even one for RTP and the next for RTCP.
+
+    :param ports: first and last.
+    """
+
+    def __init__(self, host: str, ports: tuple[int, int], *, random: Random) -> None:
+        first, last = ports
+        self._host = host
+        self._evens = range(first + first % 2, last, 2)
+        self._random = random
+
+    def open(self, rtp: Received, rtcp: Received) -> tuple[UdpSocket, UdpSocket]:
+        """Open a pair at random; a pair that somebody else holds is passed over.
+
+        :raises SipagentError: when no pair is free.
+        """
+        for _ in range(MAX_PORT_TRIES):
+            port = self._random.choice(self._evens)
+            pair = self._try(port, rtp, rtcp)
+            if pair:
+                return pair
+        raise SipagentError(f"no free RTP port between {self._evens[0]} and {self._evens[-1] + 1}")
+
+    def _try(self, port: int, rtp: Received, rtcp: Received) -> tuple[UdpSocket, UdpSocket] | None:
+        try:
+            first = UdpSocket((self._host, port), rtp, max_size=MAX_RTP_DATAGRAM)
+        except OSError:
+            return None
+        try:
+            return first, UdpSocket((self._host, port + 1), rtcp, max_size=MAX_RTP_DATAGRAM)
+        except OSError:
+            first.close()
+            return None
+
+
+def local_address_toward(remote: Address) -> str:
+    """The address of ours from which the kernel would send to ``remote``; it is what that host sees of us.
+
+    :raises OSError: when there is no route.
+    """
+    family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(remote)
+        return str(probe.getsockname()[0])

@@ -1,0 +1,111 @@
+"""The WebSocket to the model: picows behind a seam of four functions, so that a send costs microseconds and no await."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+
+from picows import WSAutoPingStrategy, WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+MAX_FRAME = 16 * 1024 * 1024
+"""An append may carry 15 MiB; nothing that the model sends us comes near."""
+
+MAX_UNSENT = 512 * 1024
+"""Half a minute of audio that a stalled model did not take: the connection is as good as lost."""
+
+PING_S = 10.0
+
+
+class WebSocket(WSListener):
+    """One connection; every frame goes to ``received`` in the stack in which it was read.
+
+    :param lost: is told the close code and reason, once; code 1006 when the connection broke.
+    """
+
+    def __init__(self, *, received: Callable[[bytes], None], lost: Callable[[int, str], None]) -> None:
+        self._received = received
+        self._lost = lost
+        self._transport: WSTransport | None = None
+        self._fragments = b""
+        self._close = (WSCloseCode.ABNORMAL_CLOSURE.value, "connection broke")
+        self._is_closed = False
+
+    async def connect(self, url: str, headers: Mapping[str, str], *, timeout_s: float) -> None:
+        """Open the connection.
+
+        :raises OSError: when the host can't be reached.
+        :raises WSError: when it refuses; the message holds the HTTP status.
+        :raises TimeoutError: when it does not answer in time.
+        """
+        async with asyncio.timeout(timeout_s):
+            await ws_connect(
+                lambda: self,
+                url,
+                extra_headers=dict(headers),
+                websocket_handshake_timeout=timeout_s,
+                ssl_context=ssl.create_default_context() if url.startswith("wss:") else None,
+                max_frame_size=MAX_FRAME,
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=PING_S,
+                auto_ping_reply_timeout=PING_S,
+                auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
+            )
+
+    def send(self, data: bytes) -> None:
+        """Send a text frame; what can't be sent any more is dropped."""
+        transport = self._transport
+        if transport is None or self._is_closed:
+            return
+        transport.send(WSMsgType.TEXT, data)
+
+    def close(self) -> None:
+        """Close; nothing more is received."""
+        self._is_closed = True
+        if self._transport is not None:
+            self._transport.send_close(WSCloseCode.OK)
+            self._transport.disconnect()
+
+    # What picows calls
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Keep the transport."""
+        self._transport = transport
+        transport.underlying_transport.set_write_buffer_limits(high=MAX_UNSENT)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Hand a whole message up."""
+        if self._is_closed:
+            return
+        kind = frame.msg_type
+        if kind is WSMsgType.TEXT and frame.fin:
+            self._received(frame.get_payload_as_bytes())
+        elif kind is WSMsgType.CLOSE:
+            self._close = (int(frame.get_close_code().value), frame.get_close_reason() or "")
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+        elif kind in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
+            self._gather(transport, frame)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Tell that it is gone, unless we closed it."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._lost(*self._close)
+
+    def pause_writing(self) -> None:
+        """The model does not read: give it up."""
+        self._close = (WSCloseCode.ABNORMAL_CLOSURE.value, "the model stopped reading")
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
+
+    def _gather(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.TEXT:
+            self._fragments = b""
+        self._fragments += frame.get_payload_as_bytes()
+        if len(self._fragments) > MAX_FRAME:
+            transport.disconnect(graceful=False)
+        elif frame.fin:
+            message, self._fragments = self._fragments, b""
+            self._received(message)
+
+
+__all__ = ["WSError", "WebSocket"]

@@ -1,0 +1,207 @@
+"""Builds everything from a Config, on one screen, and runs it until a signal says stop."""
+
+import asyncio
+import gc
+import importlib
+import importlib.util
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import SystemRandom
+from types import ModuleType
+from urllib.parse import urlencode, urlsplit
+
+from sipagent.agent.builtin import HANG_UP
+from sipagent.agent.tools import Tool
+from sipagent.aio.call import Engine
+from sipagent.aio.log import get_logger
+from sipagent.aio.model_server import ModelServer, serve_model
+from sipagent.aio.service import Line, Service
+from sipagent.aio.ua import SipEndpoint
+from sipagent.aio.udp import RtpPorts
+from sipagent.call.call import CallSettings
+from sipagent.call.conversation import ConversationSettings
+from sipagent.call.events import Fact
+from sipagent.call.listener import ListenerSettings
+from sipagent.call.turn import TurnSettings
+from sipagent.config import Config
+from sipagent.config.settings import AgentConfig, EngineConfig
+from sipagent.config.values import ToolReference
+from sipagent.control.http import ControlServer
+from sipagent.control.metrics import Metrics
+from sipagent.control.observer import CallObserver
+from sipagent.errors import SipagentError
+from sipagent.realtime.settings import SessionSettings
+from sipagent.sip.ua import UserAgentSettings
+
+LOCAL = "local"
+"""The URL that stands for the embedded model."""
+
+DRAIN_S = 60.0
+"""How long calls may go on after SIGTERM before they say goodbye."""
+
+
+class Application:
+    """The service with its listeners, its control port and, where it is needed, the embedded model."""
+
+    def __init__(self, config: Config, *, follow: Callable[[str, Fact, float], None] | None = None) -> None:
+        self._config = config
+        self._log = get_logger()
+        self._random = SystemRandom()
+        self._model: ModelServer | None = None
+        metrics = Metrics(active_calls=lambda: self.service.calls, sip_counters=lambda: self.endpoint.agent.counters)
+        self.observer = CallObserver(metrics, follow=follow)
+        self._control = ControlServer(reasons=self.reasons, metrics=metrics.page)
+
+    @property
+    def agent(self) -> AgentConfig:
+        """The agent that takes the calls."""
+        return self._config.agents[self._config.lines[0].agent]
+
+    @property
+    def engine(self) -> EngineConfig:
+        """The engine of that agent."""
+        return self._config.engines[self.agent.engine]
+
+    async def start(self) -> None:
+        """Open everything.
+
+        :raises SipagentError: when a port is taken or a tool can't be loaded; the message says which.
+        """
+        config = self._config
+        engine = await self._make_engine()
+        self.service = Service(
+            line=_make_line(config, self.agent, self.engine, engine),
+            ports=RtpPorts("0.0.0.0", (config.rtp.ports.first, config.rtp.ports.last), random=self._random),
+            max_calls=config.sip.max_calls,
+            recordings=config.recording.directory,
+            observer=self.observer,
+            random=self._random,
+            media_address=config.rtp.external_address,
+        )
+        self.endpoint = SipEndpoint(
+            UserAgentSettings(user_agent=config.sip.user_agent),
+            on_event=self.service.receive,
+            on_crash=lambda error: self._log.error("user_agent_crashed", exc_info=error),
+            random=self._random,
+            external_address=config.sip.external_address,
+        )
+        self.service.attach(self.endpoint)
+        for listener in config.sip.listen:
+            await _or_explain(self.endpoint.listen(listener.transport, (listener.host, listener.port)), str(listener))
+        control = config.control.listen
+        await _or_explain(self._control.start(control.host, control.port), f"control port {control}")
+        gc.collect()
+        gc.freeze()  # what lives for ever is not to be looked through while calls wait
+        self._log.info("ready", listen=[str(listener) for listener in config.sip.listen], model=urlsplit(engine.url).netloc)
+
+    def reasons(self) -> list[str]:
+        """Why no call would be taken."""
+        reasons = ["draining"] if self.endpoint.agent.draining else []
+        return reasons + ([self.observer.model_trouble] if self.observer.model_trouble else [])
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; then drain, and on a second signal stop."""
+        signalled: asyncio.Queue[str] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        for name in ("SIGTERM", "SIGINT"):
+            loop.add_signal_handler(getattr(signal, name), signalled.put_nowait, name)
+        self._log.info("draining", signal=await signalled.get(), calls=self.service.calls)
+        drained = loop.create_task(self.service.drain(timeout_s=DRAIN_S))
+        again = loop.create_task(signalled.get())
+        await asyncio.wait((drained, again), return_when=asyncio.FIRST_COMPLETED)
+        drained.cancel()
+        again.cancel()
+
+    async def stop(self) -> None:
+        """End what is left and close everything."""
+        await self.service.stop()
+        await self.endpoint.close()
+        await self._control.close()
+        if self._model is not None:
+            await self._model.close()
+        self._log.info("stopped")
+
+    async def _make_engine(self) -> Engine:
+        config = self.engine
+        if config.url != LOCAL and (config.api_key or config.without_key == "fail"):
+            return make_engine(config)
+        self._model = await serve_model("127.0.0.1", 0)
+        if config.url != LOCAL:
+            self._log.info("no_api_key", engine=self.agent.engine, instead="the embedded local model, which knows set phrases")
+        return make_engine(config, url=self._model.url)
+
+
+def make_engine(config: EngineConfig, *, url: str | None = None) -> Engine:
+    """Where a model is and how we prove who we are; ``url`` is the embedded one's, which asks for no proof."""
+    separator = "&" if urlsplit(url or config.url).query else "?"
+    address = f"{url or config.url}{separator}{urlencode({'model': config.model})}"
+    headers = {} if url else {"Authorization": f"Bearer {config.api_key.reveal()}"}
+    return Engine(address, headers, config.connect_timeout_s)
+
+
+def _make_line(config: Config, agent: AgentConfig, engine: EngineConfig, where: Engine) -> Line:
+    tools = tuple(load_tool(reference) for reference in agent.tools)
+    turn = TurnSettings(
+        start_ms=agent.turn.start_ms,
+        barge_in_ms=agent.barge_in.confirm_ms,
+        end_silence_ms=agent.turn.end_silence_ms,
+        max_turn_ms=agent.turn.max_turn_ms,
+    )
+    conversation = ConversationSettings(
+        session=make_session(agent, engine, tools),
+        greeting=agent.greeting,
+        listener=ListenerSettings(detection=agent.turn.detection, preroll_ms=agent.turn.preroll_ms, turn=turn),
+        barge_in=agent.barge_in.enabled,
+    )
+    call = CallSettings(conversation=conversation, max_call_s=agent.max_call_s, records=agent.record)
+    return Line(name=config.lines[0].name, codecs=config.lines[0].codecs, call=call, engine=where, tools=tools)
+
+
+def make_session(agent: AgentConfig, engine: EngineConfig, tools: tuple[Tool, ...]) -> SessionSettings:
+    """What the model is asked to be."""
+    return SessionSettings(
+        model=engine.model,
+        instructions=agent.instructions,
+        voice=agent.voice,
+        turn_detection=agent.turn.detection,
+        transcription_model=engine.transcription_model,
+        language=agent.language,
+        tools=tuple(tool.definition for tool in tools),
+        max_output_tokens=engine.max_output_tokens,
+        speed=agent.speed,
+        setup_timeout_s=engine.connect_timeout_s,
+    )
+
+
+def load_tool(reference: ToolReference) -> Tool:
+    """Find a tool.
+
+    :raises SipagentError: when it can't be imported or is none.
+    """
+    if reference.is_builtin:
+        return HANG_UP
+    try:
+        module = _import_file(reference.file) if reference.file else importlib.import_module(reference.module or "")
+        found = getattr(module, reference.name)
+    except Exception as error:  # whatever the user's module does on import
+        raise SipagentError(f"tool {reference}: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Tool):
+        raise SipagentError(f"tool {reference}: expected a function decorated with @tool")
+    return found
+
+
+def _import_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise SipagentError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def _or_explain(opening: Awaitable[object], what: str) -> None:
+    try:
+        await opening
+    except OSError as error:
+        raise SipagentError(f"can't listen on {what}: {error.strerror or error}") from error

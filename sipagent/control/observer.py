@@ -1,0 +1,91 @@
+"""Follows every call: writes it in the log, counts it in the metrics, and remembers why no call would be taken."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from sipagent.aio.log import get_logger
+from sipagent.call import events
+from sipagent.call.events import Fact
+from sipagent.control.metrics import MediaTotals, Metrics
+
+QUIET = (events.SpeechStarted, events.SpeechStopped, events.AgentStarted, events.ModelComplained)
+"""Facts of which there are many a call; they are for who looks closely."""
+
+
+class CallObserver:
+    """An :class:`~sipagent.aio.call.Observer`.
+
+    :param follow: is given every fact as well: the demonstration's notebook.
+    """
+
+    def __init__(self, metrics: Metrics, *, follow: Callable[[str, Fact, float], None] | None = None) -> None:
+        self._metrics = metrics
+        self._follow = follow
+        self._log = get_logger()
+        self.model_trouble: str | None = None
+        """Why the model can't be used until somebody mends a setting; ``None`` when it can."""
+
+    def observe(self, call_id: str, fact: Fact, *, now: float) -> None:
+        """Take a fact."""
+        self._write(call_id, fact)
+        self._count(fact, now)
+        if self._follow is not None:
+            self._follow(call_id, fact, now)
+
+    def observe_delay(self, path: str, seconds: float) -> None:
+        """Take a delay."""
+        if path == "packet_to_model":
+            self._metrics.packet_forwarded(seconds)
+        else:
+            self._metrics.agent_started(seconds)
+
+    def observe_crash(self, call_id: str, error: Exception) -> None:
+        """Take a bug that ended a call."""
+        self._log.error("call_crashed", call=call_id, exc_info=error)
+        self._metrics.call_ended("crashed", None)
+
+    def observe_tool_error(self, call_id: str, name: str, error: BaseException) -> None:
+        """Take an exception that a tool raised; the model is told in a sentence."""
+        self._log.warning("tool_failed", call=call_id, tool=name, exc_info=error)
+
+    def observe_recording_error(self, call_id: str, reason: str) -> None:
+        """Take the end of a recording; the call goes on."""
+        self._log.error("recording_failed", call=call_id, reason=reason)
+
+    def _write(self, call_id: str, fact: Fact) -> None:
+        fields = {"call": call_id} | {name: _short(value) for name, value in asdict(fact).items()}
+        name = _snake(type(fact).__name__)
+        if isinstance(fact, events.ModelFailed):
+            self._log.error(name, **fields)
+        elif isinstance(fact, QUIET):
+            self._log.debug(name, **fields)
+        else:
+            self._log.info(name, **fields)
+
+    def _count(self, fact: Fact, now: float) -> None:
+        metrics = self._metrics
+        match fact:
+            case events.Answered(_, setup_s):
+                metrics.call_answered(setup_s)
+            case events.ModelReady():
+                self.model_trouble = None
+            case events.ModelFailed(kind, _, message):
+                metrics.model_failed("fatal" if kind == "fatal" else "transient")
+                self.model_trouble = message if kind == "fatal" else self.model_trouble
+            case events.BargedIn(onset_at):
+                metrics.barged_in(now - onset_at)
+            case events.Truncated():
+                metrics.truncated()
+            case events.Ended(reason, duration_s, media):
+                metrics.call_ended(reason, duration_s or None)
+                metrics.media_ended(
+                    MediaTotals(media.packets_sent, media.packets_received, media.lost, media.from_strangers)
+                )
+
+
+def _short(value: object) -> object:
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
