@@ -1,0 +1,57 @@
+# sipagent: `make run` and `make test` do all the set-up there is. PYTHON=python3.13 chooses the interpreter.
+SHELL := /bin/bash
+PYTHON ?= python3
+TOOLS ?= required
+BIN := .venv/bin
+RUN := .venv/.run.stamp
+TEST := .venv/.test.stamp
+
+.PHONY: help run demo test check bench image container tools lock clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: $(RUN) ## start sipagent on config.yaml, place one demonstration call, stay up
+	@$(BIN)/sipagent run --demo
+
+demo: $(RUN) ## place the demonstration call and end; exit status 0 only if it went right
+	@$(BIN)/sipagent demo
+
+test: $(TEST) tools ## run every test (TOOLS=optional: skip those whose programs can't be installed)
+	@$(BIN)/python -m pytest
+
+check: $(TEST) ## lint, types and the import rule
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(RUN) ## measure 50 calls at once on this machine
+	@$(BIN)/sipagent bench
+
+image: ## build the container image
+	docker build -t sipagent .
+
+container: ## run the image's steps in a bare Debian root, without Docker (root, debootstrap)
+	@tests/container/run.sh
+
+tools: ## install SIPp, baresip and flite, which some tests drive
+	@scripts/setup_test_tools.sh $(TOOLS)
+
+lock: $(TEST) ## write requirements/*.txt anew from pyproject.toml (needs uv)
+	@scripts/lock.sh
+
+clean: ## remove the virtual environment and everything built
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/.venv.stamp: scripts/setup_venv.sh
+	@scripts/setup_venv.sh '$(PYTHON)'
+	@touch $@
+
+$(RUN): .venv/.venv.stamp requirements/run.txt pyproject.toml
+	@scripts/install.sh requirements/run.txt
+	@touch $@
+
+$(TEST): $(RUN) requirements/test.txt
+	@scripts/install.sh requirements/test.txt
+	@touch $@

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Lock pyproject.toml into requirements/*.txt: one list for every platform and Python 3.11 to 3.14, with hashes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PATH="$PWD/.venv/bin:$PATH"
+command -v uv >/dev/null || { echo "uv is missing: pip install uv" >&2; exit 1; }
+
+lock() {
+    local output="$1"
+    shift
+    uv pip compile pyproject.toml requirements/build.in "$@" --quiet --universal --python-version 3.11 \
+        --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --output-file "$output" >/dev/null
+    echo "wrote $output"
+}
+
+lock requirements/run.txt --extra local --extra plot "$@"
+lock requirements/test.txt --extra local --extra plot --extra test --extra lint --constraint requirements/run.txt "$@"

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Install the programs that some tests drive: SIPp, baresip and flite. With "optional", to lack them is no error.
+set -euo pipefail
+
+declare -A packages=([sipp]=sip-tester [baresip]=baresip-core [flite]=flite)
+
+missing=()
+for program in "${!packages[@]}"; do
+    command -v "$program" >/dev/null || missing+=("${packages[$program]}")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+give_up() {
+    echo "missing for the tests: ${missing[*]} ($1)" >&2
+    if [ "$mode" = optional ]; then
+        echo "going on without; the tests that need them will be skipped" >&2
+        exit 0
+    fi
+    echo "install them by hand, or go on without: make test TOOLS=optional" >&2
+    exit 1
+}
+
+mode="${1:-required}"
+as_root=()
+command -v apt-get >/dev/null || give_up "no apt-get on this system"
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || give_up "not root, and no sudo: apt-get install ${missing[*]}"
+    as_root=(sudo)
+fi
+echo "installing ${missing[*]}"
+{ "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+        >/dev/null; } || give_up "apt-get failed, see above"
