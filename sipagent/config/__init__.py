@@ -1,0 +1,40 @@
+"""The settings: YAML in, frozen structs out; every error names its path in the file, its line and what was expected."""
+
+from sipagent.config.document import Problem
+from sipagent.config.load import ConfigFileError, load
+from sipagent.config.settings import (
+    AgentConfig,
+    BargeInConfig,
+    Config,
+    ControlConfig,
+    EngineConfig,
+    LineConfig,
+    LogConfig,
+    RecordingConfig,
+    RtpConfig,
+    SipConfig,
+    TurnConfig,
+)
+from sipagent.config.values import Endpoint, ListenAddress, PortRange, Secret, ToolReference
+
+__all__ = [
+    "AgentConfig",
+    "BargeInConfig",
+    "Config",
+    "ConfigFileError",
+    "ControlConfig",
+    "Endpoint",
+    "EngineConfig",
+    "LineConfig",
+    "ListenAddress",
+    "LogConfig",
+    "PortRange",
+    "Problem",
+    "RecordingConfig",
+    "RtpConfig",
+    "Secret",
+    "SipConfig",
+    "ToolReference",
+    "TurnConfig",
+    "load",
+]

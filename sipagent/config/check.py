@@ -1,0 +1,84 @@
+"""Whether settings that are fine one by one agree with each other.
+
+Names are looked up in the tree, so that a wrong one is told along with whatever else is wrong in the file; the rest
+waits until every single setting could be read.
+"""
+
+from collections.abc import Iterable
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from sipagent.config.decode import suggest
+from sipagent.config.document import Node, Reader
+from sipagent.config.settings import Config
+
+Path = tuple[str | int, ...]
+
+
+def check(root: Node, config: Config | None, reader: Reader) -> None:
+    """Report every disagreement; ``config`` is ``None`` when the tree could not be decoded."""
+    _check_names(root, reader)
+    if config is None:
+        return
+    for name, engine in config.engines.items():
+        if not _is_model_url(engine.url):
+            _report(root, ("engines", name, "url"), "expected local, or an address after wss:// or ws://", reader)
+    if len(set(config.sip.listen)) < len(config.sip.listen):
+        _report(root, ("sip", "listen"), "the same address twice", reader)
+    if config.rtp.ports.pairs < config.sip.max_calls:
+        message = f"room for {config.rtp.ports.pairs} calls, two ports each; sip.max_calls is {config.sip.max_calls}"
+        _report(root, ("rtp", "ports"), message, reader)
+
+
+def _check_names(root: Node, reader: Reader) -> None:
+    lines, agents, engines = (_children(root, (key,)) for key in ("lines", "agents", "engines"))
+    names: list[object] = []
+    for i in lines:
+        _check_reference(root, ("lines", i, "agent"), agents, reader)
+        name = _find(root, ("lines", i, "name"))[0]
+        if name is not None and name in names:
+            _report(root, ("lines", i, "name"), "the name of an earlier line", reader)
+        names.append(name)
+    for agent in agents:
+        _check_reference(root, ("agents", agent, "engine"), engines, reader)
+
+
+def _check_reference(root: Node, path: Path, known: Iterable[str | int], reader: Reader) -> None:
+    name, _ = _find(root, path)
+    names = [str(each) for each in known]
+    if isinstance(name, str) and names and name not in names:
+        _report(root, path, f"there is no {path[-1]} of this name{suggest(name, names)}", reader)
+
+
+def _is_model_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return url == "local" or (parts.scheme in {"ws", "wss"} and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        return False
+
+
+def _report(root: Node, path: Path, message: str, reader: Reader) -> None:
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    reader.report(text.lstrip("."), _find(root, path)[1], message)
+
+
+def _children(root: Node, path: Path) -> list[str | int]:
+    value, _ = _find(root, path)
+    match value:
+        case dict():
+            return list(value)
+        case list():
+            return list(range(len(value)))
+        case _:
+            return []
+
+
+def _find(node: Node, path: Path) -> tuple[object, int]:
+    """Return what stands at ``path`` and its line; if it is absent, ``None`` and the line of the nearest above it."""
+    for step in path:
+        if step not in _children(node, ()):
+            return None, node.line
+        child: Node = cast(Any, node.value)[step]
+        node = child
+    return node.value, node.line

@@ -1,0 +1,122 @@
+"""Every setting there is, with its default; ``config.yaml`` says what each is for.
+
+A key without a default must be given. Milliseconds end in ``_ms``, seconds in ``_s``.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta, Struct, field
+
+from sipagent.config.values import Endpoint, Host, ListenAddress, PortRange, Secret, ToolReference
+
+Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+
+
+class SipConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where telephones reach us."""
+
+    listen: Annotated[tuple[ListenAddress, ...], Meta(min_length=1)] = (
+        ListenAddress("UDP", "0.0.0.0", 5060),
+        ListenAddress("TCP", "0.0.0.0", 5060),
+    )
+    external_address: Host | None = None
+    max_calls: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    user_agent: Text = "sipagent"
+
+
+class RtpConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where their audio reaches us."""
+
+    ports: PortRange = PortRange(10_000, 19_999)
+    external_address: Host | None = None
+
+
+class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which agent takes the calls that come in here."""
+
+    name: Text
+    agent: Text
+    codecs: Annotated[tuple[Literal["PCMU", "PCMA"], ...], Meta(min_length=1)] = ("PCMU", "PCMA")
+
+
+class TurnConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """When the caller has begun, and has finished, speaking."""
+
+    detection: Literal["local", "server"] = "local"
+    start_ms: Annotated[int, Meta(ge=10, le=1000)] = 40
+    end_silence_ms: Annotated[int, Meta(ge=100, le=5000)] = 500
+    preroll_ms: Annotated[int, Meta(ge=0, le=2000)] = 300
+    max_turn_ms: Annotated[int, Meta(ge=1000, le=600_000)] = 60_000
+
+
+class BargeInConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether the caller may interrupt the agent."""
+
+    enabled: bool = True
+    confirm_ms: Annotated[int, Meta(ge=10, le=1000)] = 60
+
+
+class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who talks to the caller."""
+
+    engine: Text
+    instructions: Text
+    greeting: Text | None = None
+    voice: Text = "marin"
+    speed: Annotated[float, Meta(ge=0.25, le=1.5)] = 1.0
+    language: Text | None = None
+    tools: tuple[ToolReference, ...] = (ToolReference("hang_up"),)
+    turn: TurnConfig = field(default_factory=TurnConfig)
+    barge_in: BargeInConfig = field(default_factory=BargeInConfig)
+    max_call_s: Annotated[float, Meta(ge=1, le=86_400)] = 3600.0
+    record: bool = False
+
+
+class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model, and how to reach it."""
+
+    url: Text = "wss://api.openai.com/v1/realtime"
+    model: Text = "gpt-realtime-2.1"
+    api_key: Secret = field(default_factory=Secret)
+    without_key: Literal["local", "fail"] = "local"
+    transcription_model: Text | None = "gpt-live-transcribe"
+    max_output_tokens: Annotated[int, Meta(ge=1, le=4096)] = 4096
+    connect_timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
+
+
+class ControlConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Health, readiness and metrics over HTTP."""
+
+    listen: Endpoint = Endpoint("127.0.0.1", 8080)
+
+
+class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is logged, and how it looks."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class RecordingConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the recordings of calls go."""
+
+    directory: Path = Path("build/recordings")
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file."""
+
+    sip: SipConfig = field(default_factory=SipConfig)
+    rtp: RtpConfig = field(default_factory=RtpConfig)
+    lines: Annotated[tuple[LineConfig, ...], Meta(min_length=1)]
+    agents: dict[str, AgentConfig]
+    engines: dict[str, EngineConfig]
+    control: ControlConfig = field(default_factory=ControlConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All that must never be shown."""
+        return tuple(engine.api_key for engine in self.engines.values() if engine.api_key)

@@ -1,0 +1,189 @@
+"""Settings that are written as one text and mean more: each parses itself and says what it expected.
+
+``parse`` raises :class:`ValueError` with what was expected, never with the text itself, which may be a secret.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+
+SIP_PORT = 5060
+"""Where a listener without a port listens (:rfc:`3261#section-19.1.2`)."""
+
+BUILTIN_TOOLS = frozenset({"hang_up"})
+"""The tools that a bare name stands for."""
+
+HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?")
+TOOL = re.compile(r"(?:(?P<file>.+\.py)|(?P<module>[A-Za-z_][\w.]*)):(?P<name>[A-Za-z_]\w*)")
+
+
+class Secret:
+    """A text that shows itself to nobody who does not ask for it; an empty one is false."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str = "") -> None:
+        self._value = value
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Take the text as it is."""
+        return cls(text)
+
+    def reveal(self) -> str:
+        """Return the text."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not to be pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A host, without brackets, and a port; port 0 leaves the choice to the system."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``host:port`` or ``[IPv6]:port``."""
+        host, separator, port = text.rpartition(":")
+        if not separator:
+            raise ValueError("a host and a port, such as 127.0.0.1:8080")
+        return cls(_parse_host(host), _parse_port(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """A socket that takes SIP."""
+
+    transport: str
+    """``UDP`` or ``TCP``."""
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``transport:host`` or ``transport:host:port``."""
+        transport, _, rest = text.partition(":")
+        if transport.lower() not in {"udp", "tcp"} or not rest:
+            raise ValueError("udp or tcp, an address and a port, such as udp:0.0.0.0:5060")
+        if rest.endswith("]") or ":" not in rest:
+            return cls(transport.upper(), _parse_host(rest), SIP_PORT)
+        endpoint = Endpoint.parse(rest)
+        return cls(transport.upper(), endpoint.host, endpoint.port)
+
+    def __str__(self) -> str:
+        return f"{self.transport.lower()}:{Endpoint(self.host, self.port)}"
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """Ports for media, both ends included; RTP takes the even ones, RTCP the odd ones (:rfc:`3550#section-11`)."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``first-last``."""
+        first, separator, last = text.partition("-")
+        if not separator:
+            raise ValueError("two ports joined by a dash, such as 10000-19999")
+        ports = cls(_parse_port(first), _parse_port(last))
+        if ports.first < 1024 or ports.pairs < 1:
+            raise ValueError("at least one even port and the odd one after it, from 1024 on, such as 10000-19999")
+        return ports
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of an even port and the next there are: one a call."""
+        return (self.last + 1) // 2 - (self.first + 1) // 2
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReference:
+    """Where a tool is to be found: built in, in a file, or in an installed module."""
+
+    name: str
+    """Of the tool that is built in, else of the function."""
+    file: Path | None = None
+    module: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``hang_up``, ``path/to/file.py:function`` or ``package.module:function``."""
+        if text in BUILTIN_TOOLS:
+            return cls(text)
+        match = TOOL.fullmatch(text)
+        if match is None:
+            known = ", ".join(sorted(BUILTIN_TOOLS))
+            raise ValueError(f"{known}, path/to/file.py:function or package.module:function")
+        if match["file"] is None:
+            return cls(match["name"], module=match["module"])
+        return cls(match["name"], file=Path(match["file"]))
+
+    def resolve(self, folder: Path) -> Self:
+        """Return the reference with its file, if it is in one, found from ``folder``."""
+        if self.file is None:
+            return self
+        file = folder / self.file
+        if not file.is_file():
+            raise ValueError(f"a file that exists: there is no {file}")
+        return replace(self, file=file)
+
+    @property
+    def is_builtin(self) -> bool:
+        """Whether it needs no import."""
+        return self.file is None and self.module is None
+
+    def __str__(self) -> str:
+        return self.name if self.is_builtin else f"{self.file or self.module}:{self.name}"
+
+
+class Host(str):
+    """The name or the address of a host."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an IPv4 or IPv6 address or a name."""
+        return cls(_parse_host(text))
+
+
+def _parse_host(text: str) -> str:
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        if not HOST_NAME.fullmatch(host) or host.replace(".", "").isdigit():
+            raise ValueError("the name or the address of a host") from None
+        return host
+
+
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) < 65_536):
+        raise ValueError("a port from 0 to 65535")
+    return int(text)
