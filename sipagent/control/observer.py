@@ -1,7 +1,7 @@
 """Follows every call: writes it in the log, counts it in the metrics, and remembers why no call would be taken."""
 
-from collections.abc import Callable
 from dataclasses import asdict
+from typing import Protocol
 
 from sipagent.aio.log import get_logger
 from sipagent.call import events
@@ -12,15 +12,22 @@ QUIET = (events.SpeechStarted, events.SpeechStopped, events.AgentStarted, events
 """Facts of which there are many a call; they are for who looks closely."""
 
 
+class Follower(Protocol):
+    """Somebody who follows the calls for a while: the demonstration."""
+
+    def follow(self, call_id: str, fact: Fact, now: float) -> None:
+        """Take a fact."""
+
+    def follow_delay(self, path: str, seconds: float) -> None:
+        """Take a delay."""
+
+
 class CallObserver:
-    """An :class:`~sipagent.aio.call.Observer`.
+    """An :class:`~sipagent.aio.call.Observer`."""
 
-    :param follow: is given every fact as well: the demonstration's notebook.
-    """
-
-    def __init__(self, metrics: Metrics, *, follow: Callable[[str, Fact, float], None] | None = None) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._follow = follow
+        self.follower: Follower | None = None
         self._log = get_logger()
         self.model_trouble: str | None = None
         """Why the model can't be used until somebody mends a setting; ``None`` when it can."""
@@ -29,11 +36,13 @@ class CallObserver:
         """Take a fact."""
         self._write(call_id, fact)
         self._count(fact, now)
-        if self._follow is not None:
-            self._follow(call_id, fact, now)
+        if self.follower is not None:
+            self.follower.follow(call_id, fact, now)
 
     def observe_delay(self, path: str, seconds: float) -> None:
         """Take a delay."""
+        if self.follower is not None:
+            self.follower.follow_delay(path, seconds)
         if path == "packet_to_model":
             self._metrics.packet_forwarded(seconds)
         else:

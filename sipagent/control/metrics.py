@@ -1,0 +1,131 @@
+"""What Prometheus is told: one typed method for each thing that happens, and a registry of our own.
+
+What is a state rather than an event (open calls, the counters of the user agent) is read at the scrape, from callables,
+so that keeping it costs a call nothing. No label holds what a stranger sent.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from sipagent.control.http import Page
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+SETUP_BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds; setting a call up waits for the model's connection, some network round trips away."""
+
+PATH_BUCKETS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+"""Seconds; audio's way through this process takes microseconds, and at most a tick of 20 ms when it has to wait."""
+
+BARGE_IN_BUCKETS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+"""Seconds; a person notices from about 0.2 on."""
+
+DURATION_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+"""Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTotals:
+    """What one call's RTP came to, in packets."""
+
+    sent: int
+    received: int
+    lost: int
+    from_strangers: int
+
+
+class _State(Collector):
+    """Reads the callables at each scrape."""
+
+    def __init__(self, active_calls: Callable[[], int], sip_counters: Callable[[], Mapping[str, int]]) -> None:
+        self._active_calls = active_calls
+        self._sip_counters = sip_counters
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("sipagent_active_calls", "Calls that have not ended.", self._active_calls())
+        sip = CounterMetricFamily("sipagent_sip", "What the SIP user agent counted, by its own names.", labels=["what"])
+        for what, count in sorted(self._sip_counters().items()):
+            sip.add_metric([what], count)
+        yield sip
+
+
+class Metrics:
+    """All the metrics of one process.
+
+    :param active_calls: how many calls have not ended.
+    :param sip_counters: the counters of the user agent.
+    """
+
+    def __init__(self, *, active_calls: Callable[[], int], sip_counters: Callable[[], Mapping[str, int]]) -> None:
+        registry = CollectorRegistry()
+        registry.register(_State(active_calls, sip_counters))
+        ProcessCollector(registry=registry)
+        self._registry = registry
+        self._calls = Counter("sipagent_calls", "Calls that ended, by how.", ["outcome"], registry=registry)
+        self._durations = self._histogram("call_seconds", "From answer to end.", DURATION_BUCKETS)
+        self._setup = self._histogram("invite_to_ok_seconds", "From INVITE to 200 OK.", SETUP_BUCKETS)
+        self._up = self._histogram("packet_to_websocket_seconds", "A caller's packet on its way in.", PATH_BUCKETS)
+        self._down = self._histogram("delta_to_rtp_seconds", "An item's first audio on its way out.", PATH_BUCKETS)
+        self._barge_ins = self._histogram("barge_in_seconds", "From speech to the agent's silence.", BARGE_IN_BUCKETS)
+        self._truncates = self._counter("truncates", "Items cut to what the caller heard.")
+        self._tools = Counter("sipagent_tools", "Tools that were run, by how.", ["outcome"], registry=registry)
+        self._packets = Counter("sipagent_rtp_packets", "RTP packets.", ["direction"], registry=registry)
+        self._lost = self._counter("rtp_lost", "RTP packets that callers sent and that never came.")
+        self._strangers = self._counter("rtp_strangers", "RTP packets dropped: not from the call's other end.")
+        self._model_failures = Counter("sipagent_model_failures", "Failed models.", ["kind"], registry=registry)
+
+    def call_answered(self, seconds: float) -> None:
+        """A call was answered, this long after its INVITE."""
+        self._setup.observe(seconds)
+
+    def call_ended(self, outcome: str, seconds: float | None) -> None:
+        """A call ended; ``outcome`` is one of our own words, ``seconds`` is since its answer, if there was one."""
+        self._calls.labels(outcome).inc()
+        if seconds is not None:
+            self._durations.observe(seconds)
+
+    def packet_forwarded(self, seconds: float) -> None:
+        """A caller's packet reached the model's WebSocket, this long after it was read. Not for every packet."""
+        self._up.observe(seconds)
+
+    def agent_started(self, seconds: float) -> None:
+        """An item's first frame went out, this long after its first audio came in."""
+        self._down.observe(seconds)
+
+    def barged_in(self, seconds: float) -> None:
+        """A caller interrupted the agent, whose last audible packet went out this long after the first speech."""
+        self._barge_ins.observe(seconds)
+
+    def truncated(self) -> None:
+        """The model was told how much of an item was heard."""
+        self._truncates.inc()
+
+    def tool_finished(self, outcome: Literal["ok", "error", "timeout", "cancelled"]) -> None:
+        """A tool came to its end."""
+        self._tools.labels(outcome).inc()
+
+    def media_ended(self, totals: MediaTotals) -> None:
+        """A call's RTP came to its end."""
+        self._packets.labels("sent").inc(totals.sent)
+        self._packets.labels("received").inc(totals.received)
+        self._lost.inc(max(0, totals.lost))
+        self._strangers.inc(totals.from_strangers)
+
+    def model_failed(self, kind: Literal["fatal", "transient"]) -> None:
+        """A model could not be used, or not any more."""
+        self._model_failures.labels(kind).inc()
+
+    def page(self) -> Page:
+        """Return everything in Prometheus' text format."""
+        return Page(generate_latest(self._registry), CONTENT_TYPE)
+
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"sipagent_{name}", help_text, buckets=buckets, registry=self._registry)
+
+    def _counter(self, name: str, help_text: str) -> Counter:
+        return Counter(f"sipagent_{name}", help_text, registry=self._registry)

@@ -1,0 +1,88 @@
+"""The control port, asked over a real socket."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import pytest
+
+from sipagent.control.http import ControlServer, Page
+from sipagent.control.metrics import Metrics
+
+Test = Callable[[aiohttp.ClientSession], Awaitable[None]]
+
+
+def serve(test: Test, *, reasons: list[str] | None = None) -> None:
+    """Run ``test`` with a client of a server that is unready for these reasons."""
+
+    async def run() -> None:
+        metrics = Metrics(active_calls=lambda: 7, sip_counters=dict)
+        server = ControlServer(reasons=lambda: reasons or [], metrics=metrics.page)
+        host, port = await server.start("127.0.0.1", 0)
+        try:
+            async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
+                await test(client)
+        finally:
+            await server.close()
+            await server.close()
+
+    asyncio.run(run())
+
+
+def test_health() -> None:
+    async def test(client: aiohttp.ClientSession) -> None:
+        async with client.get("/health") as response:
+            assert response.status == 200
+            assert await response.json() == {"status": "ok"}
+
+    serve(test, reasons=["draining"])
+
+
+def test_ready() -> None:
+    async def test(client: aiohttp.ClientSession) -> None:
+        async with client.get("/ready") as response:
+            assert response.status == 200
+            assert await response.json() == {"ready": True, "reasons": []}
+
+    serve(test)
+
+
+def test_not_ready_says_why() -> None:
+    async def test(client: aiohttp.ClientSession) -> None:
+        async with client.get("/ready") as response:
+            assert response.status == 503
+            assert await response.json() == {"ready": False, "reasons": ["draining", "no model"]}
+
+    serve(test, reasons=["draining", "no model"])
+
+
+def test_metrics() -> None:
+    async def test(client: aiohttp.ClientSession) -> None:
+        async with client.get("/metrics") as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            assert "\nsipagent_active_calls 7.0\n" in await response.text()
+
+    serve(test)
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/", 404), ("POST", "/health", 405)])
+def test_there_is_nothing_else(method: str, path: str, status: int) -> None:
+    async def test(client: aiohttp.ClientSession) -> None:
+        async with client.request(method, path) as response:
+            assert response.status == status
+
+    serve(test)
+
+
+def test_a_port_that_is_taken() -> None:
+    async def run() -> None:
+        first, second = (ControlServer(reasons=list, metrics=lambda: Page(b"", "text/plain")) for _ in range(2))
+        host, port = await first.start("127.0.0.1", 0)
+        try:
+            with pytest.raises(OSError, match="address already in use"):
+                await second.start(host, port)
+        finally:
+            await first.close()
+
+    asyncio.run(run())

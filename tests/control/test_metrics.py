@@ -1,0 +1,91 @@
+"""What the page for Prometheus says after things have happened."""
+
+from collections import Counter
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sipagent.control.metrics import MediaTotals, Metrics
+
+
+class State:
+    """What the metrics read at a scrape."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.sip: Counter[str] = Counter()
+        self.metrics = Metrics(active_calls=lambda: self.calls, sip_counters=lambda: self.sip)
+
+    def read(self) -> dict[str, float]:
+        text = self.metrics.page().body.decode()
+        return {
+            sample.name + "".join(f" {label}={value}" for label, value in sample.labels.items()): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+
+@pytest.fixture
+def state() -> State:
+    return State()
+
+
+def test_everything_is_there_before_anything_happened(state: State) -> None:
+    values = state.read()
+    assert values["sipagent_active_calls"] == 0
+    assert values["sipagent_truncates_total"] == 0
+    assert values["sipagent_invite_to_ok_seconds_count"] == 0
+    assert values["process_resident_memory_bytes"] > 0
+
+
+def test_state_is_read_at_the_scrape(state: State) -> None:
+    state.calls = 3
+    state.sip["malformed"] += 2
+    values = state.read()
+    assert values["sipagent_active_calls"] == 3
+    assert values["sipagent_sip_total what=malformed"] == 2
+
+
+def test_a_call(state: State) -> None:
+    metrics = state.metrics
+    metrics.call_answered(0.03)
+    metrics.packet_forwarded(0.00008)
+    metrics.agent_started(0.004)
+    metrics.barged_in(0.07)
+    metrics.truncated()
+    metrics.tool_finished("ok")
+    metrics.media_ended(MediaTotals(sent=100, received=90, lost=2, from_strangers=1))
+    metrics.call_ended("bye", 42.0)
+    values = state.read()
+    assert values["sipagent_invite_to_ok_seconds_bucket le=0.02"] == 0
+    assert values["sipagent_invite_to_ok_seconds_bucket le=0.05"] == 1
+    assert values["sipagent_packet_to_websocket_seconds_bucket le=0.0001"] == 1
+    assert values["sipagent_delta_to_rtp_seconds_bucket le=0.005"] == 1
+    assert values["sipagent_barge_in_seconds_bucket le=0.08"] == 1
+    assert values["sipagent_truncates_total"] == 1
+    assert values["sipagent_tools_total outcome=ok"] == 1
+    assert values["sipagent_rtp_packets_total direction=sent"] == 100
+    assert values["sipagent_rtp_packets_total direction=received"] == 90
+    assert values["sipagent_rtp_lost_total"] == 2
+    assert values["sipagent_rtp_strangers_total"] == 1
+    assert values["sipagent_calls_total outcome=bye"] == 1
+    assert values["sipagent_call_seconds_sum"] == 42
+
+
+def test_a_refused_call_has_no_duration(state: State) -> None:
+    state.metrics.model_failed("fatal")
+    state.metrics.call_ended("rejected", None)
+    values = state.read()
+    assert values["sipagent_calls_total outcome=rejected"] == 1
+    assert values["sipagent_call_seconds_count"] == 0
+    assert values["sipagent_model_failures_total kind=fatal"] == 1
+
+
+def test_more_packets_than_were_sent_are_no_negative_loss(state: State) -> None:
+    state.metrics.media_ended(MediaTotals(sent=0, received=12, lost=-2, from_strangers=0))
+    assert state.read()["sipagent_rtp_lost_total"] == 0
+
+
+def test_two_sets_of_metrics_do_not_meet(state: State) -> None:
+    state.metrics.truncated()
+    assert State().read()["sipagent_truncates_total"] == 0
