@@ -1,0 +1,138 @@
+"""What the user agent tells the shell: bytes to send, and what happened to each INVITE session.
+
+A handle is an integer that names one INVITE session from its first message to its :class:`Ended`.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sipagent.sip.message import Request, Response
+
+Address: TypeAlias = tuple[str, int]
+"""A host (a name or an IP address without brackets) and a port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Where a message came from, or is to go (:rfc:`3261#section-18`).
+
+    ``local`` is ``None`` for "whichever of our sockets fits". For a stream transport the flow names one connection;
+    the shell opens it when it is not there.
+    """
+
+    transport: str
+    """``UDP`` or ``TCP``."""
+    remote: Address
+    local: Address | None = None
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the transport itself retransmits."""
+        return self.transport != "UDP"
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Send these bytes; the host of the flow may still be a name."""
+
+    data: bytes
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingInvite:
+    """A new call; :meth:`UserAgent.ring`, :meth:`~UserAgent.accept` or :meth:`~UserAgent.reject` it.
+
+    ``body`` is its ``application/sdp`` part, empty for a late offer.
+    """
+
+    handle: int
+    request: Request
+    flow: Flow
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reinvited:
+    """A re-INVITE awaits :meth:`UserAgent.accept` or :meth:`~UserAgent.reject`; a rejection keeps the call."""
+
+    handle: int
+    request: Request
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteCancelled:
+    """The peer took its re-INVITE back before we answered; there is nothing left to accept, and the call goes on."""
+
+    handle: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The first ACK for our 2xx; ``body`` is the answer to a late offer, else empty."""
+
+    handle: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A provisional response above 100 to our INVITE."""
+
+    handle: int
+    response: Response
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A 2xx to our INVITE or re-INVITE; the ACK is already on its way."""
+
+    handle: int
+    response: Response
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteRejected:
+    """Our re-INVITE was refused; the call goes on as it was (:rfc:`3261#section-14.1`).
+
+    ``status`` is 491 when the peer's own re-INVITE came first and was accepted: our offer is out of date.
+    """
+
+    handle: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last word on a handle; the messages of a goodbye may still be on their way.
+
+    ``reason`` is one of
+
+    - ``bye``: the peer hung up;
+    - ``cancelled``: the caller gave up before we answered;
+    - ``hung_up``: we did;
+    - ``rejected``: a final response refused the call, or put an end to it; ours or theirs, ``status`` says which;
+    - ``no_ack``: our 2xx was never acknowledged;
+    - ``timeout``: nobody answered, neither a message nor the telephone;
+    - ``transport``: a message could not be sent.
+    """
+
+    handle: int
+    reason: str
+    status: int | None = None
+
+
+Event: TypeAlias = (
+    Transmit
+    | IncomingInvite
+    | Reinvited
+    | ReinviteCancelled
+    | Acknowledged
+    | Progressed
+    | Accepted
+    | ReinviteRejected
+    | Ended
+)

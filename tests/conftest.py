@@ -1,0 +1,15 @@
+"""Fixtures that tests of more than one package share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The directory of other projects' test data, read in place; without it the test is skipped."""
+    path = Path(os.environ.get("SIPAGENT_CORPORA") or Path(__file__).parents[2] / "shared" / "corpora")
+    if not path.is_dir():
+        pytest.skip("no corpora: set SIPAGENT_CORPORA to their directory")
+    return path
