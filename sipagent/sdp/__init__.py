@@ -1,0 +1,1 @@
+"""SDP: the description (RFC 8866) and the offer/answer negotiation (RFC 3264)."""
