@@ -1,0 +1,1 @@
+"""Sound as numbers: G.711, voice activity, tones, WAV."""
