@@ -1,0 +1,115 @@
+"""The reorder window: packets go out in order, each at most once, and only a gap makes them wait.
+
+The listener is a model, not a loudspeaker: it needs packets in order, not in time. So there is no play-out delay: a
+packet in order leaves in the call that brought it. What comes after a gap is held until the gap is filled,
+``MAX_WAIT_S`` have passed or ``MAX_HELD`` packets wait; then the missing ones are given up. A jump over more than
+``MAX_GAP`` packets waits for nothing.
+"""
+
+from collections import deque
+from math import inf
+from typing import NamedTuple
+
+from sipagent.rtp.packet import Packet
+from sipagent.rtp.source import MAX_DROPOUT
+
+MAX_WAIT_S = 0.060
+"""How long a gap holds its followers; three packets of 20 ms, more than networks reorder."""
+
+MAX_HELD = 5
+"""How many followers a gap holds, whatever the packets' length."""
+
+MAX_GAP = 10
+"""Packets missing in a row that are still a gap. More (200 ms) is an outage or a new start: nothing to wait for."""
+
+GIVEN_UP_MEMORY = 64
+"""How many numbers given up are remembered, to tell a late packet from a duplicate; a second and more."""
+
+
+class Released(NamedTuple):
+    """A packet whose turn has come."""
+
+    packet: Packet
+    missing: int
+    """How many packets just before it were given up."""
+
+
+class ReorderWindow:
+    """Packets by extended sequence number; :meth:`pass_through` first, and :meth:`insert` when it says no."""
+
+    __slots__ = ("_given_up", "_held", "_next", "_start", "due_at", "duplicate", "late", "lost")
+
+    def __init__(self) -> None:
+        self.lost = 0
+        """Packets given up; those that a sender's new start skips never were."""
+        self.late = 0
+        """Packets that came after they were given up, or from before the first."""
+        self.duplicate = 0
+        """Packets that had come already."""
+        self.reset(0)
+
+    def reset(self, number: int) -> None:
+        """Begin anew at ``number``; what is held is forgotten, so :meth:`release_all` before. The counters stay."""
+        self.due_at = inf
+        """When :meth:`release_due` is to be called; infinity while no packet waits."""
+        self._next = number
+        self._start = number
+        self._held: dict[int, tuple[Packet, float]] = {}
+        self._given_up: deque[int] = deque(maxlen=GIVEN_UP_MEMORY)
+
+    def pass_through(self, number: int) -> bool:
+        """Whether this packet is the next while none waits, which is the common case; then it's done, play it."""
+        if number != self._next or self._held:
+            return False
+        self._next = number + 1
+        return True
+
+    def insert(self, number: int, packet: Packet, *, now: float) -> list[Released]:
+        """Put the packet in its place and return, in order, those whose turn has come."""
+        if number < self._next:
+            if number < self._start or number in self._given_up:
+                self.late += 1
+            else:
+                self.duplicate += 1
+            return []
+        if number in self._held:
+            self.duplicate += 1
+            return []
+        highest = max(self._held, default=self._next - 1)
+        is_jump = number - highest - 1 > MAX_GAP
+        released = self.release_all() if is_jump else []
+        self._held[number] = (packet, now)
+        if is_jump or len(self._held) >= MAX_HELD:
+            released.append(self._give_up())
+        released += self._release_consecutive()
+        return released + self.release_due(now=now)
+
+    def release_due(self, *, now: float) -> list[Released]:
+        """Give up the gaps that have been waited for long enough."""
+        released = []
+        while self._held and now >= self.due_at:
+            released.append(self._give_up())
+            released += self._release_consecutive()
+        return released
+
+    def release_all(self) -> list[Released]:
+        """Give up every gap and return all that is held."""
+        return self.release_due(now=inf)
+
+    def _give_up(self) -> Released:
+        """Skip the first gap and release the packet behind it."""
+        number = min(self._held)
+        missing = number - self._next
+        if missing < MAX_DROPOUT:
+            self.lost += missing
+        self._given_up.extend(range(max(self._next, number - GIVEN_UP_MEMORY), number))
+        self._next = number + 1
+        return Released(self._held.pop(number)[0], missing)
+
+    def _release_consecutive(self) -> list[Released]:
+        released = []
+        while self._next in self._held:
+            released.append(Released(self._held.pop(self._next)[0], 0))
+            self._next += 1
+        self.due_at = min((arrived for _, arrived in self._held.values()), default=inf) + MAX_WAIT_S
+        return released

@@ -1,0 +1,209 @@
+"""The receiving half of a session: datagrams in, frames in order out.
+
+:meth:`Receiver.receive_packet` is the hot path. What is usual, an audio packet of the known stream from the known
+address, is handled at once; all else branches off. A new SSRC is a new source, and is played on at once.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sipagent.rtp.dtmf import DigitReceived, DigitReceiver
+from sipagent.rtp.jitter import MAX_GAP, Released, ReorderWindow
+from sipagent.rtp.latch import Address, Latch
+from sipagent.rtp.packet import Packet, is_rtcp, parse_packet
+from sipagent.rtp.parameters import UNCONFIGURED, RtpParameters
+from sipagent.rtp.source import Source
+
+COMFORT_NOISE = 13
+"""The static payload type of RFC 3389; it says that there is silence, which we know when nothing comes."""
+
+SILENCE = {0: b"\xff", 8: b"\xd5"}
+"""One sample of silence by static payload type (PCMU, PCMA)."""
+
+LEFT_SSRC_S = 0.2
+"""Packets still on their way from the SSRC just left don't bring it back, unless the new one was silent for so long."""
+
+
+class Frame(NamedTuple):
+    """The audio of one packet, or of one that was lost: silence of the length of the frame before."""
+
+    payload: bytes
+    payload_type: int
+    timestamp: int
+    """In samples, modulo 2**32; a greater step than the length of the frame before is silence not sent (DTX)."""
+    lost: bool
+
+
+class Receiver:
+    """The peer's stream, through whatever sources it comes."""
+
+    __slots__ = (
+        "_audio_types", "_event_types", "_last", "_left_ssrc", "_parameters", "digits", "digits_received",
+        "from_strangers", "ignored", "latch", "malformed", "octets", "origin", "packets", "stale", "window",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.latch = Latch()
+        self.window = ReorderWindow()
+        self.digits = DigitReceiver(clock_rate=UNCONFIGURED.clock_rate)
+        self.digits_received: deque[DigitReceived] = deque()
+        """Presses that are over, for the session to take."""
+        self.origin: Source | None = None
+        """The source that is played."""
+        self.packets = 0
+        """From the address that is heard, late ones and duplicates included."""
+        self.octets = 0
+        self.ignored = 0
+        self.stale = 0
+        """Packets of the SSRC that was left."""
+        self.from_strangers = 0
+        self.malformed = 0
+        self._left_ssrc: int | None = None
+        self._last: Frame | None = None
+        self.configure(UNCONFIGURED)
+
+    def configure(self, parameters: RtpParameters) -> None:
+        """Go on with another agreement."""
+        self._parameters = parameters
+        self._audio_types = parameters.receive_payload_types
+        self._event_types = parameters.telephone_event
+        self.digits.clock_rate = parameters.clock_rate
+        if parameters.remote is not None:
+            self.latch.aim(parameters.remote, signalling_host=parameters.signalling_host)
+
+    @property
+    def due_at(self) -> float:
+        """When :meth:`release_due` is to be called; infinity while nothing waits."""
+        return min(self.window.due_at, self.digits.due_at)
+
+    def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame] | None:
+        """Take a datagram and return the frames that are now due to be heard, or ``None`` when it is RTCP."""
+        packet = parse_packet(data)
+        if packet is None:
+            return self._receive_no_rtp(data, source)
+        payload_type, _, sequence_number, timestamp, ssrc, payload = packet
+        origin = self.origin
+        if (
+            source != self.latch.source
+            or origin is None
+            or ssrc != origin.ssrc
+            or payload_type not in self._audio_types
+            or not payload
+        ):
+            return self._receive_unusual(packet, data, source, now)
+        self.latch.heard_at = now
+        self.packets += 1
+        self.octets += len(payload)
+        origin.measure_jitter(timestamp, now=now)
+        number = origin.receive(sequence_number)
+        if number is not None and self.window.pass_through(number):
+            self._last = frame = Frame(payload, payload_type, timestamp, False)
+            return (frame,)
+        return self._sort(packet, number, now)
+
+    def release_due(self, *, now: float) -> list[Frame]:
+        """Return the frames behind gaps that were waited for long enough; let go the key whose end was lost."""
+        frames = self._play(self.window.release_due(now=now), now)
+        if now >= self.digits.due_at:
+            self.digits_received += self.digits.release()
+        return frames
+
+    def close(self) -> None:
+        """Hear nobody any more, and forget what waits."""
+        self.latch.close()
+        self.window.reset(0)
+        self.digits.reset()
+
+    def _receive_no_rtp(self, data: bytes, source: Address) -> Sequence[Frame] | None:
+        if is_rtcp(data):
+            return None
+        if source == self.latch.source:
+            self.malformed += 1
+        else:
+            self.from_strangers += 1
+        return ()
+
+    def _receive_unusual(self, packet: Packet, data: bytes, source: Address, now: float) -> Sequence[Frame] | None:
+        """Take a packet of another address, source or kind than the stream's audio."""
+        if is_rtcp(data):
+            return None
+        if source != self.latch.source and not (self._is_known(packet) and self.latch.admit(source, packet, now=now)):
+            self.from_strangers += 1
+            return ()
+        origin = self.origin
+        frames: list[Frame] = []
+        if origin is None or packet.ssrc != origin.ssrc:
+            if packet.ssrc == self._left_ssrc and now < self.latch.heard_at + LEFT_SSRC_S:
+                self.stale += 1
+                return ()
+            frames = self._leave_origin(now)
+            self.origin = origin = self._new_origin(packet)
+        self.latch.heard_at = now
+        self.packets += 1
+        self.octets += len(packet.payload)
+        if packet.payload_type in self._audio_types:
+            origin.measure_jitter(packet.timestamp, now=now)
+        frames += self._sort(packet, origin.receive(packet.sequence_number), now)
+        return frames
+
+    def _sort(self, packet: Packet, number: int | None, now: float) -> list[Frame]:
+        if number is None:
+            self.ignored += 1
+            return []
+        if self.window.pass_through(number):
+            return self._play([Released(packet, 0)], now)
+        return self._play(self.window.insert(number, packet, now=now), now)
+
+    def _leave_origin(self, now: float) -> list[Frame]:
+        """Play what is left of the present source."""
+        frames = self._play(self.window.release_all(), now)
+        self.digits_received += self.digits.release()
+        self.digits.reset()
+        self._last = None
+        self._left_ssrc = self.origin.ssrc if self.origin is not None else None
+        return frames
+
+    def _new_origin(self, packet: Packet) -> Source:
+        self.window.reset(packet.sequence_number)
+        return Source(packet.ssrc, packet.sequence_number, clock_rate=self._parameters.clock_rate)
+
+    def _is_known(self, packet: Packet) -> bool:
+        payload_type = packet.payload_type
+        return payload_type in self._audio_types or payload_type in self._event_types or payload_type == COMFORT_NOISE
+
+    def _play(self, released: Iterable[Released], now: float) -> list[Frame]:
+        """Make frames and digits of packets in order, and silence of those missing between them."""
+        frames: list[Frame] = []
+        for packet, missing in released:
+            if missing and self._is_known(packet):
+                frames += self._conceal(missing, packet.timestamp)
+            if packet.payload_type in self._audio_types and packet.payload:
+                self._last = Frame(packet.payload, packet.payload_type, packet.timestamp, False)
+                frames.append(self._last)
+            elif packet.payload_type in self._event_types:
+                self.digits_received += self.digits.receive(packet.payload, packet.timestamp, now=now)
+            else:
+                self.ignored += 1
+        return frames
+
+    def _conceal(self, missing: int, timestamp: int) -> list[Frame]:
+        """Return silence for packets missing before ``timestamp``, at most as much as the sender's clock went on.
+
+        Behind an outage of more than ``MAX_GAP`` packets there is none: too late, it would only be more delay.
+        """
+        last = self._last
+        if last is None or missing > MAX_GAP:
+            return []
+        samples = len(last.payload)
+        start = last.timestamp + samples
+        room = (timestamp - start) & 0xFFFFFFFF
+        if room > 0x7FFFFFFF:
+            return []
+        payload = SILENCE.get(last.payload_type, self._parameters.silence) * samples
+        frames = [
+            Frame(payload, last.payload_type, (start + number * samples) & 0xFFFFFFFF, True)
+            for number in range(min(missing, room // samples))
+        ]
+        self._last = frames[-1] if frames else last
+        return frames

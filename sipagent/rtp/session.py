@@ -1,0 +1,253 @@
+"""One call's RTP: packets in become frames in order, frames out become packets, and RTCP runs beside them.
+
+The halves, ``receiver`` and ``sender``, know nothing of each other; they meet here, in the reports. ``receive_packet``
+and ``next_packet`` are the hot path, 50 times a second and direction in every call.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from random import Random
+from typing import TypeAlias
+
+from sipagent.errors import LocalProtocolError
+from sipagent.rtp.dtmf import DigitReceived
+from sipagent.rtp.latch import Address
+from sipagent.rtp.parameters import UNCONFIGURED, RtpParameters
+from sipagent.rtp.receiver import Frame, Receiver
+from sipagent.rtp.reports import Reporter
+from sipagent.rtp.rtcp import parse_compound
+from sipagent.rtp.sender import Sender
+
+__all__ = ["Address", "DigitReceived", "Frame", "RtpParameters", "RtpSession", "RtpStats", "SendRtcp"]
+
+DIGIT_MS = 160
+"""How long a key is pressed unless the caller says; networks ask for 40 to 100 ms at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class RtpStats:
+    """What has been counted since the session began."""
+
+    packets_sent: int
+    bytes_sent: int
+    """Payload alone, as in RTCP."""
+    packets_received: int
+    """From the address that is heard, late ones and duplicates included."""
+    bytes_received: int
+    lost: int
+    """Packets given up by the reorder window; each is one silent frame, but for outages."""
+    late: int
+    duplicate: int
+    ignored: int
+    """Comfort noise, unknown payload types, events that are no digits, empty packets, unconfirmed jumps."""
+    from_strangers: int
+    malformed: int
+    jitter_ms: float
+    """Interarrival jitter of the present source (:rfc:`3550#appendix-A.8`)."""
+    round_trip_ms: float | None
+    """From the peer's last report; so are the next two."""
+    peer_fraction_lost: float | None
+    peer_jitter_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendRtcp:
+    """Send these bytes, from the RTP port if ``mux``, else from the one above it."""
+
+    data: bytes
+    destination: Address
+    mux: bool
+
+
+Output: TypeAlias = SendRtcp | DigitReceived
+
+
+class RtpSession:
+    """A machine for one stream each way.
+
+    Frames are returned, for speed; :class:`SendRtcp` and :class:`DigitReceived` come by :meth:`poll`. After
+    :meth:`handle_timer` there may be frames in :meth:`take_released`: take them before the next packet.
+    """
+
+    def __init__(
+        self, *, random: Random, cname: str, parameters: RtpParameters | None = None, wall_offset: float = 0.0
+    ) -> None:
+        """
+        :param random: for SSRC, first sequence number and timestamp, and the unevenness of RTCP.
+        :param cname: our name in RTCP, the same in all streams of a call.
+        :param wall_offset: seconds to add to ``now`` for Unix time.
+        """
+        self._sender = Sender(random=random)
+        self._receiver = Receiver()
+        self._reporter = Reporter(self._sender.ssrc, cname=cname, random=random, wall_offset=wall_offset)
+        self._parameters = UNCONFIGURED
+        self._reports: deque[SendRtcp] = deque()
+        self._released: list[Frame] = []
+        self._rtcp_source: Address | None = None
+        self._is_running = False
+        self._is_closed = False
+        if parameters is not None:
+            self.configure(parameters)
+
+    def configure(self, parameters: RtpParameters) -> None:
+        """Go on with what a new offer and answer agreed on; a remote that differs from the last ends the latch."""
+        previous, self._parameters = self._parameters, parameters
+        if (previous.remote, previous.remote_rtcp) != (parameters.remote, parameters.remote_rtcp):
+            self._rtcp_source = None
+        if not self._is_closed:
+            self._sender.configure(parameters)
+            self._receiver.configure(parameters)
+
+    @property
+    def remote(self) -> Address | None:
+        """Where packets go: the address of the SDP, or the one latched behind a NAT; ``None`` for nowhere."""
+        return None if self._parameters.remote is None else self._receiver.latch.source
+
+    # The hot path
+
+    def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
+        """Take a datagram of the RTP port and return the frames that are now due to be heard, in order."""
+        frames = self._receiver.receive_packet(data, source, now=now)
+        if frames is None:
+            self._on_rtcp(data, source, now)
+            return ()
+        if frames and not self._is_running:
+            self._run(now)
+        return frames
+
+    def next_packet(self, payload: bytes, *, now: float, marker: bool = False) -> bytes:
+        """Return the packet for the next frame, whose time on the media clock passes by it.
+
+        While a digit is being sent, its event takes the place of ``payload``.
+
+        :param payload: ``frame_samples`` of audio.
+        :param marker: the frame is the first after silence that was not sent (:rfc:`3551#section-4.1`).
+        :raises LocalProtocolError: before :meth:`configure` and after :meth:`close`.
+        """
+        if not self._is_running:
+            self._run(now)
+        return self._sender.next_packet(payload, now=now, marker=marker)
+
+    # Beside it
+
+    def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
+        """Take a datagram of the RTCP port."""
+        if self._on_rtcp(data, source, now):
+            self._rtcp_source = source
+
+    def take_released(self) -> Sequence[Frame]:
+        """Return, once, the frames that :meth:`handle_timer` made due."""
+        released, self._released = self._released, []
+        return released
+
+    def skip(self, samples: int) -> None:
+        """Let time pass on the media clock without a packet (on hold)."""
+        self._sender.skip(samples)
+
+    def send_digit(self, digit: str, *, duration_ms: int = DIGIT_MS) -> None:
+        """Press a key for as many of the next packets as it takes; digits wait for one another.
+
+        :raises LocalProtocolError: no such key, no such duration, too many waiting, or the peer takes no events.
+        """
+        self._sender.send_digit(digit, duration_ms=duration_ms)
+
+    def close(self, *, now: float) -> None:
+        """Say goodbye by RTCP, if anything was ever said; nothing is sent or heard any more."""
+        if self._is_closed:
+            return
+        if self._sender.packets or self._reporter.has_reported:
+            self._send_rtcp(self._reporter.farewell(self._sender, self._receiver.origin, now=now))
+        self._is_closed = True
+        self._is_running = False
+        self._reporter.stop()
+        self._receiver.close()
+
+    # The machine
+
+    def poll(self) -> Output | None:
+        """Return the next output, or ``None``."""
+        if self._receiver.digits_received:
+            return self._receiver.digits_received.popleft()
+        return self._reports.popleft() if self._reports else None
+
+    def get_timer(self) -> float | None:
+        """When a gap, a key or a report is due."""
+        due_at = min(self._receiver.due_at, self._reporter.due_at)
+        return None if due_at == inf else due_at
+
+    def handle_timer(self, *, now: float) -> None:
+        """Give up gaps, let go keys without an end, report."""
+        self._released += self._receiver.release_due(now=now)
+        if now >= self._reporter.due_at:
+            self._send_rtcp(self._reporter.report(self._sender, self._receiver.origin, now=now))
+
+    # What is known
+
+    @property
+    def heard_at(self) -> float | None:
+        """When a packet of the peer's came last; ``None`` when none came from its present address."""
+        heard_at = self._receiver.latch.heard_at
+        return None if heard_at == -inf else heard_at
+
+    @property
+    def rtcp_heard_at(self) -> float | None:
+        """When a report of the peer's came last: a sign of life of one who sends no silence."""
+        return self._reporter.heard_at
+
+    @property
+    def stats(self) -> RtpStats:
+        """What has been counted so far."""
+        sender, receiver, window = self._sender, self._receiver, self._receiver.window
+        view = self._reporter.peer_view
+        return RtpStats(
+            packets_sent=sender.packets,
+            bytes_sent=sender.octets,
+            packets_received=receiver.packets,
+            bytes_received=receiver.octets,
+            lost=window.lost,
+            late=window.late + receiver.stale,
+            duplicate=window.duplicate,
+            ignored=receiver.ignored + receiver.digits.ignored,
+            from_strangers=receiver.from_strangers,
+            malformed=receiver.malformed,
+            jitter_ms=receiver.origin.jitter_ms if receiver.origin else 0.0,
+            round_trip_ms=self._reporter.round_trip_ms,
+            peer_fraction_lost=view.fraction_lost / 256 if view else None,
+            peer_jitter_ms=1000 * view.jitter / self._parameters.clock_rate if view else None,
+        )
+
+    def _run(self, now: float) -> None:
+        """Begin to report with the first packet either way: only they bring the time in."""
+        if self._parameters is UNCONFIGURED or self._is_closed:
+            raise LocalProtocolError("nothing can be sent before offer and answer, nor after the end")
+        self._is_running = True
+        self._reporter.start(now=now)
+
+    def _on_rtcp(self, data: bytes, source: Address, now: float) -> bool:
+        """Whether it was the peer's, and sound."""
+        hosts = {address[0] for address in (self._receiver.latch.source, self._rtcp_remote()) if address is not None}
+        if self._is_closed or source[0] not in hosts:
+            self._receiver.from_strangers += 1
+            return False
+        packets = parse_compound(data)
+        if packets is None:
+            self._receiver.malformed += 1
+            return False
+        self._reporter.receive(packets, now=now)
+        return True
+
+    def _rtcp_remote(self) -> Address | None:
+        """Where reports go: where the peer's come from, once one has come, else where its SDP says."""
+        parameters = self._parameters
+        if parameters.rtcp_mux:
+            return self.remote
+        if self._rtcp_source is not None or parameters.remote_rtcp is not None or parameters.remote is None:
+            return self._rtcp_source or parameters.remote_rtcp
+        return parameters.remote[0], parameters.remote[1] + 1
+
+    def _send_rtcp(self, data: bytes) -> None:
+        destination = self._rtcp_remote()
+        if destination is not None:
+            self._reports.append(SendRtcp(data, destination, self._parameters.rtcp_mux))
