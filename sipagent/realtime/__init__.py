@@ -1,0 +1,1 @@
+"""The OpenAI Realtime protocol, GA shape: our client side of it, and the embedded model."""

@@ -1,0 +1,178 @@
+"""What a Realtime session tells its owner: bytes to send, and what the model said, did and refused.
+
+Every output is a frozen value. ``item_id``, ``content_index`` and ``response_id`` are the server's own names;
+a server may leave some out, and then they are ``""`` and ``0``.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+FailureKind: TypeAlias = Literal["fatal", "transient"]
+"""``fatal``: it will fail again in the same way until a person changes something; ``transient``: try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send these bytes as one WebSocket text message."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReady:
+    """The server confirmed the configuration asked for: audio may flow, and a response may be asked for."""
+
+    session_id: str
+    expires_at: int | None
+    """When the server ends the session, in Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFailed:
+    """The last word of a session that did not end by :meth:`~RealtimeSession.close`."""
+
+    kind: FailureKind
+    code: str | None
+    message: str
+    """A sentence that a person can act on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseCreated:
+    """A response is live; its audio follows."""
+
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioReceived:
+    """A piece of the live response's audio, in the codec of the session; it arrives faster than real time."""
+
+    item_id: str
+    content_index: int
+    audio: bytes
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioDone:
+    """All audio of this part of an item has been received; it has not all been heard."""
+
+    item_id: str
+    content_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTranscript:
+    """What the agent says: a piece when not ``final``, else the whole."""
+
+    item_id: str
+    content_index: int
+    text: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTranscript:
+    """What the caller said, as another model heard it; it comes any time later."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCallRequested:
+    """The live response calls a function; ``arguments`` is the JSON text the model wrote, not validated."""
+
+    function_call_id: str
+    name: str
+    arguments: str
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseDone:
+    """A response is over, though not yet heard.
+
+    Just one follows every :class:`ResponseCreated` of a session that lives on. It also comes without one, for a
+    response that was cancelled before we heard of it: it was never audible, but is billed.
+    """
+
+    response_id: str
+    status: str
+    """``completed``, ``cancelled``, ``failed``, ``incomplete``, or whatever else the server calls it."""
+    usage: dict[str, Any] | None
+    reason: str | None = None
+    """Why it is not ``completed``: the server's ``status_details.reason``, or its error's code."""
+    message: str | None = None
+    failure: FailureKind | None = None
+    """The class of the error, when it ``failed``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRefused:
+    """The response asked for will not come; no :class:`ResponseCreated` or :class:`ResponseDone` belongs to it."""
+
+    kind: FailureKind
+    code: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputCommitted:
+    """The caller's audio so far became an item of the conversation."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpeechStarted:
+    """The server's own voice activity detection heard the caller begin, at ``audio_start_ms`` of all audio appended."""
+
+    item_id: str
+    audio_start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpeechStopped:
+    """The server's own voice activity detection heard the caller end, at ``audio_end_ms`` of all audio appended."""
+
+    item_id: str
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BenignError:
+    """The server refused something that a race made pointless; nothing needs to be done."""
+
+    code: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReported:
+    """The server refused a command, or had a bad moment, and the session goes on; somebody should know."""
+
+    kind: FailureKind
+    code: str | None
+    message: str
+
+
+Output: TypeAlias = (
+    Send
+    | SessionReady
+    | SessionFailed
+    | ResponseCreated
+    | AudioReceived
+    | AudioDone
+    | AgentTranscript
+    | CallerTranscript
+    | FunctionCallRequested
+    | ResponseDone
+    | ResponseRefused
+    | InputCommitted
+    | ServerSpeechStarted
+    | ServerSpeechStopped
+    | BenignError
+    | ErrorReported
+)

@@ -1,0 +1,435 @@
+"""Our side of one Realtime session: set up, the caller's audio in, one response at a time out, no I/O.
+
+Nothing flows before the server has confirmed the configuration asked for. Once a session has ended, by :meth:`close`
+or by :class:`SessionFailed`, every input and command is ignored: the end is the peer's doing and may cross a command.
+"""
+
+import json
+from collections import Counter, deque
+from collections.abc import Callable
+from enum import Enum, auto
+from random import Random
+from typing import ClassVar, Final, Literal, TypeAlias
+
+from sipagent.errors import LocalProtocolError
+from sipagent.realtime import protocol
+from sipagent.realtime.events import (
+    AgentTranscript,
+    AudioDone,
+    AudioReceived,
+    BenignError,
+    CallerTranscript,
+    ErrorReported,
+    FailureKind,
+    FunctionCallRequested,
+    InputCommitted,
+    Output,
+    Send,
+    ServerSpeechStarted,
+    ServerSpeechStopped,
+    SessionFailed,
+    SessionReady,
+)
+from sipagent.realtime.failures import ErrorClass, classify, classify_close, failure_kind
+from sipagent.realtime.protocol import (
+    MAX_MESSAGE_CHARACTERS,
+    AudioDelta,
+    Event,
+    identifier,
+    index,
+    mapping,
+    milliseconds,
+    text,
+)
+from sipagent.realtime.responses import ResponseGate, ResponseRequest
+from sipagent.realtime.settings import ServerVad, SessionSettings, differences, session_object
+
+__all__ = ["RealtimeSession", "ServerVad", "SessionSettings"]
+
+BYTES_PER_MS = 8
+"""G.711: 8,000 samples of a byte a second."""
+
+MIN_COMMIT_MS = 100
+"""The server refuses to commit less."""
+
+MAX_FUNCTION_CALLS = 64
+"""How many function call ids are remembered, so that a repeated event runs no tool twice."""
+
+
+class _State(Enum):
+    NEW = auto()
+    OPENING = auto()
+    """Connected, waiting for session.created."""
+    CONFIGURING = auto()
+    """session.update is sent, waiting for session.updated."""
+    READY = auto()
+    ENDED = auto()
+
+
+class RealtimeSession:
+    """A :class:`~sipagent.machine.Machine` for one connection, which the shell opens and closes.
+
+    :param random: makes the event ids of one session unlike another's.
+    """
+
+    def __init__(self, settings: SessionSettings, *, random: Random) -> None:
+        self.counters: Counter[str] = Counter()
+        """What was not acted on, by a fixed set of names: ``malformed``, ``unknown_event``, ``stale_event``..."""
+        self._settings = settings
+        self._state = _State.NEW
+        self._outputs: deque[Output] = deque()
+        self._nonce = f"{random.getrandbits(32):08x}"
+        self._handlers = self._SETUP_HANDLERS
+        self._serial = 0
+        self._now = 0.0  # of the message being read
+        self._setup_due_at: float | None = None
+        self._session_id = ""
+        self._expires_at: int | None = None
+        self._appended_bytes = 0
+        self._function_calls: deque[str] = deque(maxlen=MAX_FUNCTION_CALLS)
+        self._responses = ResponseGate(
+            self._outputs, self._event_id, server_creates=settings.turn_detection == "server"
+        )
+
+    # What the call reads.
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether audio and commands may flow."""
+        return self._state is _State.READY
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing will come of this session any more."""
+        return self._state is _State.ENDED
+
+    @property
+    def has_live_response(self) -> bool:
+        """Whether a response speaks, or will without further asking."""
+        return self._responses.has_live_response
+
+    @property
+    def uncommitted_ms(self) -> int:
+        """How much audio was appended since the last commit or clear, in ms."""
+        return self._appended_bytes // BYTES_PER_MS
+
+    def poll(self) -> Output | None:
+        """Return the next output, or ``None``."""
+        return self._outputs.popleft() if self._outputs else None
+
+    def get_timer(self) -> float | None:
+        """Return when :meth:`handle_timer` is due."""
+        if self._state is _State.READY:
+            return self._responses.get_timer()
+        return self._setup_due_at
+
+    def handle_timer(self, *, now: float) -> None:
+        """Give up the set-up, or a response that the server forgot."""
+        if self._state is _State.READY:
+            self._responses.handle_timer(now=now)
+        elif self._setup_due_at is not None and now >= self._setup_due_at:
+            awaited = "session.created" if self._state is _State.OPENING else "an answer to session.update"
+            waited = f"{self._settings.setup_timeout_s:g} s"
+            self._fail("transient", None, f"the model did not send {awaited} within {waited} of the connection")
+
+    # What the call does.
+
+    def open(self, *, now: float) -> None:
+        """The connection is open: the server speaks first, and has ``setup_timeout_s`` for the whole set-up."""
+        if self._state is _State.ENDED:
+            return
+        if self._state is not _State.NEW:
+            raise LocalProtocolError("the session is open already")
+        self._state = _State.OPENING
+        self._setup_due_at = now + self._settings.setup_timeout_s
+
+    def close(self) -> None:
+        """Nothing more is wanted; the shell closes the connection."""
+        self._end()
+
+    def append_audio(self, audio: bytes) -> None:
+        """Send the caller's audio, raw bytes of the session's codec, as they came."""
+        if self._state is not _State.READY and not self._may_command():
+            return
+        self._appended_bytes += len(audio)
+        self._outputs.append(Send(protocol.append_audio(audio)))
+
+    def commit(self) -> bool:
+        """Make the audio appended the caller's turn.
+
+        :returns: ``False``, and nothing is sent, when it is under 100 ms: the server would refuse. Nothing is cleared.
+        """
+        if not self._may_command() or self._appended_bytes < MIN_COMMIT_MS * BYTES_PER_MS:
+            return False
+        self._appended_bytes = 0
+        self._send(protocol.commit_input(self._event_id("commit")))
+        return True
+
+    def clear_input(self) -> None:
+        """Drop the audio appended and not committed: a false start."""
+        if self._may_command() and self._appended_bytes:
+            self._appended_bytes = 0
+            self._send(protocol.clear_input(self._event_id("clear")))
+
+    def create_response(self, *, now: float, instructions: str | None = None, tools_allowed: bool = True) -> None:
+        """Let the agent speak: now, or as soon as the present response is over. The latest request waits, no other.
+
+        :param instructions: for this response only, in addition to the session's.
+        """
+        if not self._may_command():
+            return
+        if instructions is not None:  # the server would put them in the place of the session's, persona and all
+            instructions = "\n\n".join(filter(None, (self._settings.instructions, instructions)))
+        self._responses.create(ResponseRequest(instructions, tools_allowed), now=now)
+
+    def cancel_response(self, *, now: float) -> None:
+        """Let the agent be silent: whatever response is live, coming, or waiting its turn. Always safe."""
+        if self._may_command():
+            self._responses.cancel(now=now)
+
+    def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> None:
+        """Tell the server that the caller heard no more of an item than its first ``audio_end_ms``.
+
+        :raises LocalProtocolError: it is no whole number of ms, or negative. Beyond the audio received is an error
+            of the server's, a benign one.
+        """
+        if type(audio_end_ms) is not int or audio_end_ms < 0:
+            raise LocalProtocolError(f"audio_end_ms is {audio_end_ms!r}, not a whole number of ms")
+        if self._may_command():
+            self._send(protocol.truncate_item(self._event_id("truncate"), item_id, content_index, audio_end_ms))
+
+    def delete_item(self, item_id: str) -> None:
+        """Take an item out of the conversation: nothing of it was heard."""
+        if self._may_command():
+            self._send(protocol.delete_item(self._event_id("delete"), item_id))
+
+    def create_message(self, role: Literal["user", "assistant", "system"], words: str) -> None:
+        """Put words into the conversation: a digit pressed, a note, the history of an earlier session."""
+        kind = "output_text" if role == "assistant" else "input_text"
+        self._create_item({"type": "message", "role": role, "content": [{"type": kind, "text": words}]})
+
+    def send_tool_output(self, function_call_id: str, output: str) -> None:
+        """Answer a :class:`FunctionCallRequested`; :meth:`create_response` lets the agent speak of it."""
+        self._create_item({"type": "function_call_output", "call_id": function_call_id, "output": output})
+
+    def _create_item(self, item: Event) -> None:
+        if self._may_command():
+            self._send(protocol.create_item(self._event_id("create-item"), item))
+
+    def _may_command(self) -> bool:
+        if self._state in (_State.READY, _State.ENDED):
+            return self._state is _State.READY
+        raise LocalProtocolError("the session is not ready: the server has not confirmed its configuration")
+
+    def _send(self, data: bytes) -> None:
+        self._outputs.append(Send(data))
+
+    def _event_id(self, command: str) -> str:
+        self._serial += 1
+        return f"{command}_{self._nonce}_{self._serial}"
+
+    def _command_of(self, event_id: str) -> str:
+        command, _, rest = event_id.partition("_")
+        return command if rest.startswith(self._nonce) else ""
+
+    def _fail(self, kind: FailureKind, code: str | None, message: str) -> None:
+        self._end()
+        self._outputs.append(SessionFailed(kind, code, message))
+
+    def _end(self) -> None:
+        self._state = _State.ENDED
+        self._setup_due_at = None
+
+    # What the server says.
+
+    def receive_text(self, data: str | bytes, *, now: float) -> None:
+        """One message of the server, text or binary."""
+        if self._state in (_State.NEW, _State.ENDED):
+            return
+        self._now = now
+        event = protocol.parse_server_event(data)
+        if isinstance(event, AudioDelta):
+            self._on_audio_delta(event)
+        elif event is None:
+            self.counters["malformed"] += 1
+        elif (handler := self._handlers.get(event["type"])) is not None:
+            handler(self, event)
+        elif event["type"] not in IGNORED:
+            self.counters["unknown_event"] += 1
+
+    def connection_lost(self, code: int, reason: str, *, now: float) -> None:
+        """The connection is gone, or never came to be.
+
+        :param code: the WebSocket's close code (1006 when there was none), or the HTTP status that refused it, or 0
+            when there was no answer at all.
+        """
+        if self._state is _State.ENDED:
+            return
+        self._now = now
+        kind = failure_kind(classify_close(code, reason))
+        what = "closed the connection" if code >= 1000 else "refused the connection" if code else "cannot be reached"
+        said = f": {reason[:MAX_MESSAGE_CHARACTERS]}" if reason else ""
+        self._fail(kind, str(code), f"the model {what} ({code}){said}")
+
+    def _on_session_created(self, event: Event) -> None:
+        if self._state is not _State.OPENING:
+            return
+        session = mapping(event, "session")
+        expires_at = session.get("expires_at")
+        self._session_id = identifier(session, "id")
+        self._expires_at = expires_at if type(expires_at) is int else None
+        self._state = _State.CONFIGURING
+        self._send(protocol.update_session(self._event_id("update"), session_object(self._settings)))
+
+    def _on_session_updated(self, event: Event) -> None:
+        if self._state is not _State.CONFIGURING:
+            self.counters["stale_event"] += 1
+            return
+        if wrong := differences(self._settings, mapping(event, "session")):
+            self._fail("fatal", None, f"the model did not take our configuration: {'; '.join(wrong)}")
+            return
+        self._state = _State.READY
+        self._handlers = self._READY_HANDLERS
+        self._setup_due_at = None
+        self._outputs.append(SessionReady(self._session_id, self._expires_at))
+
+    def _on_error(self, event: Event) -> None:
+        error = mapping(event, "error")
+        command = self._command_of(identifier(error, "event_id"))
+        error_class = classify(error, command)
+        code = identifier(error, "code") or None
+        message = text(error, "message")[:MAX_MESSAGE_CHARACTERS]
+        if error_class in (ErrorClass.FATAL, ErrorClass.EXPIRED):
+            self._fail(failure_kind(error_class), code, message)
+        elif error_class is not ErrorClass.BENIGN and self._state is not _State.READY:
+            self._fail(failure_kind(error_class), code, f"the model refused our configuration: {message}")
+        elif self._responses.receive_error(error, command, now=self._now):
+            self.counters["response_refused"] += 1
+        elif error_class is ErrorClass.BENIGN:
+            self._outputs.append(BenignError(code, message))
+        else:
+            self._outputs.append(ErrorReported(failure_kind(error_class), code, message))
+
+    def _on_audio_delta(self, delta: AudioDelta) -> None:
+        if not self._responses.is_live(delta.response_id):
+            self.counters["stale_event"] += 1
+        elif delta.delta:
+            self._responses.heard(now=self._now)
+            self._outputs.append(AudioReceived(delta.item_id, delta.content_index, delta.delta, delta.response_id))
+
+    def _on_audio_done(self, event: Event) -> None:
+        if self._is_live(event):
+            self._outputs.append(AudioDone(identifier(event, "item_id"), index(event)))
+
+    def _on_transcript_delta(self, event: Event) -> None:
+        self._on_agent_words(event, "delta", final=False)
+
+    def _on_transcript_done(self, event: Event) -> None:
+        self._on_agent_words(event, "transcript", final=True)
+
+    def _on_agent_words(self, event: Event, key: str, *, final: bool) -> None:
+        words = text(event, key)
+        if self._is_live(event) and (words or final):
+            self._outputs.append(AgentTranscript(identifier(event, "item_id"), index(event), words, final))
+
+    def _on_arguments_delta(self, event: Event) -> None:
+        self._is_live(event)
+
+    def _on_output_item_done(self, event: Event) -> None:
+        item = mapping(event, "item")
+        if not self._is_live(event) or item.get("type") != "function_call":
+            return
+        function_call_id, name = identifier(item, "call_id"), identifier(item, "name")
+        if (item.get("status") or "completed") != "completed":
+            self.counters["interrupted_function_call"] += 1
+        elif not function_call_id or not name or function_call_id in self._function_calls:
+            self.counters["odd_function_call"] += 1
+        else:
+            self._function_calls.append(function_call_id)
+            response_id = identifier(event, "response_id")
+            self._outputs.append(FunctionCallRequested(function_call_id, name, _arguments(item), response_id))
+
+    def _on_caller_transcript(self, event: Event) -> None:
+        if words := text(event, "transcript"):
+            self._outputs.append(CallerTranscript(identifier(event, "item_id"), words))
+
+    def _on_committed(self, event: Event) -> None:
+        if self._settings.turn_detection == "server":
+            self._appended_bytes = 0
+        self._outputs.append(InputCommitted(identifier(event, "item_id")))
+
+    def _on_speech_started(self, event: Event) -> None:
+        self._outputs.append(ServerSpeechStarted(identifier(event, "item_id"), milliseconds(event, "audio_start_ms")))
+
+    def _on_speech_stopped(self, event: Event) -> None:
+        self._outputs.append(ServerSpeechStopped(identifier(event, "item_id"), milliseconds(event, "audio_end_ms")))
+
+    def _on_response_created(self, event: Event) -> None:
+        self._responses.receive_created(mapping(event, "response"), now=self._now)
+
+    def _on_response_done(self, event: Event) -> None:
+        self._responses.receive_done(mapping(event, "response"), now=self._now)
+
+    def _is_live(self, event: Event) -> bool:
+        if self._responses.is_live(identifier(event, "response_id")):
+            self._responses.heard(now=self._now)
+            return True
+        self.counters["stale_event"] += 1
+        return False
+
+    _SETUP_HANDLERS: ClassVar[dict[str, "Handler"]] = {
+        "session.created": _on_session_created,
+        "session.updated": _on_session_updated,
+        "error": _on_error,
+    }
+    _READY_HANDLERS: ClassVar[dict[str, "Handler"]] = {
+        "error": _on_error,
+        "response.created": _on_response_created,
+        "response.done": _on_response_done,
+        "response.output_audio.done": _on_audio_done,
+        "response.output_audio_transcript.delta": _on_transcript_delta,
+        "response.output_audio_transcript.done": _on_transcript_done,
+        "response.function_call_arguments.delta": _on_arguments_delta,
+        "response.output_item.done": _on_output_item_done,
+        "conversation.item.input_audio_transcription.completed": _on_caller_transcript,
+        "input_audio_buffer.committed": _on_committed,
+        "input_audio_buffer.speech_started": _on_speech_started,
+        "input_audio_buffer.speech_stopped": _on_speech_stopped,
+    }
+
+
+Handler: TypeAlias = Callable[[RealtimeSession, Event], None]
+
+
+def _arguments(item: Event) -> str:
+    arguments = item.get("arguments")
+    if not isinstance(arguments, dict):
+        return text(item, "arguments")
+    try:
+        return json.dumps(arguments)  # some servers send the object itself
+    except RecursionError:
+        return ""
+
+
+IGNORED: Final = frozenset(
+    {
+        "ping",
+        "session.created",
+        "session.updated",
+        "conversation.created",
+        "conversation.item.added",
+        "conversation.item.created",
+        "conversation.item.deleted",
+        "conversation.item.done",
+        "conversation.item.input_audio_transcription.delta",
+        "conversation.item.input_audio_transcription.failed",
+        "conversation.item.truncated",
+        "input_audio_buffer.cleared",
+        "rate_limits.updated",
+        "response.content_part.added",
+        "response.content_part.done",
+        "response.function_call_arguments.done",
+        "response.output_item.added",
+    }
+)
+"""What we know and need not hear; anything else is counted."""

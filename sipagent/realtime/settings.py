@@ -1,0 +1,156 @@
+"""How we want a session to be: the settings, the ``session.update`` they make, and the check of what came of it."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sipagent.realtime.protocol import Event, mapping
+
+AUDIO_FORMATS = {"PCMU": "audio/pcmu", "PCMA": "audio/pcma"}
+"""By codec; G.711 passes through as it is, 8 bytes a ms."""
+
+MODELS_WITH_REASONING = re.compile(r"gpt-realtime-2(?!\d)")
+"""Second-generation models; ``gpt-realtime-2025-08-28`` is a dated first-generation one.
+
+Every other model refuses the whole update for a field it doesn't know.
+"""
+
+MODELS_WITH_LANGUAGES = frozenset({"gpt-live-transcribe", "gpt-transcribe"})
+"""Transcription models that take a list ``languages``; the others take one ``language``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerVad:
+    """The server's own voice activity detection.
+
+    All of it is sent, because the server's real defaults differ from its documentation's.
+    """
+
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_duration_ms: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """What one session with the model is to be like. ``model`` itself travels in the connection's URL."""
+
+    model: str
+    instructions: str = ""
+    voice: str = "marin"
+    """A name, or the id (``voice_...``) of a voice of one's own."""
+    codec: Literal["PCMU", "PCMA"] = "PCMU"
+    turn_detection: Literal["local", "server"] = "local"
+    """Who ends the caller's turn; who interrupts the agent is always decided here."""
+    server_vad: ServerVad = field(default_factory=ServerVad)
+    transcription_model: str | None = None
+    language: str | None = None
+    """ISO 639-1, a hint to the transcription."""
+    noise_reduction: Literal["near_field", "far_field"] | None = None
+    tools: tuple[Event, ...] = ()
+    max_output_tokens: int | Literal["inf"] = 4096
+    speed: float = 1.0
+    retention_ratio: float = 0.8
+    """How much of the conversation stays when it outgrows the model's context."""
+    reasoning_effort: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
+    """For the models that reason; the others never see it."""
+    parallel_tool_calls: bool | None = None
+    """For the models that reason; the others never see it."""
+    setup_timeout_s: float = 5.0
+    """How long the server may take from the open connection to the confirmed configuration."""
+
+
+def session_object(settings: SessionSettings) -> Event:
+    """The ``session`` of our ``session.update``."""
+    audio_format = {"type": AUDIO_FORMATS[settings.codec]}
+    session: Event = {
+        "type": "realtime",
+        "output_modalities": ["audio"],
+        "instructions": settings.instructions,
+        "audio": {
+            "input": {
+                "format": audio_format,
+                "noise_reduction": {"type": settings.noise_reduction} if settings.noise_reduction else None,
+                "transcription": _transcription(settings),
+                "turn_detection": _turn_detection(settings),
+            },
+            "output": {"format": audio_format, "voice": _voice(settings.voice), "speed": settings.speed},
+        },
+        "tools": list(settings.tools),
+        "tool_choice": "auto",
+        "max_output_tokens": settings.max_output_tokens,
+        "truncation": {"type": "retention_ratio", "retention_ratio": settings.retention_ratio},
+        "tracing": None,
+    }
+    if MODELS_WITH_REASONING.match(settings.model):
+        session |= _reasoning(settings)
+    return session
+
+
+def _transcription(settings: SessionSettings) -> Event | None:
+    model, language = settings.transcription_model, settings.language
+    if model is None:
+        return None
+    if language is None:
+        return {"model": model}
+    if model in MODELS_WITH_LANGUAGES:
+        return {"model": model, "languages": [language]}
+    return {"model": model, "language": language}
+
+
+def _turn_detection(settings: SessionSettings) -> Event | None:
+    if settings.turn_detection == "local":
+        return None
+    vad = settings.server_vad
+    return {
+        "type": "server_vad",
+        "threshold": vad.threshold,
+        "prefix_padding_ms": vad.prefix_padding_ms,
+        "silence_duration_ms": vad.silence_duration_ms,
+        "create_response": True,
+        "interrupt_response": False,
+    }
+
+
+def _voice(voice: str) -> str | Event:
+    return {"id": voice} if voice.startswith("voice_") else voice
+
+
+def _reasoning(settings: SessionSettings) -> Event:
+    fields: Event = {}
+    if settings.reasoning_effort is not None:
+        fields["reasoning"] = {"effort": settings.reasoning_effort}
+    if settings.parallel_tool_calls is not None:
+        fields["parallel_tool_calls"] = settings.parallel_tool_calls
+    return fields
+
+
+def differences(settings: SessionSettings, session: Event) -> list[str]:
+    """What of a ``session.updated`` is not as asked for and would make the call go wrong, each as a phrase.
+
+    A wrong format is noise in the caller's ear, a wrong turn detection is an agent that talks over the caller or never
+    answers. The other settings only change how well it is done, and a server may round or rename them.
+    """
+    audio_format = AUDIO_FORMATS[settings.codec]
+    given = mapping(mapping(session, "audio"), "input")
+    taken = mapping(mapping(session, "audio"), "output")
+    checks: list[tuple[str, Any, Any]] = [
+        ("session.type", "realtime", session.get("type")),
+        ("audio.input.format", audio_format, mapping(given, "format").get("type")),
+        ("audio.output.format", audio_format, mapping(taken, "format").get("type")),
+        *_turn_detection_checks(_turn_detection(settings), given.get("turn_detection")),
+    ]
+    return [f"{name} is {_shown(got)}, not {want!r}" for name, want, got in checks if got != want]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        value = value.get("type")
+    return f"{value!r:.80}" if isinstance(value, str | int | float | None) else type(value).__name__
+
+
+def _turn_detection_checks(want: Event | None, got: Any) -> list[tuple[str, Any, Any]]:
+    name = "audio.input.turn_detection"
+    if want is None or not isinstance(got, dict):
+        return [(name, want and want["type"], got)]
+    return [(f"{name}.{key}", want[key], got.get(key)) for key in ("type", "create_response", "interrupt_response")]
