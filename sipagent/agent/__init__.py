@@ -1,0 +1,1 @@
+"""What an agent is: its profile and its tools."""
