@@ -5,7 +5,7 @@ import gc
 import importlib
 import importlib.util
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from random import SystemRandom
 from types import ModuleType
@@ -18,24 +18,30 @@ from sipagent.aio.log import get_logger
 from sipagent.aio.model_server import ModelServer, serve_model
 from sipagent.aio.service import Line, Service
 from sipagent.aio.ua import SipEndpoint
-from sipagent.aio.udp import RtpPorts
+from sipagent.aio.udp import RtpPorts, local_address_toward
 from sipagent.call.call import CallSettings
 from sipagent.call.conversation import ConversationSettings
-from sipagent.call.events import Fact
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.turn import TurnSettings
 from sipagent.config import Config
 from sipagent.config.settings import AgentConfig, EngineConfig
-from sipagent.config.values import ToolReference
+from sipagent.config.values import SIP_PORT, ToolReference
 from sipagent.control.http import ControlServer
 from sipagent.control.metrics import Metrics
 from sipagent.control.observer import CallObserver
 from sipagent.errors import SipagentError
 from sipagent.realtime.settings import SessionSettings
-from sipagent.sip.ua import UserAgentSettings
+from sipagent.sip.core import UserAgentSettings
+from sipagent.sip.uri import Parameters, Uri
 
 LOCAL = "local"
 """The URL that stands for the embedded model."""
+
+ANY = ("0.0.0.0", "::")
+"""Listening everywhere is no address to dial."""
+
+SOMEWHERE = ("192.0.2.1", 9)
+"""An address of nobody (:rfc:`5737`): it only asks the kernel which way out it would take. Nothing is sent."""
 
 DRAIN_S = 60.0
 """How long calls may go on after SIGTERM before they say goodbye."""
@@ -44,14 +50,23 @@ DRAIN_S = 60.0
 class Application:
     """The service with its listeners, its control port and, where it is needed, the embedded model."""
 
-    def __init__(self, config: Config, *, follow: Callable[[str, Fact, float], None] | None = None) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
         self._log = get_logger()
         self._random = SystemRandom()
         self._model: ModelServer | None = None
         metrics = Metrics(active_calls=lambda: self.service.calls, sip_counters=lambda: self.endpoint.agent.counters)
-        self.observer = CallObserver(metrics, follow=follow)
+        self.observer = CallObserver(metrics)
         self._control = ControlServer(reasons=self.reasons, metrics=metrics.page)
+
+    def uri(self, host: str | None = None) -> Uri:
+        """What to dial from ``host``, or from wherever callers reach our first listener."""
+        listener = self._config.sip.listen[0]
+        address = host or self._config.sip.external_address or listener.host
+        if address in ANY:
+            address = address_of_ours()
+        parameters = Parameters([("transport", "tcp")] if listener.transport == "TCP" else [])
+        return Uri("sip", "agent", host=address, port=None if listener.port == SIP_PORT else listener.port, parameters=parameters)
 
     @property
     def agent(self) -> AgentConfig:
@@ -155,7 +170,7 @@ def _make_line(config: Config, agent: AgentConfig, engine: EngineConfig, where: 
         barge_in=agent.barge_in.enabled,
     )
     call = CallSettings(conversation=conversation, max_call_s=agent.max_call_s, records=agent.record)
-    return Line(name=config.lines[0].name, codecs=config.lines[0].codecs, call=call, engine=where, tools=tools)
+    return Line(name=config.lines[0].name, codecs=config.lines[0].codecs, call=call, engine=where, tools=tools, agent=config.lines[0].agent)
 
 
 def make_session(agent: AgentConfig, engine: EngineConfig, tools: tuple[Tool, ...]) -> SessionSettings:
@@ -198,6 +213,14 @@ def _import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def address_of_ours() -> str:
+    """By which address other machines reach this one; the loopback's when there is no way out."""
+    try:
+        return local_address_toward(SOMEWHERE)
+    except OSError:
+        return "127.0.0.1"
 
 
 async def _or_explain(opening: Awaitable[object], what: str) -> None:

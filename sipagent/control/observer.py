@@ -53,9 +53,9 @@ class CallObserver:
         self._log.error("call_crashed", call=call_id, exc_info=error)
         self._metrics.call_ended("crashed", None)
 
-    def observe_tool_error(self, call_id: str, name: str, error: BaseException) -> None:
+    def observe_tool_error(self, name: str, error: BaseException) -> None:
         """Take an exception that a tool raised; the model is told in a sentence."""
-        self._log.warning("tool_failed", call=call_id, tool=name, exc_info=error)
+        self._log.warning("tool_failed", tool=name, exc_info=error)
 
     def observe_recording_error(self, call_id: str, reason: str) -> None:
         """Take the end of a recording; the call goes on."""

@@ -1,0 +1,8 @@
+"""``python -m sipagent`` is ``sipagent``."""
+
+import sys
+
+from sipagent.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

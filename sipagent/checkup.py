@@ -1,0 +1,164 @@
+"""``sipagent check``: is the file right, are the ports free, does the model answer, and what will callers see of us?"""
+
+import asyncio
+import socket
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from random import SystemRandom
+from urllib.parse import urlsplit
+
+from rich.console import Console
+
+from sipagent.aio.call import Engine
+from sipagent.aio.driver import Driver
+from sipagent.aio.websocket import WebSocket, WSError
+from sipagent.app import LOCAL, address_of_ours, load_tool, make_engine, make_session
+from sipagent.config import Config, load
+from sipagent.config.settings import EngineConfig
+from sipagent.errors import ConfigError, SipagentError
+from sipagent.realtime import events
+from sipagent.realtime.session import RealtimeSession
+from sipagent.realtime.settings import SessionSettings
+
+
+class Checkup:
+    """Prints one line a question; remembers whether all are well."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.is_well = True
+
+    def good(self, text: str) -> None:
+        """It is as it should be."""
+        self._console.print(f"[green]ok[/green]    {text}")
+
+    def bad(self, text: str) -> None:
+        """It is not."""
+        self.is_well = False
+        self._console.print(f"[red]wrong[/red] {text}")
+
+    def note(self, text: str) -> None:
+        """Somebody should know."""
+        self._console.print(f"      {text}")
+
+
+async def run_checkup(path: Path, *, console: Console) -> bool:
+    """Look into everything; return whether all is well."""
+    checkup = Checkup(console)
+    try:
+        config = load(path)
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            checkup.bad(line)
+        return False
+    checkup.good(f"{path}: {len(config.lines)} line, {len(config.agents)} agents, {len(config.engines)} engines")
+    _check_tools(config, checkup)
+    _check_ports(config, checkup)
+    _check_address(config, checkup)
+    for name, engine in config.engines.items():
+        await _check_engine(name, engine, config, checkup)
+    return checkup.is_well
+
+
+def _check_tools(config: Config, checkup: Checkup) -> None:
+    for name, agent in config.agents.items():
+        for reference in agent.tools:
+            try:
+                tool = load_tool(reference)
+            except SipagentError as error:
+                checkup.bad(f"agent {name}: {error}")
+            else:
+                checkup.good(f"agent {name}: tool {tool.name}")
+
+
+def _check_ports(config: Config, checkup: Checkup) -> None:
+    for listener in config.sip.listen:
+        kind = socket.SOCK_STREAM if listener.transport == "TCP" else socket.SOCK_DGRAM
+        _check_port(str(listener), (listener.host, listener.port), kind, checkup)
+    control = config.control.listen
+    _check_port(f"control port {control}", (control.host, control.port), socket.SOCK_STREAM, checkup)
+    pairs = config.rtp.ports.pairs
+    if pairs < config.sip.max_calls:
+        checkup.bad(f"rtp.ports {config.rtp.ports} has room for {pairs} calls, sip.max_calls is {config.sip.max_calls}")
+    else:
+        checkup.good(f"rtp.ports {config.rtp.ports}: room for {pairs} calls; open these UDP ports in the firewall")
+
+
+def _check_port(name: str, address: tuple[str, int], kind: socket.SocketKind, checkup: Checkup) -> None:
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family, kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free to us
+        try:
+            probe.bind(address)
+        except OSError as error:
+            checkup.bad(f"{name}: {error.strerror}; is sipagent, or another telephone system, running already?")
+        else:
+            checkup.good(f"{name} is free")
+
+
+def _check_address(config: Config, checkup: Checkup) -> None:
+    local = address_of_ours()
+    seen = config.sip.external_address or local
+    checkup.good(f"callers see {seen}: dial sip:agent@{seen}")
+    if config.sip.external_address is None and _is_private(local):
+        checkup.note("it is a private address; for callers from beyond this network set sip.external_address")
+
+
+def _is_private(host: str) -> bool:
+    return ip_address(host).is_private
+
+
+async def _check_engine(name: str, config: EngineConfig, whole: Config, checkup: Checkup) -> None:
+    if config.url == LOCAL or not (config.api_key or config.without_key == "fail"):
+        why = "it is the embedded model" if config.url == LOCAL else "no api_key is set, so the embedded local model answers"
+        checkup.good(f"engine {name}: {why}, which knows set phrases")
+        return
+    host = urlsplit(config.url).hostname or ""
+    try:
+        await asyncio.get_running_loop().getaddrinfo(host, None)
+    except OSError as error:
+        checkup.bad(f"engine {name}: no address for {host}: {error.strerror or error}")
+        return
+    agent = next((one for one in whole.agents.values() if one.engine == name), None)
+    settings = make_session(agent, config, tuple(map(load_tool, agent.tools))) if agent else SessionSettings(config.model)
+    failure = await _try_engine(make_engine(config), settings)
+    if failure is None:
+        checkup.good(f"engine {name}: {host} answers, and takes our session with {config.model}")
+    else:
+        checkup.bad(f"engine {name}: {failure}")
+
+
+async def _try_engine(engine: Engine, settings: SessionSettings) -> str | None:
+    """Set a session up; return what is wrong."""
+    over: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+    session = RealtimeSession(settings, random=SystemRandom())
+
+    def finish(result: str | None) -> None:
+        if not over.done():
+            over.set_result(result)
+
+    def carry(output: events.Output) -> None:
+        match output:
+            case events.Send(data):
+                connection.send(data)
+            case events.SessionReady():
+                finish(None)
+            case events.SessionFailed(_, _, message):
+                finish(message)
+
+    driver: Driver[events.Output] = Driver(session, carry=carry, crashed=lambda error: finish(repr(error)))
+    connection = WebSocket(
+        opened=lambda: driver.feed(session.open),
+        received=lambda data: driver.feed(partial(session.receive_text, data)),
+        lost=lambda code, reason: driver.feed(partial(session.connection_lost, code, reason)),
+    )
+    try:
+        await connection.connect(engine.url, engine.headers, timeout_s=engine.connect_timeout_s)
+    except (OSError, WSError, TimeoutError) as error:
+        return f"{type(error).__name__}: {error}"
+    failure = await over
+    driver.close()
+    connection.close()
+    return failure

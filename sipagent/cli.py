@@ -1,0 +1,170 @@
+"""The command line: run, call, check, demo, model and bench."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sipagent.aio import log, loop
+from sipagent.aio.model_server import ModelSettings, run_model
+from sipagent.aio.voice import open_voice
+from sipagent.app import Application
+from sipagent.checkup import run_checkup
+from sipagent.config import Config, load
+from sipagent.demo import Demo
+from sipagent.dial import Cue, DialSettings, dial
+from sipagent.errors import SipagentError
+
+CONFIG = Path("config.yaml")
+"""The file that is read when none is named."""
+
+OVER_AGENT_MS = 1500
+"""How long the agent has spoken when ``--interrupt`` speaks."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status: 0 well, 1 it fell short, 2 it could not be tried."""
+    arguments = _parser().parse_args(argv)
+    console = Console()
+    try:
+        return 0 if arguments.command(arguments, console) else 1
+    except SipagentError as error:
+        Console(stderr=True).print(f"[red]sipagent:[/red] {error}", highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+# run, demo
+
+
+def _run(arguments: argparse.Namespace, console: Console) -> bool:
+    config = _load(arguments.config)
+    loop.run(_serve(config, console, places_call=arguments.demo, stays=True))
+    return True
+
+
+def _demo(arguments: argparse.Namespace, console: Console) -> bool:
+    return loop.run(_serve(_load(arguments.config), console, places_call=True, stays=False))
+
+
+async def _serve(config: Config, console: Console, *, places_call: bool, stays: bool) -> bool:
+    application = Application(config)
+    await application.start()
+    try:
+        went_right = await _place_call(application, console) if places_call else True
+        if stays:
+            here, anywhere = application.uri("127.0.0.1"), application.uri()
+            console.print(f"[bold]Ready.[/bold] Dial {here} on this machine, {anywhere} from another. Ctrl-C ends.")
+            await application.run()
+    finally:
+        await application.stop()
+    return went_right
+
+
+async def _place_call(application: Application, console: Console) -> bool:
+    demo = Demo(console=console)
+    application.observer.follower = demo
+    voice = await open_voice()
+    try:
+        return await demo.run(application.uri("127.0.0.1"), voice)
+    finally:
+        application.observer.follower = None
+        await voice.close()
+
+
+def _load(path: Path) -> Config:
+    config = load(path)
+    log.set_up(
+        level=config.log.level, style=config.log.format, secrets=[secret.reveal() for secret in config.secrets]
+    )
+    return config
+
+
+# call
+
+
+class _AddCue(argparse.Action):
+    """Keeps the cues of a call in the order in which they are written."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        kind = (option_string or "").lstrip("-")
+        cues = [*(getattr(namespace, self.dest) or ()), Cue("say", values, OVER_AGENT_MS) if kind == "interrupt" else Cue(kind, values)]
+        setattr(namespace, self.dest, cues)
+
+
+def _call(arguments: argparse.Namespace, console: Console) -> bool:
+    log.set_up(level="warning", style="auto")
+    settings = DialSettings(
+        target=arguments.uri,
+        cues=arguments.cues or (),
+        record=arguments.record,
+        facts=arguments.facts,
+        linger_s=arguments.linger,
+        max_call_s=arguments.max,
+    )
+    return loop.run(dial(settings, console=console))
+
+
+# check, model
+
+
+def _check(arguments: argparse.Namespace, console: Console) -> bool:
+    return loop.run(run_checkup(arguments.config, console=console))
+
+
+def _model(arguments: argparse.Namespace, console: Console) -> bool:
+    log.set_up(level="info", style="auto")
+    loop.run(run_model(ModelSettings(host=arguments.host, port=arguments.port)))
+    return True
+
+
+# The grammar
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sipagent", description="A telephone number for a voice model: SIP and RTP on one side, OpenAI Realtime on the other."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = _add(commands, "run", _run, "answer calls until you press Ctrl-C", "Answers calls as the file says. SIGTERM: no new calls, those there are end in peace; a second one ends them.")
+    _add_config(run)
+    run.add_argument("--demo", action="store_true", help="place one demonstration call first")
+
+    call = _add(commands, "call", _call, "dial a SIP URI, speak, listen, record", "Dials, does what the options say in their order, each when the agent falls silent, and hangs up when nobody speaks any more.")
+    call.add_argument("uri", metavar="URI", help="such as sip:agent@127.0.0.1 or sip:100@192.0.2.7:5080;transport=tcp")
+    call.add_argument("--say", dest="cues", action=_AddCue, metavar="SENTENCE", help="speak a sentence in the local voice")
+    call.add_argument("--interrupt", dest="cues", action=_AddCue, metavar="SENTENCE", help=f"speak it over the agent, {OVER_AGENT_MS} ms after it began")
+    call.add_argument("--wav", dest="cues", action=_AddCue, metavar="FILE", help="play a WAV file")
+    call.add_argument("--press", dest="cues", action=_AddCue, metavar="KEYS", help="press keys, such as 12#")
+    call.add_argument("--record", metavar="FILE", type=Path, help="write both sides to a WAV file: we left, they right")
+    call.add_argument("--facts", metavar="FILE", type=Path, help="write what happened, with its times, as JSON")
+    call.add_argument("--linger", metavar="S", type=float, default=4.0, help="silence after which we hang up (4)")
+    call.add_argument("--max", metavar="S", type=float, default=120.0, help="hang up after so long in any case (120)")
+
+    check = _add(commands, "check", _check, "look into the file, the ports, the model and our address", "Says what is wrong, and where; exit status 1 if anything is.")
+    _add_config(check)
+
+    demo = _add(commands, "demo", _demo, "place the demonstration call and end", "Starts the service, calls it by real SIP and RTP, writes build/demo.wav, .png and .json; exit status 0 only if all went right.")
+    _add_config(demo)
+
+    model = _add(commands, "model", _model, "start the embedded model alone", "A WebSocket server of the Realtime protocol that knows set phrases: for tests, and for your own client.")
+    model.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
+    model.add_argument("--port", type=int, default=8089, help="(8089)")
+    return parser
+
+
+def _add(commands: Any, name: str, command: Any, summary: str, description: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=description)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", nargs="?", type=Path, default=CONFIG, help=f"the file ({CONFIG})")

@@ -1,0 +1,136 @@
+"""``sipagent call``: a telephone for the terminal. It dials, speaks or plays, listens, records, and prints what happens."""
+
+import json
+import wave
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import SystemRandom
+
+import numpy as np
+import soxr
+from rich.console import Console
+
+from sipagent.aio.phone import PhoneRunner
+from sipagent.aio.voice import Voice, open_voice
+from sipagent.audio.g711 import encode
+from sipagent.audio.wav import read_wav
+from sipagent.call import phone
+from sipagent.call.phone import CODEC, Line, PhoneOutput
+from sipagent.errors import RemoteProtocolError, SipagentError
+from sipagent.notebook import Notebook
+from sipagent.realtime.local.formats import PCMU
+from sipagent.sip.uri import Uri
+
+SAMPLE_RATE = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One thing to do in the call, in the order given on the command line.
+
+    :param kind: ``say`` (a sentence), ``wav`` (a file), ``press`` (keys).
+    :param after_speech_ms: do it while the agent speaks; ``None`` waits for its silence.
+    """
+
+    kind: str
+    value: str
+    after_speech_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DialSettings:
+    """What the call is to be."""
+
+    target: str
+    cues: Sequence[Cue]
+    record: Path | None = None
+    facts: Path | None = None
+    voice: str = "caller"
+    linger_s: float = 4.0
+    max_call_s: float = 120.0
+
+
+async def dial(settings: DialSettings, *, console: Console) -> bool:
+    """Make the call; return whether it was answered.
+
+    :raises SipagentError: when it can't be made at all.
+    """
+    target = parse_target(settings.target)
+    notebook = Notebook()
+    began_at: list[float] = []
+
+    def note(fact: PhoneOutput, now: float) -> None:
+        began_at.append(now)
+        notebook.note(fact, now)
+        console.print(f"[dim]{now - began_at[0]:7.3f} s[/dim]  {_describe(fact)}")
+
+    voice = await open_voice()
+    try:
+        lines = [await _line(cue, voice, settings.voice) for cue in settings.cues]
+    finally:
+        await voice.close()
+    runner = PhoneRunner(lines=lines, recording=settings.record, noted=note, random=SystemRandom())
+    console.print(f"Calling {target} …")
+    await runner.call(target, linger_s=settings.linger_s, max_call_s=settings.max_call_s)
+    if settings.facts is not None:
+        settings.facts.write_text(json.dumps(notebook.as_data(), indent=1))
+    return bool(notebook.all(phone.PickedUp))
+
+
+def parse_target(text: str) -> Uri:
+    """Read a SIP URI; ``sip:`` may be left out.
+
+    :raises SipagentError: when it is none.
+    """
+    try:
+        target = Uri.parse(text if text.partition(":")[0].lower() in ("sip", "sips") else f"sip:{text}")
+    except RemoteProtocolError as error:
+        raise SipagentError(f"{text!r} is no SIP URI, such as sip:agent@127.0.0.1: {error}") from error
+    if target.scheme == "sips":
+        raise SipagentError("sips: needs TLS, which this version does not have; use sip: with ;transport=tcp or UDP")
+    return target
+
+
+async def _line(cue: Cue, voice: Voice, speaker: str) -> Line:
+    match cue.kind:
+        case "press":
+            return Line(f"keys {cue.value}", digits=cue.value, after_speech_ms=cue.after_speech_ms)
+        case "wav":
+            return Line(cue.value, read_audio(Path(cue.value)), after_speech_ms=cue.after_speech_ms)
+        case _:
+            return Line(cue.value, await voice.render(cue.value, speaker, 1.0, PCMU), after_speech_ms=cue.after_speech_ms)
+
+
+def read_audio(path: Path) -> bytes:
+    """Read a WAV file of any rate, its channels mixed, as PCMU.
+
+    :raises SipagentError: when there is none, or it is no WAV file.
+    """
+    try:
+        rate, samples = read_wav(path.read_bytes())
+    except (OSError, RemoteProtocolError, wave.Error) as error:
+        raise SipagentError(f"{path}: {error}") from error
+    mono = samples.astype(np.float32).mean(axis=1)
+    converted = soxr.resample(mono, rate, SAMPLE_RATE)
+    return encode(np.clip(converted, -32768, 32767).astype(np.int16), CODEC)
+
+
+def _describe(fact: PhoneOutput) -> str:
+    match fact:
+        case phone.Ringing(status):
+            return f"ringing ({status})"
+        case phone.PickedUp(after_ms):
+            return f"answered, {after_ms:.0f} ms after the INVITE"
+        case phone.AgentHeard(after_ms):
+            return f"the agent speaks, after {after_ms:.0f} ms"
+        case phone.AgentSilent(spoke_ms):
+            return f"the agent is silent, having spoken {spoke_ms:.0f} ms"
+        case phone.AgentStopped(after_ms):
+            return f"[bold]the agent was interrupted: silent {after_ms:.0f} ms after our first sound[/bold]"
+        case phone.LineSaid(text, is_interruption):
+            return f"[cyan]we say: {text}{' (over the agent)' if is_interruption else ''}[/cyan]"
+        case phone.HungUp(reason, status, duration_s):
+            return f"over: {reason}{f' {status}' if status else ''}, {duration_s:.1f} s"
+        case _:
+            return str(asdict(fact))
