@@ -114,7 +114,7 @@ class Ended:
     - ``bye``: the peer hung up;
     - ``cancelled``: the caller gave up before we answered;
     - ``hung_up``: we did;
-    - ``rejected``: a final response refused the call, or put an end to it; ours or theirs, ``status`` says which;
+    - ``rejected``: a final response refused the call, or put an end to it; ours or theirs, with its ``status``;
     - ``no_ack``: our 2xx was never acknowledged;
     - ``timeout``: nobody answered, neither a message nor the telephone;
     - ``transport``: a message could not be sent.

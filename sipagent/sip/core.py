@@ -1,0 +1,159 @@
+"""What all parts of the user agent share: settings, randomness, timers, transactions, and the queue of outputs."""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from random import Random
+from typing import TypeAlias
+
+from sipagent.errors import LocalProtocolError
+from sipagent.sip.events import Address, Event, Flow, Transmit
+from sipagent.sip.headers import MAGIC_COOKIE, Headers, NameAddr, Via
+from sipagent.sip.message import Request, make_response
+from sipagent.sip.transaction import (
+    MAX_TRANSACTIONS,
+    UNCONCERNED,
+    ClientUser,
+    TimerKey,
+    Transaction,
+    Transactions,
+)
+from sipagent.sip.uri import NO_PARAMETERS, Parameters, Uri
+from sipagent.timers import Timers
+
+HeaderList: TypeAlias = Sequence[tuple[str, str]]
+
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS"
+"""The methods we serve."""
+
+SUPPORTED = ""
+"""The extensions we know by option tag: none yet, and an empty field says so (:rfc:`3261#section-20.37`)."""
+
+CONTENT_TYPE = "application/sdp"
+"""The one kind of body that means anything to us."""
+
+RESERVED = frozenset(
+    {
+        *("via", "max-forwards", "route", "record-route", "from", "to", "call-id", "cseq", "contact"),
+        *("allow", "supported", "require", "content-type", "content-length"),
+    }
+)
+"""Header fields that are ours to write, never the application's: a second one would change where a call leads."""
+
+UNKNOWN_ADDRESS: Address = ("anonymous.invalid", 5060)
+"""Stands where the shell has not said how we are reached (:rfc:`2606` keeps the name from ever being somebody's)."""
+
+IDENTIFIER_BITS = 96
+"""Of tags, branches and Call-IDs: too many to guess, so that who is not on the path can't meddle with a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserAgentSettings:
+    """What a :class:`~sipagent.sip.ua.UserAgent` may be told about itself."""
+
+    user_agent: str = "sipagent"
+    """For User-Agent and Server."""
+    contact_user: str = "agent"
+    """The user part of our Contact."""
+    max_sessions: int = 1_000
+    """INVITE sessions at once, those that are still saying goodbye included; more are refused with 503."""
+    max_transactions: int = MAX_TRANSACTIONS
+    """Server transactions at once; what needs one more is refused with 503."""
+    retry_after_s: int = 10
+    """Seconds that a 503 asks the peer to wait."""
+
+
+class Core:
+    """The common ground of the parts of one user agent."""
+
+    def __init__(self, settings: UserAgentSettings, random: Random) -> None:
+        self.settings = settings
+        self.random = random
+        self.timers: Timers[TimerKey] = Timers()
+        self.transactions = Transactions(self.timers, self.emit, limit=settings.max_transactions)
+        self.outputs: deque[Event] = deque()
+        self.counters: Counter[str] = Counter()
+        self._tag_key = random.randbytes(32)
+
+    def emit(self, event: Event) -> None:
+        """Queue an output."""
+        self.outputs.append(event)
+
+    def new_identifier(self) -> str:
+        """Make a tag, a Call-ID, or what follows the cookie of a branch."""
+        return f"{self.random.getrandbits(IDENTIFIER_BITS):0{IDENTIFIER_BITS // 4}x}"
+
+    def session_headers(self, flow: Flow, body: bytes, *, product: str) -> list[tuple[str, str]]:
+        """Return what every message that opens or renews a session says of us.
+
+        :param flow: our Contact is for whoever is at the far end of it.
+        :param body: of the message; an empty one is none.
+        :param product: the field that names our program, ``User-Agent`` or ``Server``.
+        """
+        host, port = flow.local or UNKNOWN_ADDRESS
+        parameters = Parameters([("transport", flow.transport.lower())]) if flow.transport != "UDP" else NO_PARAMETERS
+        contact = NameAddr(None, Uri("sip", self.settings.contact_user, None, host, port, parameters))
+        headers = [
+            ("Contact", str(contact)),
+            ("Allow", ALLOW),
+            ("Supported", SUPPORTED),
+            (product, self.settings.user_agent),
+        ]
+        return [*headers, ("Content-Type", CONTENT_TYPE)] if body else headers
+
+    def send_request(self, request: Request, flow: Flow, user: ClientUser = UNCONCERNED, *, now: float) -> Transaction:
+        """Put our Via on a request and send it in a client transaction."""
+        self.add_via(request, flow)
+        return self.transactions.request(request, flow, user, now=now)
+
+    def add_via(self, request: Request, flow: Flow) -> None:
+        """Put our Via on top, with a branch of its own, and ask for the port we are seen from (:rfc:`3581`)."""
+        host, port = flow.local or UNKNOWN_ADDRESS
+        parameters = Parameters([("branch", MAGIC_COOKIE + self.new_identifier()), ("rport", None)])
+        request.headers.insert_first("Via", str(Via(flow.transport, host, port, parameters)))
+
+    def reply(
+        self, request: Request, flow: Flow, status: int, headers: HeaderList = (), *, reason: str | None = None
+    ) -> None:
+        """Answer without remembering (:rfc:`3261#section-8.2.7`): a copy of the request gets a copy of the answer."""
+        response = make_response(request, status, reason=reason, to_tag=self._stateless_tag(request))
+        add_headers(response.headers, headers)
+        self.counters[f"replied_{status}"] += 1
+        self.emit(Transmit(bytes(response), flow))
+
+    def refuse(self, request: Request, flow: Flow, status: int, headers: HeaderList = (), *, now: float) -> None:
+        """Answer a request within a dialog, and remember: a late copy must not be judged by what is true then."""
+        response = make_response(request, status)
+        add_headers(response.headers, headers)
+        self.counters[f"replied_{status}"] += 1
+        self.transactions.serve(request, flow).respond(response, now=now)
+
+    def retry_after(self) -> list[tuple[str, str]]:
+        """The header fields of a 503."""
+        return [("Retry-After", str(self.settings.retry_after_s))]
+
+    def _stateless_tag(self, request: Request) -> str:
+        """Make a tag that the same request always gets, and that nobody else can predict."""
+        parts = [request.headers.get(name) or "" for name in ("Call-ID", "From", "CSeq")]
+        text = "\n".join([*parts, request.via.branch or ""])
+        digest = blake2b(text.encode("utf-8", "surrogateescape"), digest_size=IDENTIFIER_BITS // 8, key=self._tag_key)
+        return digest.hexdigest()
+
+
+def add_headers(headers: Headers, extra: HeaderList) -> None:
+    """Add fields to a message.
+
+    :raises LocalProtocolError: for CR, LF or NUL.
+    """
+    for name, value in extra:
+        headers.add(name, value)
+
+
+def check_headers(extra: HeaderList) -> None:
+    """Refuse header fields that an application must not write, before anything has changed.
+
+    :raises LocalProtocolError: for one of :data:`RESERVED`, a name that is no token, or CR, LF or NUL in a value.
+    """
+    for name in [name for name, _ in Headers(extra).items() if name.lower() in RESERVED]:
+        raise LocalProtocolError(f"{name} is written by the user agent")

@@ -1,0 +1,170 @@
+"""A dialog (:rfc:`3261#section-12`): what two user agents must remember to send each other requests.
+
+It is made of the messages that open it, builds the requests that we send within it, judges the order of those that
+come, and knows where the next one goes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sipagent.sip.events import Address, Flow
+from sipagent.sip.headers import CSeq, Headers, NameAddr
+from sipagent.sip.message import Request, Response
+from sipagent.sip.uri import Uri
+
+DialogId: TypeAlias = tuple[str, str, str]
+"""Call-ID, our tag, their tag (empty for a peer of RFC 2543, which has none)."""
+
+DEFAULT_PORT = 5060
+MAX_FORWARDS = "70"
+
+
+@dataclass(slots=True)
+class Dialog:
+    """One dialog, confirmed: we keep nothing for early ones."""
+
+    call_id: str
+    local: NameAddr
+    """Us, with our tag."""
+    remote: NameAddr
+    """Them, with their tag."""
+    route_set: tuple[NameAddr, ...]
+    """The proxies on the way to them, the nearest first."""
+    remote_target: Uri
+    """Their Contact."""
+    flow: Flow
+    """The way their last message came, or ours went."""
+    local_sequence: int
+    remote_sequence: int | None
+    is_flow_better: bool
+    """Whether the flow reaches them more surely than their Contact does."""
+
+    @classmethod
+    def from_request(cls, request: Request, local_tag: str, flow: Flow) -> "Dialog":
+        """Open the dialog of an INVITE that came to us (:rfc:`3261#section-12.1.1`).
+
+        :param request: without a Contact, as in RFC 2543, its From takes the place.
+        """
+        dialog = cls(
+            call_id=request.call_id,
+            local=request.to.with_tag(local_tag),
+            remote=request.from_,
+            route_set=tuple(request.record_route),
+            remote_target=request.from_.uri,
+            flow=flow,
+            local_sequence=0,
+            remote_sequence=request.cseq.number,
+            is_flow_better=flow.reliable,
+        )
+        dialog.refresh_target(request, flow)
+        return dialog
+
+    @classmethod
+    def from_response(cls, request: Request, response: Response, flow: Flow) -> "Dialog":
+        """Open the dialog that a 2xx to our INVITE makes (:rfc:`3261#section-12.1.2`)."""
+        dialog = cls(
+            call_id=request.call_id,
+            local=request.from_,
+            remote=response.to,
+            route_set=tuple(reversed(response.record_route)),
+            remote_target=request.uri,
+            flow=flow,
+            local_sequence=request.cseq.number,
+            remote_sequence=None,
+            is_flow_better=flow.reliable,
+        )
+        dialog.refresh_target(response, flow)
+        return dialog
+
+    @property
+    def id(self) -> DialogId:
+        """What the messages of the dialog are known by."""
+        return (self.call_id, self.local.tag or "", self.remote.tag or "")
+
+    def receive_sequence(self, request: Request) -> bool:
+        """Take note of a request's place; ``False`` if it comes out of order (:rfc:`3261#section-12.2.2`).
+
+        An INVITE that repeats a number is out of order too: its first copy was absorbed by its transaction.
+        """
+        number, method = request.cseq.number, request.cseq.method
+        last = self.remote_sequence
+        if last is not None and (number < last or (number == last and method == "INVITE")):
+            return False
+        self.remote_sequence = number
+        return True
+
+    def refresh_target(self, message: Request | Response, flow: Flow) -> None:
+        """Take the Contact of an INVITE or of its 2xx (:rfc:`3261#section-12.2.1.2`), and see how to reach it."""
+        self.flow = flow
+        if message.contact is not None:
+            self.remote_target = message.contact.uri
+        if flow.reliable:
+            self.is_flow_better = flow_to(self.remote_target, flow).transport == flow.transport
+        elif isinstance(message, Request):
+            self.is_flow_better = _is_behind_nat(message, self.remote_target, flow)
+
+    def flow_failed(self, flow: Flow) -> None:
+        """A connection was lost: the Contact is now the better way."""
+        if flow.reliable and flow.remote == self.flow.remote:
+            self.is_flow_better = False
+
+    def next_hop(self) -> Flow:
+        """Return where a request within the dialog goes (:rfc:`3261#section-12.2.1.1`): proxy, flow, or Contact."""
+        if self.route_set:
+            return flow_to(self.route_set[0].uri, self.flow)
+        return self.flow if self.is_flow_better else flow_to(self.remote_target, self.flow)
+
+    def make_request(
+        self, method: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", *, sequence: int | None = None
+    ) -> Request:
+        """Build a request within the dialog, still without Via.
+
+        :param headers: put after those of the dialog.
+        :param sequence: of the INVITE that an ACK is for; every other request counts on.
+        """
+        if sequence is None:
+            self.local_sequence += 1
+            sequence = self.local_sequence
+        uri, routes = self._route()
+        fields = [
+            ("Max-Forwards", MAX_FORWARDS),
+            *(("Route", str(route)) for route in routes),
+            ("From", str(self.local)),
+            ("To", str(self.remote)),
+            ("Call-ID", self.call_id),
+            ("CSeq", str(CSeq(sequence, method))),
+        ]
+        return Request(method, uri, Headers([*fields, *headers]), body)
+
+    def _route(self) -> tuple[Uri, Iterable[NameAddr]]:
+        """Return Request-URI and Route; a strict router (RFC 2543) wants to be the Request-URI itself."""
+        if not self.route_set or "lr" in self.route_set[0].uri.parameters:
+            return self.remote_target, self.route_set
+        return self.route_set[0].uri, (*self.route_set[1:], NameAddr(None, self.remote_target))
+
+
+def flow_to(uri: Uri, base: Flow) -> Flow:
+    """Return the flow to a URI, its host still a name.
+
+    Where the URI names no transport it is that of ``base``, which is known to work, rather than UDP
+    (:rfc:`3263#section-4.1`). What is no SIP URI can only be reached the way it came.
+    """
+    if not uri.is_sip:
+        return base
+    transport = (uri.parameters.get("transport") or base.transport).upper()
+    return Flow(transport, _address(uri.parameters.get("maddr") or uri.host, uri.port), base.local)
+
+
+def _address(host: str, port: int | None) -> Address:
+    return host, port or DEFAULT_PORT
+
+
+def _is_behind_nat(request: Request, target: Uri, flow: Flow) -> bool:
+    """Whether the peer gives, in Via and Contact alike, an address that its packets don't come from.
+
+    Then nobody stands between us, and what it thinks is its address is of no use to us.
+    """
+    via = request.via
+    claimed = _address(via.host, via.port)
+    return claimed != flow.remote and claimed == _address(target.host, target.port)

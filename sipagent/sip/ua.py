@@ -1,0 +1,343 @@
+"""The user agent: every SIP message of this endpoint comes in here, and every one goes out.
+
+A message goes to its transaction, else to its session, else it is judged here (:rfc:`3261#section-8.2`): a new call,
+a question that is answered at once, or a refusal. What a stranger can make us remember is bounded; refusals are
+answered and forgotten. A response is never answered, nor is an ACK.
+"""
+
+from collections import Counter
+from random import Random
+from typing import TypeAlias
+
+from sipagent.errors import LocalProtocolError
+from sipagent.sip.core import ALLOW, CONTENT_TYPE, SUPPORTED, Core, HeaderList, UserAgentSettings, check_headers
+from sipagent.sip.dialog import MAX_FORWARDS, Dialog, DialogId
+from sipagent.sip.events import Event, Flow
+from sipagent.sip.headers import CSeq, Headers, NameAddr
+from sipagent.sip.invite import InviteSession, Phase
+from sipagent.sip.message import MessageError, Request, Response, make_response, parse_message
+from sipagent.sip.uri import Uri
+
+METHODS = frozenset(ALLOW.split(", "))
+
+KNOWN_METHODS = frozenset({"REGISTER", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "INFO", "UPDATE", "PRACK", "PUBLISH"})
+"""Methods that exist but that we don't serve: 405; what is in no RFC is 501 (:rfc:`3261#section-8.2.1`)."""
+
+SCHEMES = frozenset({"sip", "sips", "tel"})
+"""What a Request-URI may be; others are 416 (:rfc:`3261#section-8.2.2.1`)."""
+
+SDP_RANGES = frozenset({CONTENT_TYPE, "application/*", "*/*"})
+"""The media ranges of Accept that a session description fits."""
+
+Refusal: TypeAlias = tuple[int, HeaderList]
+
+
+class UserAgent:
+    """A SIP endpoint as a :class:`~sipagent.machine.Machine`; its outputs are :mod:`sipagent.sip.events`.
+
+    :param random: tags, branches and delays come from it; in service it must be a cryptographic one.
+    """
+
+    def __init__(self, settings: UserAgentSettings | None = None, *, random: Random) -> None:
+        self.settings = settings or UserAgentSettings()
+        self.draining = False
+        """Whether new calls are refused with 503, and OPTIONS answered so."""
+        self.ready = True
+        """Whether OPTIONS is answered with 200 or, as long as no call would succeed, with 503."""
+        self._core = Core(self.settings, random)
+        self._sessions: dict[int, InviteSession] = {}
+        self._dialogs: dict[DialogId, InviteSession] = {}
+        self._last_handle = 0
+
+    # The machine.
+
+    def poll(self) -> Event | None:
+        """Return the next output."""
+        return self._core.outputs.popleft() if self._core.outputs else None
+
+    def get_timer(self) -> float | None:
+        """Return when the earliest timer is due, in seconds."""
+        return self._core.timers.next_at()
+
+    def handle_timer(self, *, now: float) -> None:
+        """Fire the timers that are due."""
+        while (key := self._core.timers.pop_due(now)) is not None:
+            owner, timer = key
+            owner.on_timer(timer, now=now)
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What happened that no event tells: messages in and refused, by kind."""
+        return self._core.counters
+
+    @property
+    def sessions(self) -> int:
+        """INVITE sessions that have not ended."""
+        return sum(session.phase is not Phase.ENDED for session in self._sessions.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every session has ended and every BYE is answered: time to leave."""
+        return not self._sessions
+
+    # What the transports bring.
+
+    def receive_datagram(self, data: bytes, flow: Flow, *, now: float) -> None:
+        """A UDP datagram."""
+        if data.strip(b"\r\n\0"):
+            self.receive_message(data, flow, now=now)
+        else:
+            self.counters["keepalives"] += 1
+
+    def receive_message(self, data: bytes, flow: Flow, *, now: float) -> None:
+        """A whole message, as a stream framer cuts it out."""
+        try:
+            message = parse_message(data)
+        except MessageError as error:
+            self.receive_malformed(error, flow, now=now)
+            return
+        if isinstance(message, Response):
+            self.counters["responses"] += 1
+            if not self._core.transactions.receive_response(message, now=now):
+                self.counters["stray_responses"] += 1
+        else:
+            self.counters["requests"] += 1
+            _stamp(message, flow)
+            self._receive_request(message, flow, now)
+
+    def receive_malformed(self, error: MessageError, flow: Flow, *, now: float) -> None:
+        """A message that is none, from here or from a stream framer; it is answered if it can be."""
+        self.counters["malformed"] += 1
+        if error.partial is not None:
+            _stamp(error.partial, flow)
+            reason = f"Bad Request: {error}" if error.status == 400 else None
+            self._core.reply(error.partial, flow, error.status, reason=reason)
+
+    def transport_failed(self, flow: Flow, *, now: float) -> None:
+        """A message could not be sent there, or the connection was lost."""
+        for session in [*self._sessions.values()]:
+            session.flow_failed(flow)
+        self._core.transactions.transport_failed(flow, now=now)
+
+    # What the application commands.
+
+    def invite(
+        self, target: Uri, flow: Flow, *, from_: NameAddr, body: bytes, headers: HeaderList = (), now: float
+    ) -> int:
+        """Call somebody.
+
+        :param target: Request-URI and To.
+        :param flow: where the INVITE goes first.
+        :param from_: us; a tag is added.
+        :param body: the offer; it must not be empty.
+        :param headers: fields of the application's own.
+        :return: the handle of the session.
+        :raises LocalProtocolError: for header fields that are not the application's, too many sessions, or no offer.
+        """
+        check_headers(headers)
+        if not body:
+            raise LocalProtocolError("an INVITE of ours carries an offer")
+        if len(self._sessions) >= self.settings.max_sessions:
+            raise LocalProtocolError("too many sessions")
+        fields = [
+            ("Max-Forwards", MAX_FORWARDS),
+            ("From", str(from_.with_tag(self._core.new_identifier()))),
+            ("To", str(NameAddr(None, target))),
+            ("Call-ID", self._core.new_identifier()),
+            ("CSeq", str(CSeq(1, "INVITE"))),
+            *self._core.session_headers(flow, body, product="User-Agent"),
+            *headers,
+        ]
+        request = Request("INVITE", target, Headers(fields), body)
+        session = self._add_session(Phase.OUTGOING)
+        session.send(request, flow, now=now)
+        return session.handle
+
+    def ring(self, handle: int, *, now: float, status: int = 180, headers: HeaderList = (), body: bytes = b"") -> None:
+        """Send a provisional response; errors as :meth:`accept`."""
+        check_headers(headers)
+        self._session(handle).ring(status, headers, body, now=now)
+
+    def accept(self, handle: int, body: bytes, *, now: float, headers: HeaderList = ()) -> None:
+        """Accept an INVITE or re-INVITE with a 200.
+
+        :param body: the answer, or the offer if there was none.
+        :raises LocalProtocolError: when none waits for an answer, the session has ended, or a header field may not be.
+        """
+        check_headers(headers)
+        self._session(handle).accept(headers, body, now=now)
+
+    def reject(
+        self, handle: int, status: int, *, now: float, reason: str | None = None, headers: HeaderList = ()
+    ) -> None:
+        """Refuse an INVITE or re-INVITE with a status of 300 to 699; errors as :meth:`accept`."""
+        check_headers(headers)
+        self._session(handle).reject(status, headers, reason=reason, now=now)
+
+    def reinvite(self, handle: int, body: bytes, *, now: float) -> None:
+        """Offer a new session description in a call that is up; a collision with the peer's is tried again.
+
+        :raises LocalProtocolError: when the call is not up, or another INVITE is in progress either way.
+        """
+        self._session(handle).reinvite(body, now=now)
+
+    def hang_up(self, handle: int, *, now: float, headers: HeaderList = ()) -> None:
+        """End a session by whatever fits: 480, CANCEL or BYE; it is :class:`~sipagent.sip.events.Ended` at once.
+
+        :raises LocalProtocolError: when it has ended, or a header field may not be.
+        """
+        check_headers(headers)
+        self._session(handle).hang_up(headers, now=now)
+
+    # What sessions tell.
+
+    def on_dialog(self, session: InviteSession, dialog_id: DialogId) -> None:
+        """Find the session by this from now on, and by what it was before no more."""
+        self._dialogs.pop(session.dialog_id, None)
+        self._dialogs[dialog_id] = session
+
+    def on_gone(self, session: InviteSession) -> None:
+        """Forget the session."""
+        self._sessions.pop(session.handle, None)
+        self._dialogs.pop(session.dialog_id, None)
+
+    # A request that comes.
+
+    def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
+        if self._core.transactions.receive_request(request, now=now):
+            return
+        match request.method:
+            case "ACK":
+                self._on_ack(request, now)
+            case "CANCEL":
+                self._on_cancel(request, flow, now)
+            case _:
+                self._judge(request, flow, now)
+
+    def _judge(self, request: Request, flow: Flow, now: float) -> None:
+        refusal = _refusal(request)
+        if refusal is not None:
+            self._core.reply(request, flow, *refusal)
+        elif request.to.tag:
+            self._on_request_within(request, flow, now)
+        elif request.method == "INVITE":
+            self._on_invite(request, flow, now)
+        elif request.method == "OPTIONS":
+            self._on_options(request, flow)
+        else:
+            self._core.reply(request, flow, 481)
+
+    def _on_ack(self, request: Request, now: float) -> None:
+        session = self._find(request)
+        if session is not None:
+            session.receive_ack(request, now=now)
+        else:
+            self.counters["stray_acks"] += 1
+
+    def _on_cancel(self, request: Request, flow: Flow, now: float) -> None:
+        """Answer the CANCEL, then the INVITE it is about (:rfc:`3261#section-9.2`)."""
+        invite = self._core.transactions.find_invite(request)
+        if invite is None:
+            self._core.reply(request, flow, 481)
+            return
+        cancel = self._core.transactions.serve(request, flow)
+        cancel.respond(make_response(request, 200, to_tag=invite.server.local_tag or None), now=now)
+        invite.server.receive_cancel(now=now)
+
+    def _on_invite(self, request: Request, flow: Flow, now: float) -> None:
+        if self._core.transactions.is_merged(request):
+            self._core.reply(request, flow, 482)
+        elif self.draining or self._is_full:
+            self._core.reply(request, flow, 503, self._core.retry_after())
+        else:
+            body = request.content(CONTENT_TYPE) or b""
+            self._add_session(Phase.INCOMING).receive(request, flow, body, now=now)
+
+    def _on_options(self, request: Request, flow: Flow) -> None:
+        """Answer with the status that an INVITE would get (:rfc:`3261#section-11.2`)."""
+        if self.draining or not self.ready or self._is_full:
+            self._core.reply(request, flow, 503, self._core.retry_after())
+        else:
+            self._describe(request, flow)
+
+    def _describe(self, request: Request, flow: Flow) -> None:
+        """Say what we can."""
+        headers = self._core.session_headers(flow, b"", product="Server")
+        accept = [("Accept", CONTENT_TYPE), ("Accept-Encoding", "identity"), ("Accept-Language", "en")]
+        self._core.reply(request, flow, 200, [*headers, *accept])
+
+    def _on_request_within(self, request: Request, flow: Flow, now: float) -> None:
+        session = self._find(request)
+        if session is None or session.dialog is None:
+            self._core.reply(request, flow, 491 if self._is_ahead(request) else 481)
+        elif request.method == "OPTIONS":
+            self._on_options_within(session.dialog, request, flow)
+        elif self._core.transactions.is_full:
+            self._core.reply(request, flow, 503, self._core.retry_after())
+        elif not session.dialog.receive_sequence(request):
+            self._core.refuse(request, flow, 500, now=now)
+        elif request.method == "BYE":
+            session.receive_bye(request, flow, now=now)
+        else:
+            session.receive_reinvite(request, flow, request.content(CONTENT_TYPE) or b"", now=now)
+
+    def _on_options_within(self, dialog: Dialog, request: Request, flow: Flow) -> None:
+        if dialog.receive_sequence(request):
+            self._describe(request, flow)
+        else:
+            self._core.reply(request, flow, 500)
+
+    def _is_ahead(self, request: Request) -> bool:
+        """Whether a re-INVITE overtook the 2xx that opens its dialog: another try will find it open."""
+        return request.method == "INVITE" and (request.call_id, request.to.tag or "", "") in self._dialogs
+
+    # The tables of sessions.
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._sessions) >= self.settings.max_sessions or self._core.transactions.is_full
+
+    def _add_session(self, phase: Phase) -> InviteSession:
+        self._last_handle += 1
+        session = self._sessions[self._last_handle] = InviteSession(self._core, self._last_handle, phase, self)
+        return session
+
+    def _session(self, handle: int) -> InviteSession:
+        try:
+            return self._sessions[handle]
+        except KeyError:
+            raise LocalProtocolError(f"there is no session {handle}") from None
+
+    def _find(self, request: Request) -> InviteSession | None:
+        return self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
+
+
+def _refusal(request: Request) -> Refusal | None:
+    """Say what is wrong with a request that is well formed, if something is (:rfc:`3261#section-8.2`)."""
+    if request.method not in METHODS:
+        return (405 if request.method in KNOWN_METHODS else 501), [("Allow", ALLOW)]
+    if request.uri.scheme not in SCHEMES:
+        return 416, ()
+    unsupported = [tag for tag in request.require if tag not in SUPPORTED.split(", ")]
+    if unsupported:
+        return 420, [("Unsupported", ", ".join(unsupported))]
+    if request.method == "INVITE":
+        return _session_refusal(request)
+    return None
+
+
+def _session_refusal(request: Request) -> Refusal | None:
+    """Judge the body of an INVITE, and what may come back (:rfc:`3261#section-8.2.3`)."""
+    if request.content(CONTENT_TYPE) is None:
+        return 415, [("Accept", CONTENT_TYPE), ("Accept-Encoding", "identity")]
+    ranges = [value.partition(";")[0].strip().lower() for value in request.headers.get_all("Accept")]
+    if ranges and SDP_RANGES.isdisjoint(ranges):
+        return 406, [("Warning", '399 sipagent "only session descriptions are served"')]
+    return None
+
+
+def _stamp(request: Request, flow: Flow) -> None:
+    """Note in the top Via where the request really came from (:rfc:`3581#section-4`)."""
+    host, port = flow.remote
+    via = request.via.with_parameter("received", host).with_parameter("rport", str(port))
+    request.headers.replace_first("Via", str(via))
