@@ -19,8 +19,8 @@ def opening_hours(day: Day) -> str:
     """
     match day:
         case "saturday":
-            return "10:00 to 14:00"
+            return "On Saturday we are open from ten to two."
         case "sunday":
-            return "closed"
+            return "On Sunday we are closed."
         case _:
-            return "9:00 to 18:00"
+            return f"On {day.capitalize()} we are open from nine to six."

@@ -1,7 +1,6 @@
 """The command line: run, call, check, demo, model and bench."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -78,9 +77,7 @@ async def _place_call(application: Application, console: Console) -> bool:
 
 def _load(path: Path) -> Config:
     config = load(path)
-    log.set_up(
-        level=config.log.level, style=config.log.format, secrets=[secret.reveal() for secret in config.secrets]
-    )
+    log.set_up(level=config.log.level, style=config.log.format, secrets=[secret.reveal() for secret in config.secrets])
     return config
 
 
@@ -91,10 +88,17 @@ class _AddCue(argparse.Action):
     """Keeps the cues of a call in the order in which they are written."""
 
     def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
     ) -> None:
         kind = (option_string or "").lstrip("-")
-        cues = [*(getattr(namespace, self.dest) or ()), Cue("say", values, OVER_AGENT_MS) if kind == "interrupt" else Cue(kind, values)]
+        cues = [
+            *(getattr(namespace, self.dest) or ()),
+            Cue("say", values, OVER_AGENT_MS) if kind == "interrupt" else Cue(kind, values),
+        ]
         setattr(namespace, self.dest, cues)
 
 
@@ -118,7 +122,7 @@ def _check(arguments: argparse.Namespace, console: Console) -> bool:
     return loop.run(run_checkup(arguments.config, console=console))
 
 
-def _model(arguments: argparse.Namespace, console: Console) -> bool:
+def _model(arguments: argparse.Namespace, _console: Console) -> bool:
     log.set_up(level="info", style="auto")
     loop.run(run_model(ModelSettings(host=arguments.host, port=arguments.port)))
     return True
@@ -129,35 +133,71 @@ def _model(arguments: argparse.Namespace, console: Console) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="sipagent", description="A telephone number for a voice model: SIP and RTP on one side, OpenAI Realtime on the other."
+        prog="sipagent",
+        description="A telephone number for a voice model: SIP and RTP on one side, OpenAI Realtime on the other.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-
-    run = _add(commands, "run", _run, "answer calls until you press Ctrl-C", "Answers calls as the file says. SIGTERM: no new calls, those there are end in peace; a second one ends them.")
-    _add_config(run)
-    run.add_argument("--demo", action="store_true", help="place one demonstration call first")
-
-    call = _add(commands, "call", _call, "dial a SIP URI, speak, listen, record", "Dials, does what the options say in their order, each when the agent falls silent, and hangs up when nobody speaks any more.")
-    call.add_argument("uri", metavar="URI", help="such as sip:agent@127.0.0.1 or sip:100@192.0.2.7:5080;transport=tcp")
-    call.add_argument("--say", dest="cues", action=_AddCue, metavar="SENTENCE", help="speak a sentence in the local voice")
-    call.add_argument("--interrupt", dest="cues", action=_AddCue, metavar="SENTENCE", help=f"speak it over the agent, {OVER_AGENT_MS} ms after it began")
-    call.add_argument("--wav", dest="cues", action=_AddCue, metavar="FILE", help="play a WAV file")
-    call.add_argument("--press", dest="cues", action=_AddCue, metavar="KEYS", help="press keys, such as 12#")
-    call.add_argument("--record", metavar="FILE", type=Path, help="write both sides to a WAV file: we left, they right")
-    call.add_argument("--facts", metavar="FILE", type=Path, help="write what happened, with its times, as JSON")
-    call.add_argument("--linger", metavar="S", type=float, default=4.0, help="silence after which we hang up (4)")
-    call.add_argument("--max", metavar="S", type=float, default=120.0, help="hang up after so long in any case (120)")
-
-    check = _add(commands, "check", _check, "look into the file, the ports, the model and our address", "Says what is wrong, and where; exit status 1 if anything is.")
-    _add_config(check)
-
-    demo = _add(commands, "demo", _demo, "place the demonstration call and end", "Starts the service, calls it by real SIP and RTP, writes build/demo.wav, .png and .json; exit status 0 only if all went right.")
-    _add_config(demo)
-
-    model = _add(commands, "model", _model, "start the embedded model alone", "A WebSocket server of the Realtime protocol that knows set phrases: for tests, and for your own client.")
-    model.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
-    model.add_argument("--port", type=int, default=8089, help="(8089)")
+    for add in (_add_run, _add_call, _add_check, _add_demo, _add_model):
+        add(commands)
     return parser
+
+
+def _add_run(commands: Any) -> None:
+    summary = "answer calls until Ctrl-C"
+    words = (
+        "Answers calls as the file says. SIGTERM: no new calls, those there are end in peace; a second one ends them."
+    )
+    parser = _add(commands, "run", _run, summary, words)
+    _add_config(parser)
+    parser.add_argument("--demo", action="store_true", help="place one demonstration call first")
+
+
+def _add_call(commands: Any) -> None:
+    summary = "dial a SIP URI, speak, listen, record"
+    words = (
+        "Dials, and does what the options say in their order, each when the agent falls silent; hangs up when nobody "
+        "speaks any more. Exit status 1 when nobody answers."
+    )
+    parser = _add(commands, "call", _call, summary, words)
+    parser.add_argument(
+        "uri", metavar="URI", help="such as sip:agent@127.0.0.1 or sip:100@192.0.2.7:5080;transport=tcp"
+    )
+    cues = (
+        ("--say", "SENTENCE", "speak a sentence in the local voice"),
+        ("--interrupt", "SENTENCE", f"speak it over the agent, {OVER_AGENT_MS} ms after it began"),
+        ("--wav", "FILE", "play a WAV file"),
+        ("--press", "KEYS", "press keys, such as 12#"),
+    )
+    for option, value, what in cues:
+        parser.add_argument(option, dest="cues", action=_AddCue, metavar=value, help=what)
+    parser.add_argument(
+        "--record", metavar="FILE", type=Path, help="write both sides to a WAV file: we left, they right"
+    )
+    parser.add_argument("--facts", metavar="FILE", type=Path, help="write what happened, with its times, as JSON")
+    parser.add_argument("--linger", metavar="S", type=float, default=4.0, help="silence after which we hang up (4)")
+    parser.add_argument("--max", metavar="S", type=float, default=120.0, help="hang up after so long in any case (120)")
+
+
+def _add_check(commands: Any) -> None:
+    summary = "look into the file, the ports, the model and our address"
+    _add_config(
+        _add(commands, "check", _check, summary, "Says what is wrong, and where; exit status 1 if anything is.")
+    )
+
+
+def _add_demo(commands: Any) -> None:
+    words = (
+        "Starts the service and calls it by real SIP and RTP; writes build/demo.wav, build/demo.png and "
+        "build/demo.json. Exit status 0 only if all went right."
+    )
+    _add_config(_add(commands, "demo", _demo, "place the demonstration call and end", words))
+
+
+def _add_model(commands: Any) -> None:
+    words = "A WebSocket server of the Realtime protocol that knows set phrases: for tests, and for your own client."
+    parser = _add(commands, "model", _model, "start the embedded model alone", words)
+    parser.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8089, help="(8089)")
 
 
 def _add(commands: Any, name: str, command: Any, summary: str, description: str) -> argparse.ArgumentParser:

@@ -1,11 +1,12 @@
 """The demonstration: the service is called by a telephone of ours, through real SIP and RTP on this machine's loopback.
 
-The telephone asks something that needs a tool, asks for a story, talks over it, and says goodbye. Then the call is judged:
-a demonstration that did not go right says what went wrong.
+The telephone asks something that needs a tool, asks for a story, talks over it, and says goodbye. Then the call is
+judged: a demonstration that did not go right says what went wrong.
 """
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,7 +27,8 @@ from sipagent.realtime.local.formats import PCMU
 from sipagent.sip.uri import Uri
 
 FOLDER = Path("build")
-CALLER_VOICE = "caller"
+CALLER_VOICE = "echo"
+"""One that the agent does not have, and that the embedded model's ear understands."""
 
 STOPS_WITHIN_MS = 300.0
 """An agent that speaks on for longer over its caller was not stopped by the caller's voice."""
@@ -54,6 +56,7 @@ class Demo:
     def __init__(self, *, console: Console) -> None:
         self._notebook = Notebook()
         self._console = console
+        FOLDER.mkdir(exist_ok=True)
         self._delays: dict[str, list[float]] = {"packet_to_model": [], "model_to_packet": []}
 
     def follow(self, _call_id: str, fact: Fact, now: float) -> None:
@@ -66,7 +69,6 @@ class Demo:
 
     async def run(self, target: Uri, voice: Voice) -> bool:
         """Place the call, print what came of it, write the recording and the picture; return whether it went right."""
-        FOLDER.mkdir(exist_ok=True)
         recording = FOLDER / "demo.wav"
         runner = PhoneRunner(
             lines=await _script(voice), recording=recording, noted=self._notebook.note, random=SystemRandom()
@@ -77,7 +79,7 @@ class Demo:
         faults = list(self._faults(figures))
         self._print_transcript()
         self._print_figures(figures)
-        await self._write_files(figures, faults, recording)
+        await asyncio.to_thread(self._write_files, figures, faults, recording)
         for fault in faults:
             self._console.print(f"[bold red]wrong:[/bold red] {fault}")
         return not faults
@@ -128,7 +130,11 @@ class Demo:
 
     def _print_figures(self, figures: Figures) -> None:
         table = Table(title="What it took", title_justify="left", show_header=False, box=None, padding=(0, 1))
-        cut = f"{figures.truncated_ms} ms of {figures.received_ms} ms received" if figures.truncated_ms is not None else "–"
+        cut = (
+            f"{figures.truncated_ms} ms of {figures.received_ms} ms received"
+            if figures.truncated_ms is not None
+            else "–"
+        )
         rows = (
             ("INVITE to 200 OK", _ms(figures.invite_to_answer_ms)),
             ("200 OK to the agent's first audible packet", _ms(figures.answer_to_first_word_ms)),
@@ -142,19 +148,19 @@ class Demo:
             table.add_row(what, value)
         self._console.print(table)
 
-    async def _write_files(self, figures: Figures, faults: list[str], recording: Path) -> None:
+    def _write_files(self, figures: Figures, faults: list[str], recording: Path) -> None:
         facts, picture = FOLDER / "demo-facts.json", FOLDER / "demo.png"
         facts.write_text(json.dumps(self._notebook.as_data(), indent=1))
         report = {"ok": not faults, "faults": faults, "figures": asdict(figures)}
         (FOLDER / "demo.json").write_text(json.dumps(report, indent=1))
         if not recording.exists():
             return
-        drawing = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "sipagent.timeline", str(facts), str(recording), str(picture)
-        )
-        if await drawing.wait() != 0:
+        drawing = subprocess.run([sys.executable, "-m", "sipagent.timeline", facts, recording, picture], check=False)
+        if drawing.returncode != 0:
             raise SipagentError(f"could not draw {picture}")
-        self._console.print(f"[dim]Listen: {recording} (caller left, agent right) · look: {picture} · figures: build/demo.json[/dim]")
+        self._console.print(
+            f"[dim]Listen: {recording} (caller left, agent right) · look: {picture} · figures: build/demo.json[/dim]"
+        )
 
 
 async def _script(voice: Voice) -> list[Line]:
@@ -164,7 +170,7 @@ async def _script(voice: Voice) -> list[Line]:
     return [
         Line("What are your opening hours?", await spoken("What are your opening hours?")),
         Line("Tell me a story.", await spoken("Tell me a story.")),
-        Line("Stop.", await spoken("Stop."), after_speech_ms=3000),
+        Line("Count to ten.", await spoken("Count to ten."), after_speech_ms=3000),
         Line("Goodbye.", await spoken("Goodbye.")),
     ]
 

@@ -1,4 +1,4 @@
-"""``sipagent call``: a telephone for the terminal. It dials, speaks or plays, listens, records, and prints what happens."""
+"""``sipagent call``, a telephone for the terminal: it dials, speaks, listens, records, and prints what happens."""
 
 import json
 import wave
@@ -99,7 +99,9 @@ async def _line(cue: Cue, voice: Voice, speaker: str) -> Line:
         case "wav":
             return Line(cue.value, read_audio(Path(cue.value)), after_speech_ms=cue.after_speech_ms)
         case _:
-            return Line(cue.value, await voice.render(cue.value, speaker, 1.0, PCMU), after_speech_ms=cue.after_speech_ms)
+            return Line(
+                cue.value, await voice.render(cue.value, speaker, 1.0, PCMU), after_speech_ms=cue.after_speech_ms
+            )
 
 
 def read_audio(path: Path) -> bytes:

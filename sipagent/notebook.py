@@ -1,4 +1,4 @@
-"""The notebook of one call: everything that happened on both sides, on one clock, and the figures that follow from it."""
+"""The notebook of one call: everything that happened on both sides, on one clock, and what follows from it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -77,4 +77,6 @@ class Notebook:
     def as_data(self) -> list[dict[str, object]]:
         """For a file: seconds since the answer, kind, and fields."""
         began_at = self.when(phone.PickedUp) or 0.0
-        return [{"at_s": round(at - began_at, 4), "kind": type(fact).__name__} | asdict(fact) for at, fact in self.entries]
+        return [
+            {"at_s": round(at - began_at, 4), "kind": type(fact).__name__} | asdict(fact) for at, fact in self.entries
+        ]

@@ -1,7 +1,7 @@
 """Draws a call: both voices as they were heard, who spoke when, and what happened, on one axis.
 
-Run as ``python -m sipagent.timeline CALL.json CALL.wav CALL.png``, in a process of its own: the service has no use for a
-plotting library.
+Run as ``python -m sipagent.timeline CALL.json CALL.wav CALL.png``, in a process of its own: the service has no use for
+a plotting library.
 """
 
 import json
@@ -21,6 +21,10 @@ mpl.use("Agg")
 
 CALLER, AGENT, CUT, TOOL = "#2f6f9f", "#c8783a", "#b3261e", "#5b7f3a"
 ENVELOPE_MS = 20
+INCHES_A_S = 0.46
+S_A_CHARACTER = 0.165
+"""How many seconds of the axis a character covers, at this width and size of type."""
+LINE_HEIGHT = 0.3
 
 
 def main(arguments: list[str]) -> int:
@@ -35,7 +39,12 @@ def draw(facts: list[dict[str, Any]], recording: Path, picture: Path) -> None:
     rate, samples = read_wav(recording.read_bytes())
     length_s = len(samples) / rate
     figure, (words, caller, agent) = plt.subplots(
-        3, 1, sharex=True, figsize=(max(12.0, length_s * 0.42), 7.2), height_ratios=(1.5, 1, 1), layout="constrained"
+        3,
+        1,
+        sharex=True,
+        figsize=(max(12.0, length_s * INCHES_A_S), 6.4),
+        height_ratios=(1.6, 1, 1),
+        layout="constrained",
     )
     _draw_voice(caller, samples[:, 0], rate, CALLER, "caller")
     _draw_voice(agent, samples[:, 1], rate, AGENT, "agent, as the caller hears it")
@@ -65,30 +74,43 @@ def _draw_words(axes: Axes, facts: list[dict[str, Any]]) -> None:
     """What was said, in rows: the caller, the agent, and what happened behind the scenes."""
     axes.set_ylim(0, 3)
     axes.axis("off")
+    rows = {"caller": Row(axes, 2.95, CALLER), "agent": Row(axes, 2.15, AGENT), "behind": Row(axes, 0.8, TOOL)}
     for fact in facts:
         at_s = fact["at_s"]
         match fact["kind"]:
             case "LineSaid":
-                _write(axes, at_s, 2.95, fact["text"], CALLER, width=24)
+                rows["caller"].write(at_s, fact["text"], width=24)
             case "AgentSaid":
                 heard_s = fact["heard_ms"] / 1000
-                _write(axes, at_s - heard_s, 2.2, fact["text"], AGENT, width=max(12, round(heard_s * 7)))
+                rows["agent"].write(at_s - heard_s, fact["text"], width=max(14, round(heard_s / S_A_CHARACTER)))
             case "ToolCalled":
-                _write(axes, at_s, 0.75, f"tool: {fact['name']}", TOOL, width=30)
+                rows["behind"].write(at_s, f"tool: {fact['name']}", width=40)
             case "ToolReturned":
-                _write(axes, at_s, 0.5, f"→ {fact['output']}", TOOL, width=40, lines=1)
+                rows["behind"].write(at_s, f"→ {fact['output']}", width=40)
             case "DigitPressed":
-                _write(axes, at_s, 0.75, f"key {fact['digit']}", TOOL, width=30)
+                rows["behind"].write(at_s, f"key {fact['digit']}", width=40)
             case "Truncated":
-                _write(axes, at_s, 0.75, f"cut at {fact['audio_end_ms']} ms of {fact['received_ms']} ms", CUT, width=24)
+                cut = f"cut: {fact['audio_end_ms']} ms of {fact['received_ms']} ms heard"
+                rows["behind"].write(at_s, cut, width=40, colour=CUT)
 
 
-def _write(axes: Axes, at_s: float, y: float, text: str, colour: str, *, width: int, lines: int = 5) -> None:
-    wrapped = textwrap.wrap(text, width)
-    shown = wrapped[:lines]
-    if len(wrapped) > lines:
-        shown[-1] = f"{shown[-1][: width - 2]} …"
-    axes.text(at_s, y, "\n".join(shown), color=colour, fontsize=7.5, va="top", ha="left", clip_on=False)
+class Row:
+    """Text along the time axis; what would run into the text before it moves a line down."""
+
+    def __init__(self, axes: Axes, y: float, colour: str) -> None:
+        self._axes = axes
+        self._y = y
+        self._colour = colour
+        self._ends_s: list[float] = []
+
+    def write(self, at_s: float, text: str, *, width: int, colour: str | None = None) -> None:
+        """Write at a time, wrapped at so many characters."""
+        lines = textwrap.wrap(text, width)
+        end_s = at_s + max(map(len, lines), default=0) * S_A_CHARACTER
+        lane = next((number for number, taken_s in enumerate(self._ends_s) if taken_s <= at_s), len(self._ends_s))
+        self._ends_s[lane : lane + 1] = [end_s]
+        y = self._y - lane * LINE_HEIGHT
+        self._axes.text(at_s, y, "\n".join(lines), color=colour or self._colour, fontsize=9, va="top", ha="left")
 
 
 def _draw_cuts(axes: Axes, facts: list[dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 """One call, from its INVITE to its last word: the hub where the caller's leg meets the conversation with the model.
 
-It knows in which phase the call is and who has to be told. What is heard and said is the conversation's business, packets
-and descriptions are the leg's.
+It knows in which phase the call is and who has to be told. What is heard and said is the conversation's business,
+packets and descriptions are the leg's.
 """
 
 from collections import deque
@@ -103,7 +103,7 @@ class Call:
     # The caller's dialog
 
     def receive_invite(self, offer: bytes, *, now: float) -> None:
-        """Take the INVITE with its offer, empty when the caller wants ours: ring, and see whether the model is there."""
+        """Take the INVITE, whose offer is empty when the caller wants ours; ring, and see if the model is there."""
         self._invited_at = now
         try:
             self._answer = self._leg.receive_offer(offer, now=now) if offer else self._leg.offer(settles_codec=True)
@@ -120,6 +120,8 @@ class Call:
 
     def receive_reinvite(self, offer: bytes, *, now: float) -> None:
         """Take a re-INVITE; a bad one is refused and the call goes on as it was."""
+        if self.phase is Phase.ENDED:
+            return
         try:
             answer = self._leg.receive_offer(offer, now=now) if offer else self._leg.offer()
         except RemoteProtocolError as error:
@@ -129,8 +131,8 @@ class Call:
         self._note_hold(now)
 
     def receive_ack(self, answer: bytes, *, now: float) -> None:
-        """Take the ACK; it carries the answer when the offer was ours."""
-        if not answer or self.phase is Phase.ENDED:
+        """Take the ACK; it carries the answer when the offer was ours, and without one the media stay as they are."""
+        if self.phase is Phase.ENDED or not self._leg.awaits_answer or (self._leg.is_agreed and not answer):
             return
         try:
             self._leg.receive_answer(answer, now=now)
@@ -148,8 +150,11 @@ class Call:
         self._hang_up(reason, now)
 
     def drain(self, *, now: float) -> None:
-        """Let the sentence that is being said finish, say goodbye and end."""
-        self._begin_ending("drained", now, says_goodbye=True)
+        """Let the sentence that is being said finish, say goodbye and end; who still hears it ring is refused."""
+        if self.phase is Phase.RINGING:
+            self._reject(503, "we are about to stop", now, retry_after_s=RETRY_AFTER_S)
+        else:
+            self._begin_ending("drained", now, says_goodbye=True)
 
     # Media
 
@@ -167,11 +172,14 @@ class Call:
         self._leg.receive_rtcp(data, source, now=now)
 
     def next_packet(self, *, now: float) -> bytes | None:
-        """Make the packet of this tick: 20 ms of the agent, or of silence; ``None`` on hold and before the answer."""
+        """Make the packet of this tick: 20 ms of the agent, or of silence; ``None`` on hold and before the answer.
+
+        What the agent has to say while nobody listens waits.
+        """
         conversation = self._conversation
         if conversation is None or not self._is_up:
             return None
-        if self._leg.is_held:
+        if self._leg.is_held or not self._leg.is_agreed:
             return self._leg.send_frame(self._silence, marker=False, now=now)
         frame, begins = conversation.next_frame()
         heard = frame or self._silence
@@ -186,7 +194,7 @@ class Call:
 
     def model_connected(self, *, now: float) -> None:
         """Take note that the WebSocket is open."""
-        if self._conversation:
+        if self._conversation and self.phase is not Phase.ENDED:
             self._conversation.model_connected(now=now)
 
     def receive_model(self, data: bytes | str, *, now: float) -> None:
@@ -274,7 +282,7 @@ class Call:
             self._was_held = self._leg.is_held
             self._outputs.append(events.HeldByPeer(self._leg.is_held))
             if self._leg.is_held and self._conversation:
-                self._conversation.hold()
+                self._conversation.hold(now=now)
 
     def _record_agent(self, frame: bytes, now: float) -> None:
         if self._record is not None:

@@ -1,14 +1,16 @@
 """The conversation between the caller and the model: listening, speaking, tools, keys, and who has the floor.
 
 Everything happens in the stack of the input that caused it. In the call of :meth:`receive_frame` that convinces the
-listener that the caller speaks, the queue is emptied, the response cancelled and what was heard told to the model; so the
-next frame that goes out is silent.
+listener that the caller speaks, the queue is emptied, the response cancelled and what was heard told to the model; so
+the next frame that goes out is silent.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import TypeAlias
 
+from sipagent.agent.builtin import hang_up
 from sipagent.call import events
 from sipagent.call.frames import Codec, silence
 from sipagent.call.keypad import Keypad
@@ -20,8 +22,7 @@ from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.session import Frame
 
-HANG_UP = "hang_up"
-"""The tool with which the model ends the call."""
+AgentOutput: TypeAlias = model.AudioReceived | model.AudioUnheard | model.AudioDone | model.AgentTranscript
 
 GOODBYE = "The call ends now. Say one short, friendly goodbye and nothing else."
 
@@ -52,6 +53,7 @@ class Conversation:
         self._speaker = Speaker(session=self._session, silence=silence(codec))
         self._keypad = Keypad()
         self._running: dict[str, str] = {}
+        self._response_id = ""
         self._response_spoke = False
         self.is_ready = False
         """Whether the model's session stands as we asked for it."""
@@ -63,7 +65,8 @@ class Conversation:
     @property
     def is_finished(self) -> bool:
         """Whether the goodbye has been played to its end."""
-        return self.is_ending and not self._speaker.is_speaking and not self._session.has_live_response
+        awaits_more = self.failure is None and self._session.has_live_response
+        return self.is_ending and not self._speaker.is_speaking and not awaits_more
 
     # The caller
 
@@ -86,9 +89,10 @@ class Conversation:
         self._keypad.press(digit, now=now)
         self._drain_session(now)
 
-    def hold(self) -> None:
+    def hold(self, *, now: float) -> None:
         """Take note that the caller does not listen: a turn begun is dropped."""
         self._listener.forget()
+        self._drain_session(now)
 
     # The model
 
@@ -137,7 +141,7 @@ class Conversation:
         if was_speaking and not self._listener.is_caller_speaking:
             self._emit(events.SpeechStopped(turn_ms))
         number = self._keypad.handle_timer(now=now)
-        if number is not None:
+        if number is not None and not self.is_ending:
             self._session.create_message("user", f"The caller pressed {' '.join(number)} on the keypad.")
             self._session.create_response(now=now)
         self._drain_session(now)
@@ -190,17 +194,14 @@ class Conversation:
 
     def _on_session(self, output: model.Output, now: float) -> None:
         match output:
-            case model.AudioReceived(item_id, content_index, audio):
-                self._response_spoke = True
-                self._speaker.receive_audio(item_id, content_index, audio, now=now)
-            case model.AudioDone(item_id, content_index):
-                self._speaker.finish_audio(item_id, content_index)
-            case model.AgentTranscript(item_id, content_index, text, final):
-                self._speaker.receive_text(item_id, content_index, text, is_final=final)
+            case model.AudioReceived() | model.AudioUnheard() | model.AudioDone() | model.AgentTranscript():
+                self._on_agent(output, now)
             case model.CallerTranscript(_, text):
                 self._emit(events.CallerSaid(text))
-            case model.ResponseCreated():
-                self._response_spoke = False
+            case model.ResponseCreated(response_id):
+                self._response_id, self._response_spoke = response_id, False
+            case model.ResponseDone():
+                self._on_response_done(output)
             case model.FunctionCallRequested(function_call_id, name, arguments):
                 self._on_function_call(function_call_id, name, arguments, now)
             case model.SessionReady(session_id):
@@ -209,17 +210,34 @@ class Conversation:
             case model.SessionFailed(kind, code, message):
                 self.failure = output
                 self._emit(events.ModelFailed(kind, code, message))
-            case model.BenignError(code, message) | model.ErrorReported(_, code, message):
+            case model.BenignError(code, message):
                 self._emit(events.ModelComplained(code, message))
-            case model.ResponseRefused(_, code, message):
+            case model.ErrorReported(_, code, message) | model.ResponseRefused(_, code, message):
                 self._emit(events.ModelComplained(code, message))
-            case model.ResponseDone(failure=failure, reason=reason, message=message) if failure:
-                self._emit(events.ModelComplained(reason, message or "the model could not answer"))
+
+    def _on_agent(self, output: AgentOutput, now: float) -> None:
+        match output:
+            case model.AudioReceived(item_id, content_index, audio):
+                self._response_spoke = True
+                self._speaker.receive_audio(item_id, content_index, audio, now=now)
+            case model.AudioUnheard(item_id, content_index):
+                self._session.truncate(item_id, content_index, 0)
+                self._emit(events.Truncated(item_id, content_index, audio_end_ms=0, received_ms=0))
+            case model.AudioDone(item_id, content_index):
+                self._speaker.finish_audio(item_id, content_index)
+            case model.AgentTranscript(item_id, content_index, text, final):
+                self._speaker.receive_text(item_id, content_index, text, is_final=final)
+
+    def _on_response_done(self, done: model.ResponseDone) -> None:
+        if done.response_id == self._response_id:
+            self._speaker.finish_all()
+        if done.failure:
+            self._emit(events.ModelComplained(done.reason, done.message or "the model could not answer"))
 
     def _on_function_call(self, function_call_id: str, name: str, arguments: str, now: float) -> None:
         self._emit(events.ToolCalled(name, arguments))
-        if name == HANG_UP:
-            self._session.send_tool_output(function_call_id, "The call ends after your last word.")
+        if name == hang_up.name:
+            self._session.send_tool_output(function_call_id, hang_up())
             self.end(now=now, says_goodbye=not self._response_spoke)
         else:
             self._running[function_call_id] = name

@@ -12,7 +12,7 @@ from sipagent.rtp.session import RtpStats
 Address: TypeAlias = tuple[str, int]
 
 
-# Commands: SIP
+# Commands for SIP.
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class HangUp:
     """End the dialog, by whatever request fits its state."""
 
 
-# Commands: media, model, tools, recording
+# Commands for media, model, tools and recording.
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class RecordAudio:
     codec: str
 
 
-# Facts
+# Facts.
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,8 @@ class AgentStarted:
 
     item_id: str
     received_at: float
+    was_queued: bool = False
+    """It had to wait for the end of another item, so the time since says nothing of us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,17 @@ class Ended:
 
 
 Command: TypeAlias = (
-    Ring | Accept | Reject | HangUp | SendRtcp | ConnectModel | SendModel | CloseModel | RunTool | CancelTools | RecordAudio
+    Ring
+    | Accept
+    | Reject
+    | HangUp
+    | SendRtcp
+    | ConnectModel
+    | SendModel
+    | CloseModel
+    | RunTool
+    | CancelTools
+    | RecordAudio
 )
 Fact: TypeAlias = (
     Answered

@@ -15,6 +15,10 @@ class Leg(Protocol):
     is_held: bool
     """The party does not listen; what it sends is hold music, not speech."""
 
+    @property
+    def is_agreed(self) -> bool:
+        """Whether the party can be sent to; until then it hears nothing."""
+
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
         """Take a packet; return the frames that may now be heard, in order."""
 

@@ -1,8 +1,8 @@
 """The ear of a call: which of the caller's frames go to the model, and when a turn starts and stops.
 
-With the turn judged here (``local``), the model gets a turn and nothing else: from a little before its onset to its end.
-With the turn judged by the model (``server``), it gets every frame. Either way it is this ear that says STARTED, so that
-the agent stops without asking anybody.
+With the turn judged here (``local``), the model gets a turn and nothing else: from a little before its onset to its
+end. With the turn judged by the model (``server``), it gets every frame. Either way it is this ear that says STARTED,
+so that the agent stops without asking anybody.
 """
 
 from collections import deque

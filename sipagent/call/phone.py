@@ -1,7 +1,7 @@
 """A telephone of our own: it calls, says its lines when their moment comes, listens with a stopwatch, and records.
 
-It is a machine like the call it talks to, so it calls across a real network and a simulated one alike. Its only judge of
-the other side is the level of what it hears.
+It is a machine like the call it talks to, so it calls across a real network and a simulated one alike. Its only judge
+of the other side is the level of what it hears.
 """
 
 from collections import deque

@@ -1,7 +1,7 @@
 """The only exit of the agent's audio; so what the caller heard is counted, not estimated.
 
-Audio comes in bursts, named by item and content part, and leaves in frames of 20 ms. A part's ledger says how many bytes
-of it were received and how many were handed to the wire; G.711 has one byte a sample, eight a millisecond.
+Audio comes in bursts, named by item and content part, and leaves in frames of 20 ms. A part's ledger says how many
+bytes of it were received and how many were handed to the wire; G.711 has one byte a sample, eight a millisecond.
 """
 
 from collections import deque
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sipagent.call.frames import BYTES_PER_MS, FRAME_SAMPLES
 
 MAX_QUEUED_BYTES = 10 * 60 * 1000 * BYTES_PER_MS
-"""Ten minutes of unplayed speech: no answer is that long, a runaway model is. What comes beyond is dropped and counted."""
+"""Ten minutes of unplayed speech: no answer is so long, a runaway model is. What is beyond is dropped and counted."""
 
 MAX_HELD_TICKS = 2
 """How long a partial frame waits for its rest before it goes out filled up with silence."""
@@ -26,6 +26,8 @@ class Part:
     received: int = 0
     sent: int = 0
     is_finished: bool = False
+    was_queued: bool = False
+    """It came while something else was being played, and had to wait for that."""
 
     @property
     def heard_ms(self) -> int:
@@ -88,7 +90,7 @@ class Playout:
         key = (item_id, content_index)
         part = self._parts.get(key)
         if part is None:
-            part = self._parts[key] = Part(item_id, content_index, now)
+            part = self._parts[key] = Part(item_id, content_index, now, was_queued=bool(self._pieces))
         part.received += len(audio)
         self._queued += len(audio)
         self._pieces.append(_Piece(part, audio))
@@ -100,8 +102,13 @@ class Playout:
             part.is_finished = True
             self._retire_if_heard(part)
 
+    def finish_all(self) -> None:
+        """Take note that the model will send no more of any part."""
+        for part in list(self._parts.values()):
+            self.finish(part.item_id, part.content_index)
+
     def next_frame(self) -> bytes | None:
-        """Take the frame that goes on the wire now and enter it in the ledger; ``None`` when there is nothing to say."""
+        """Take the frame that goes on the wire now, entered in the ledger; ``None`` when there is nothing to say."""
         if not self._pieces:
             return None
         if self._queued < self._frame_bytes and self._awaits_rest():

@@ -12,32 +12,36 @@ SNAP_SAMPLES = 480
 """Jitter up to 60 ms either way is the network's, not the speaker's: such frames are joined without a gap."""
 
 MAX_GAP_SAMPLES = 60 * SAMPLE_RATE
-"""The longest silence that is filled in at once; a clock that leaps further does not fill the disk."""
+"""The longest time in which neither side is heard (on hold, or when the clock leaps); the rest of it is left out."""
+
+MAX_AHEAD_SAMPLES = SAMPLE_RATE
+"""How far a side may run ahead of the clock: a network that stalled delivers so much at once. Faster is no speech."""
 
 
 class _Track:
     def __init__(self, silence: bytes) -> None:
         self._silence = silence
         self._audio = bytearray()
-        self._begin = 0
+        self.begin = 0
 
     @property
     def end(self) -> int:
-        return self._begin + len(self._audio)
+        return self.begin + len(self._audio)
 
     def write(self, audio: bytes, at: int) -> None:
         gap = at - self.end
         if gap > SNAP_SAMPLES:
-            self._audio += self._silence * min(gap, MAX_GAP_SAMPLES)
-        self._audio += audio
+            self._audio += self._silence * gap
+        if gap >= -MAX_AHEAD_SAMPLES:
+            self._audio += audio
 
     def fill(self, until: int) -> None:
-        self._audio += self._silence * min(max(0, until - self.end), MAX_GAP_SAMPLES)
+        self._audio += self._silence * max(0, until - self.end)
 
     def take(self, size: int) -> bytes:
         taken = bytes(self._audio[:size])
         del self._audio[:size]
-        self._begin += size
+        self.begin += size
         return taken
 
 
@@ -78,7 +82,7 @@ class Record:
 
     @property
     def _taken(self) -> int:
-        return self._caller._begin
+        return self._caller.begin
 
     def _take(self, until: int) -> RecordAudio:
         size = until - self._taken
@@ -87,4 +91,9 @@ class Record:
         return RecordAudio(self._caller.take(size), self._agent.take(size), self._codec)
 
     def _sample_at(self, now: float) -> int:
-        return round((now - self._began_at) * SAMPLE_RATE)
+        """Where ``now`` is in the recording; a gap that is too long is shortened for both sides alike."""
+        at = round((now - self._began_at) * SAMPLE_RATE)
+        latest = max(self._caller.end, self._agent.end) + MAX_GAP_SAMPLES
+        if at > latest:
+            self._began_at += (at - latest) / SAMPLE_RATE
+        return min(at, latest)

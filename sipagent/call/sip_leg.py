@@ -36,6 +36,7 @@ class SipLeg:
         self._rtp = RtpSession(random=random, cname=cname, wall_offset=wall_offset)
         self._media: MediaParameters | None = None
         self._is_codec_settled = False
+        self._awaits_answer = False
         self._foreign_types: frozenset[int] = frozenset()
         self.codec = _codec(codecs[0])
         self._signalling_host = signalling_host
@@ -45,6 +46,16 @@ class SipLeg:
     def remote(self) -> Address | None:
         """Where our packets go now."""
         return self._rtp.remote
+
+    @property
+    def is_agreed(self) -> bool:
+        """Whether there is anything to send and to hear: an offer has met its answer."""
+        return self._media is not None
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the last offer was ours."""
+        return self._awaits_answer
 
     @property
     def stats(self) -> RtpStats:
@@ -65,9 +76,10 @@ class SipLeg:
     def offer(self, *, settles_codec: bool = False) -> bytes:
         """Make an offer.
 
-        :param settles_codec: the call's codec is our first choice, whatever the answer; for who can't wait for the answer.
+        :param settles_codec: the call's codec is our first choice, whatever the answer; for who can't wait for it.
         """
         self._is_codec_settled |= settles_codec
+        self._awaits_answer = True
         return self._negotiation.offer()
 
     def receive_answer(self, answer: bytes, *, now: float) -> None:
@@ -82,6 +94,7 @@ class SipLeg:
             self.codec = _codec(media.codec)
             self._is_codec_settled = True
         self._media = media
+        self._awaits_answer = False
         received = media.receive_payload_types.items()
         self._foreign_types = frozenset(payload_type for payload_type, codec in received if codec != self.codec)
         self.is_held = media.direction in ("recvonly", "inactive")
@@ -159,7 +172,9 @@ class SipLeg:
             return frames
         table = ULAW_TO_ALAW if self.codec == "PCMA" else ALAW_TO_ULAW
         return [
-            frame._replace(payload=frame.payload.translate(table)) if frame.payload_type in self._foreign_types else frame
+            frame._replace(payload=frame.payload.translate(table))
+            if frame.payload_type in self._foreign_types
+            else frame
             for frame in frames
         ]
 

@@ -36,6 +36,10 @@ class Speaker:
         """Take note that the model has sent all of a part."""
         self._playout.finish(item_id, content_index)
 
+    def finish_all(self) -> None:
+        """Take note that the response is over: the model sends no more of any part, whether it said so or not."""
+        self._playout.finish_all()
+
     def receive_text(self, item_id: str, content_index: int, text: str, *, is_final: bool) -> None:
         """Take the words of a part."""
         self._transcript.receive_text(item_id, content_index, text, is_final=is_final)
@@ -52,7 +56,7 @@ class Speaker:
         """Take what is new since the last frame: an item began, or was heard to its end."""
         part = self._playout.pop_started()
         if part is not None:
-            return AgentStarted(part.item_id, part.received_at)
+            return AgentStarted(part.item_id, part.received_at, part.was_queued)
         while (part := self._playout.pop_heard()) is not None:
             said = self._transcript.close(part, is_cut=False)
             if said is not None:

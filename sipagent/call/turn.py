@@ -1,7 +1,7 @@
 """Whose turn it is to speak, told from one boolean a frame; it knows nothing of audio.
 
-A turn starts when enough speech came close enough together, and stops when none came for a while. The stop is a deadline,
-not a count of frames, so a phone that sends nothing while its user is silent ends its turns too.
+A turn starts when enough speech came close enough together, and stops when none came for a while. The stop is a
+deadline, not a count of frames, so a phone that sends nothing while its user is silent ends its turns too.
 """
 
 from dataclasses import dataclass

@@ -55,6 +55,17 @@ class AudioReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioUnheard:
+    """A response that was cancelled had begun a part of which nothing was handed on: none of it was heard.
+
+    The server does not know that; :meth:`~RealtimeSession.truncate` it to nothing.
+    """
+
+    item_id: str
+    content_index: int
+
+
+@dataclass(frozen=True, slots=True)
 class AudioDone:
     """All audio of this part of an item has been received; it has not all been heard."""
 
@@ -164,6 +175,7 @@ Output: TypeAlias = (
     | SessionFailed
     | ResponseCreated
     | AudioReceived
+    | AudioUnheard
     | AudioDone
     | AgentTranscript
     | CallerTranscript

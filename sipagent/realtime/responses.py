@@ -186,6 +186,10 @@ class ResponseGate:
         """Whether what comes of this response is to be heard; the live one is meant where the server names none."""
         return self._state is State.ACTIVE and response_id in (self._response_id, "")
 
+    def is_cancelled(self, response_id: str) -> bool:
+        """Whether we are ending this response; what still comes of it was begun before our word came."""
+        return self._state is State.CANCELLING and response_id == self._response_id
+
     def heard(self, *, now: float) -> None:
         """The live response gave a sign of life."""
         self._alive_at = now

@@ -17,6 +17,7 @@ from sipagent.realtime.events import (
     AgentTranscript,
     AudioDone,
     AudioReceived,
+    AudioUnheard,
     BenignError,
     CallerTranscript,
     ErrorReported,
@@ -52,6 +53,9 @@ BYTES_PER_MS = 8
 MIN_COMMIT_MS = 100
 """The server refuses to commit less."""
 
+MAX_PARTS = 32
+"""How many content parts are remembered, to tell one of which nothing was heard; a response has a handful."""
+
 MAX_FUNCTION_CALLS = 64
 """How many function call ids are remembered, so that a repeated event runs no tool twice."""
 
@@ -86,6 +90,7 @@ class RealtimeSession:
         self._session_id = ""
         self._expires_at: int | None = None
         self._appended_bytes = 0
+        self._parts: deque[tuple[str, int]] = deque(maxlen=MAX_PARTS)
         self._function_calls: deque[str] = deque(maxlen=MAX_FUNCTION_CALLS)
         self._responses = ResponseGate(
             self._outputs, self._event_id, server_creates=settings.turn_detection == "server"
@@ -311,10 +316,16 @@ class RealtimeSession:
             self._outputs.append(ErrorReported(failure_kind(error_class), code, message))
 
     def _on_audio_delta(self, delta: AudioDelta) -> None:
+        part = (delta.item_id, delta.content_index)
         if not self._responses.is_live(delta.response_id):
             self.counters["stale_event"] += 1
+            if delta.item_id and part not in self._parts and self._responses.is_cancelled(delta.response_id):
+                self._parts.append(part)
+                self._outputs.append(AudioUnheard(*part))
         elif delta.delta:
             self._responses.heard(now=self._now)
+            if part not in self._parts:
+                self._parts.append(part)
             self._outputs.append(AudioReceived(delta.item_id, delta.content_index, delta.delta, delta.response_id))
 
     def _on_audio_done(self, event: Event) -> None:

@@ -14,6 +14,7 @@ from sipagent.realtime.events import (
     AgentTranscript,
     AudioDone,
     AudioReceived,
+    AudioUnheard,
     BenignError,
     CallerTranscript,
     ErrorReported,
@@ -485,6 +486,7 @@ def test_pitfall_03_cancel_before_created() -> None:
     script.session.cancel_response(now=script.now)
     assert script.take() == []
     assert script.created() == [{"type": "response.cancel", "response_id": "resp_1"}]
+    assert script.audio() == [AudioUnheard("item_1", 0)]
     assert script.audio() == []
     assert script.done(status="cancelled") == [ResponseDone("resp_1", "cancelled", None)]
     script.active("resp_2")
@@ -518,6 +520,28 @@ def test_pitfall_05_deltas_of_done_and_unknown_responses_are_dropped() -> None:
     assert script.say("response.output_audio.done", response_id="resp_1", item_id="item_1") == []
     assert script.say("response.output_audio_transcript.delta", response_id="resp_1", delta="x") == []
     assert script.session.counters == {"stale_event": 4}
+
+
+def test_pitfall_18_a_part_that_begins_after_the_cancel_is_told_as_unheard_once() -> None:
+    script = ready_script()
+    script.create()
+    script.created()
+    script.session.cancel_response(now=script.now)
+    script.take()
+    delta = {"response_id": "resp_1", "content_index": 0, "delta": b64encode(AUDIO_100_MS).decode()}
+    assert script.say("response.output_audio.delta", item_id="item_1", **delta) == [AudioUnheard("item_1", 0)]
+    assert script.say("response.output_audio.delta", item_id="item_1", **delta) == []
+
+
+def test_a_part_that_was_heard_before_the_cancel_is_not_told_as_unheard() -> None:
+    script = ready_script()
+    script.create()
+    script.created()
+    delta = {"response_id": "resp_1", "item_id": "item_1", "delta": b64encode(AUDIO_100_MS).decode()}
+    assert script.say("response.output_audio.delta", **delta) == [AudioReceived("item_1", 0, AUDIO_100_MS, "resp_1")]
+    script.session.cancel_response(now=script.now)
+    script.take()
+    assert script.say("response.output_audio.delta", **delta) == []
 
 
 def test_pitfall_08_the_greeting_is_asked_for_with_the_persona_kept() -> None:
