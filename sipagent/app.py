@@ -66,7 +66,13 @@ class Application:
         if address in ANY:
             address = address_of_ours()
         parameters = Parameters([("transport", "tcp")] if listener.transport == "TCP" else [])
-        return Uri("sip", "agent", host=address, port=None if listener.port == SIP_PORT else listener.port, parameters=parameters)
+        return Uri(
+            "sip",
+            "agent",
+            host=address,
+            port=None if listener.port == SIP_PORT else listener.port,
+            parameters=parameters,
+        )
 
     @property
     def agent(self) -> AgentConfig:
@@ -108,7 +114,9 @@ class Application:
         await _or_explain(self._control.start(control.host, control.port), f"control port {control}")
         gc.collect()
         gc.freeze()  # what lives for ever is not to be looked through while calls wait
-        self._log.info("ready", listen=[str(listener) for listener in config.sip.listen], model=urlsplit(engine.url).netloc)
+        self._log.info(
+            "ready", listen=[str(listener) for listener in config.sip.listen], model=urlsplit(engine.url).netloc
+        )
 
     def reasons(self) -> list[str]:
         """Why no call would be taken."""
@@ -131,6 +139,7 @@ class Application:
     async def stop(self) -> None:
         """End what is left and close everything."""
         await self.service.stop()
+        await self.endpoint.settle()
         await self.endpoint.close()
         await self._control.close()
         if self._model is not None:
@@ -143,7 +152,9 @@ class Application:
             return make_engine(config)
         self._model = await serve_model("127.0.0.1", 0)
         if config.url != LOCAL:
-            self._log.info("no_api_key", engine=self.agent.engine, instead="the embedded local model, which knows set phrases")
+            self._log.info(
+                "no_api_key", engine=self.agent.engine, instead="the embedded local model, which knows set phrases"
+            )
         return make_engine(config, url=self._model.url)
 
 
@@ -170,7 +181,14 @@ def _make_line(config: Config, agent: AgentConfig, engine: EngineConfig, where: 
         barge_in=agent.barge_in.enabled,
     )
     call = CallSettings(conversation=conversation, max_call_s=agent.max_call_s, records=agent.record)
-    return Line(name=config.lines[0].name, codecs=config.lines[0].codecs, call=call, engine=where, tools=tools, agent=config.lines[0].agent)
+    return Line(
+        name=config.lines[0].name,
+        codecs=config.lines[0].codecs,
+        call=call,
+        engine=where,
+        tools=tools,
+        agent=config.lines[0].agent,
+    )
 
 
 def make_session(agent: AgentConfig, engine: EngineConfig, tools: tuple[Tool, ...]) -> SessionSettings:

@@ -112,7 +112,11 @@ def _is_private(host: str) -> bool:
 
 async def _check_engine(name: str, config: EngineConfig, whole: Config, checkup: Checkup) -> None:
     if config.url == LOCAL or not (config.api_key or config.without_key == "fail"):
-        why = "it is the embedded model" if config.url == LOCAL else "no api_key is set, so the embedded local model answers"
+        why = (
+            "it is the embedded model"
+            if config.url == LOCAL
+            else "no api_key is set, so the embedded local model answers"
+        )
         checkup.good(f"engine {name}: {why}, which knows set phrases")
         return
     host = urlsplit(config.url).hostname or ""
@@ -122,7 +126,9 @@ async def _check_engine(name: str, config: EngineConfig, whole: Config, checkup:
         checkup.bad(f"engine {name}: no address for {host}: {error.strerror or error}")
         return
     agent = next((one for one in whole.agents.values() if one.engine == name), None)
-    settings = make_session(agent, config, tuple(map(load_tool, agent.tools))) if agent else SessionSettings(config.model)
+    settings = (
+        make_session(agent, config, tuple(map(load_tool, agent.tools))) if agent else SessionSettings(config.model)
+    )
     failure = await _try_engine(make_engine(config), settings)
     if failure is None:
         checkup.good(f"engine {name}: {host} answers, and takes our session with {config.model}")

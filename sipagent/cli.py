@@ -16,6 +16,8 @@ from sipagent.config import Config, load
 from sipagent.demo import Demo
 from sipagent.dial import Cue, DialSettings, dial
 from sipagent.errors import SipagentError
+from sipagent.realtime.local.faults import KINDS, FaultScript
+from sipagent.realtime.local.settings import LocalSettings
 
 CONFIG = Path("config.yaml")
 """The file that is read when none is named."""
@@ -124,7 +126,8 @@ def _check(arguments: argparse.Namespace, console: Console) -> bool:
 
 def _model(arguments: argparse.Namespace, _console: Console) -> bool:
     log.set_up(level="info", style="auto")
-    loop.run(run_model(ModelSettings(host=arguments.host, port=arguments.port)))
+    local = LocalSettings(faults=FaultScript.parse(arguments.faults))
+    loop.run(run_model(ModelSettings(arguments.host, arguments.port, local)))
     return True
 
 
@@ -198,6 +201,12 @@ def _add_model(commands: Any) -> None:
     parser = _add(commands, "model", _model, "start the embedded model alone", words)
     parser.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
     parser.add_argument("--port", type=int, default=8089, help="(8089)")
+    parser.add_argument(
+        "--faults",
+        metavar="SCRIPT",
+        default="",
+        help=f"misfortunes to play, such as 'slow_session seconds=2; drop on=3'; there are {', '.join(KINDS)}",
+    )
 
 
 def _add(commands: Any, name: str, command: Any, summary: str, description: str) -> argparse.ArgumentParser:

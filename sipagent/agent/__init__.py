@@ -1,1 +1,1 @@
-"""What an agent is: its profile and its tools."""
+"""What an agent can do: its tools."""

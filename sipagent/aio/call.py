@@ -1,4 +1,4 @@
-"""The shell of one call: it carries the outputs of :class:`~sipagent.call.call.Call` to SIP, RTP, model, tools and disk."""
+"""The shell of one call: it carries what :class:`~sipagent.call.call.Call` puts out to SIP, RTP, model, tools, disk."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ class Observer(Protocol):
     def observe_crash(self, call_id: str, error: Exception) -> None:
         """Take a bug that ended a call."""
 
-    def observe_tool_error(self, call_id: str, name: str, error: BaseException) -> None:
+    def observe_tool_error(self, name: str, error: BaseException) -> None:
         """Take an exception that a tool raised."""
 
     def observe_recording_error(self, call_id: str, reason: str) -> None:
@@ -126,13 +126,13 @@ class CallRunner:
     # The model
 
     async def _connect_model(self) -> None:
-        socket = WebSocket(received=self._receive_model, lost=self._model_lost)
+        self._socket = WebSocket(opened=self._model_opened, received=self._receive_model, lost=self._model_lost)
         try:
-            await socket.connect(self._engine.url, self._engine.headers, timeout_s=self._engine.connect_timeout_s)
+            await self._socket.connect(self._engine.url, self._engine.headers, timeout_s=self._engine.connect_timeout_s)
         except (OSError, WSError, TimeoutError) as error:
             self._model_lost(NOT_CONNECTED, f"{type(error).__name__}: {error}")
-            return
-        self._socket = socket
+
+    def _model_opened(self) -> None:
         self.driver.feed(self.call.model_connected)
 
     def _receive_model(self, data: bytes) -> None:
@@ -165,7 +165,7 @@ class CallRunner:
 
     def _note(self, fact: Fact) -> None:
         now = monotonic()
-        if isinstance(fact, events.AgentStarted):
+        if isinstance(fact, events.AgentStarted) and not fact.was_queued:
             self._observer.observe_delay("model_to_packet", now - fact.received_at)
         self._observer.observe(self.call.id, fact, now=now)
         if isinstance(fact, events.Ended):

@@ -1,18 +1,22 @@
 """The one driver of every machine: it feeds one input at a time, carries the outputs, and keeps one timer armed.
 
-Time is ``time.monotonic``, the clock by which both asyncio's loop and uvloop arm timers; uvloop's own ``time()`` tells whole
-milliseconds, and those of the beginning of its turn.
+Time is ``time.monotonic``, the clock by which both asyncio's loop and uvloop arm timers; uvloop's own ``time()`` tells
+whole milliseconds, and those of the beginning of its turn.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from sipagent.machine import Machine
 
 Output = TypeVar("Output")
+
+PAUSE_S = 0.1
+"""A machine that crashed and was not closed is left alone for so long, so that a bug in a timer does not spin."""
 
 EARLY_S = 0.001
 """uvloop counts in milliseconds, so a timer may fire that much before its time; it counts as in time."""
@@ -28,9 +32,9 @@ class Input(Protocol):
 class Driver(Generic[Output]):
     """Runs ``machine`` on the running loop.
 
-    :param carry: does what an output says. It may feed this driver again: the input waits until the outputs are drained.
-    :param crashed: is told the exception when the machine or ``carry`` raises, and closes the driver if the machine is not
-        to go on. A bug ends one call, never the process.
+    :param carry: does what an output says. It may feed this driver again: the input waits until the outputs are out.
+    :param crashed: is told the exception when the machine or ``carry`` raises, and closes the driver if the machine is
+        not to go on. A bug ends one call, never the process.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Driver(Generic[Output]):
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[Input] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
         self._is_busy = False
         self.is_closed = False
 
@@ -53,10 +58,15 @@ class Driver(Generic[Output]):
         if self._is_busy:
             return
         self._is_busy = True
-        while self._inbox:
-            self._step(self._inbox.popleft())
-        self._is_busy = False
-        self._arm()
+        try:
+            while self._inbox:
+                self._step(self._inbox.popleft())
+            self._arm()
+        except Exception as error:  # noqa: BLE001 - any bug of this one machine
+            self._crashed(error)
+            self._loop.call_later(PAUSE_S, self.feed, _nothing)
+        finally:
+            self._is_busy = False
 
     def close(self) -> None:
         """Drive no more."""
@@ -64,30 +74,30 @@ class Driver(Generic[Output]):
         self._inbox.clear()
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_at = None, inf
 
     def _step(self, receive: Input) -> None:
         poll, carry = self._machine.poll, self._carry
-        try:
-            receive(now=monotonic())
-            while (output := poll()) is not None:
-                carry(output)
-        except Exception as error:  # any bug of this one machine
-            self._crashed(error)
+        receive(now=monotonic())
+        while (output := poll()) is not None:
+            carry(output)
 
     def _arm(self) -> None:
         due_at = None if self.is_closed else self._machine.get_timer()
-        timer = self._timer
-        if due_at is None or (timer is not None and timer.when() <= due_at):
+        if due_at is None or self._timer_at <= due_at:
             return  # a timer that fires too early looks again; to move it with every packet would cost more
-        if timer is not None:
-            timer.cancel()
-        self._timer = self._loop.call_at(due_at, self._on_timer)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = self._loop.call_at(due_at, self._on_timer), due_at
 
     def _on_timer(self) -> None:
-        self._timer = None
+        self._timer, self._timer_at = None, inf
         due_at = self._machine.get_timer()
         if due_at is None or due_at > monotonic() + EARLY_S:
             self._arm()
         else:
             self.feed(lambda *, now: self._machine.handle_timer(now=max(due_at, now)))
+
+
+def _nothing(*, now: float) -> None:
+    """An input that is none: what waits is drained, and the timer armed."""

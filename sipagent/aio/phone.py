@@ -18,16 +18,13 @@ from sipagent.call import events
 from sipagent.call.phone import HungUp, Line, Phone, PhoneOutput
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
+from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import Accepted, Address, Ended, Event, Flow, Progressed, Reinvited
 from sipagent.sip.headers import NameAddr
-from sipagent.sip.ua import UserAgentSettings
 from sipagent.sip.uri import Uri
 
 PORTS = (40_000, 49_999)
 """Where the telephone takes its media ports, clear of the service's."""
-
-SETTLE_S = 0.2
-"""How long the sockets stay open after the call, so that the answer to our BYE, or ours to theirs sent again, gets through."""
 
 
 class PhoneRunner:
@@ -37,7 +34,12 @@ class PhoneRunner:
     """
 
     def __init__(
-        self, *, lines: Sequence[Line], recording: Path | None, noted: Callable[[PhoneOutput, float], None], random: Random
+        self,
+        *,
+        lines: Sequence[Line],
+        recording: Path | None,
+        noted: Callable[[PhoneOutput, float], None],
+        random: Random,
     ) -> None:
         self._lines = lines
         self._recording = recording
@@ -55,7 +57,10 @@ class PhoneRunner:
         transport = (target.parameters.get("transport") or "UDP").upper()
         remote: Address = (await _resolve(target.host), target.port or 5060)
         endpoint = SipEndpoint(
-            UserAgentSettings(user_agent="sipagent-phone"), on_event=self._receive, on_crash=self._crash, random=self._random
+            UserAgentSettings(user_agent="sipagent-phone"),
+            on_event=self._receive,
+            on_crash=self._crash,
+            random=self._random,
         )
         await endpoint.listen(transport, (_any_address(remote), 0))
         flow = endpoint.flow_to(transport, remote)
@@ -134,7 +139,7 @@ class PhoneRunner:
         self._over.set()
 
     async def _close(self) -> None:
-        await asyncio.sleep(SETTLE_S)
+        await self._endpoint.settle()
         self._driver.close()
         self._media.close()
         if self._recorder is not None:
@@ -156,4 +161,4 @@ async def _resolve(host: str) -> str:
 
 
 def _any_address(remote: Address) -> str:
-    return "::" if ":" in remote[0] else "0.0.0.0"  # noqa: S104 - a telephone takes its answer on whatever interface
+    return "::" if ":" in remote[0] else "0.0.0.0"

@@ -58,7 +58,7 @@ class Recorder:
 
     def _open(self) -> wave.Wave_write:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = wave.open(str(self.path), "wb")
+        file = wave.Wave_write(str(self.path))
         file.setnchannels(2)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)

@@ -1,7 +1,6 @@
 """The service: it makes a call of every INVITE, keeps the calls, and brings them to an end in peace."""
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -10,19 +9,20 @@ from pathlib import Path
 from random import Random
 from time import monotonic, time
 
-from sipagent.agent.tools import Tool
+from sipagent.agent.tools import CallInfo, Tool
 from sipagent.aio.call import CallRunner, Engine, Observer
 from sipagent.aio.media import Media
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.ticker import Ticker
-from sipagent.aio.tools import ToolRunner
+from sipagent.aio.tools import ToolRunner, make_places
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call.call import Call, CallSettings
-from sipagent.call.events import Ended as CallEnded
+from sipagent.call.events import Invited
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
 from sipagent.sip.events import Acknowledged, Ended, Event, IncomingInvite, Reinvited
+from sipagent.sip.message import Request
 
 RETRY_AFTER_S = 10
 """When a caller who found us full may try again."""
@@ -37,6 +37,7 @@ class Line:
     call: CallSettings
     engine: Engine
     tools: tuple[Tool, ...]
+    agent: str
 
 
 class Service:
@@ -65,6 +66,7 @@ class Service:
         self._media_address = media_address
         self._ticker = Ticker()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
+        self._places = make_places()
         self._runners: dict[int, CallRunner] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -149,6 +151,9 @@ class Service:
     def _start(self, event: IncomingInvite, endpoint: SipEndpoint, media: Media) -> CallRunner:
         line = self._line
         call_id = f"{self._random.getrandbits(48):012x}"
+        info = self._info(call_id, event.request)
+        invited = Invited(info.caller, info.called, event.request.call_id)
+        self._observer.observe(call_id, invited, now=monotonic())
         address = endpoint.address_toward(event.flow.remote)
         if self._media_address is not None and not ip_address(address).is_loopback:
             address = self._media_address
@@ -168,11 +173,19 @@ class Service:
             media=media,
             endpoint=endpoint,
             engine=line.engine,
-            tools=ToolRunner(line.tools, report=partial(self._observer.observe_tool_error, call_id)),
+            tools=ToolRunner(
+                line.tools,
+                report=self._observer.observe_tool_error,
+                call=info,
+                places=self._places,
+            ),
             recorder=self._make_recorder(call_id),
             observer=self._observer,
             ended=self._on_ended,
         )
+
+    def _info(self, call_id: str, request: Request) -> CallInfo:
+        return CallInfo(call_id, caller=str(request.from_.uri), called=str(request.uri), agent=self._line.agent)
 
     def _make_recorder(self, call_id: str) -> Recorder | None:
         if not self._line.call.records:

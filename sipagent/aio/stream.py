@@ -6,10 +6,11 @@ memory.
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
-from sipagent.errors import RemoteProtocolError
 from sipagent.sip.events import Address, Flow
 from sipagent.sip.framing import StreamFramer
+from sipagent.sip.message import MessageError
 
 CONNECT_S = 5.0
 IDLE_S = 180.0
@@ -29,11 +30,19 @@ class Streams:
     """All TCP connections.
 
     :param received: is told each message and the flow it came by.
+    :param malformed: is told a fault after which the stream can't be followed.
     :param failed: is told a flow that can't be used (any more).
     """
 
-    def __init__(self, *, received: Callable[[bytes, Flow], None], failed: Callable[[Flow], None]) -> None:
+    def __init__(
+        self,
+        *,
+        received: Callable[[bytes, Flow], None],
+        malformed: Callable[[MessageError, Flow], None],
+        failed: Callable[[Flow], None],
+    ) -> None:
         self._received = received
+        self._malformed = malformed
         self._failed = failed
         self._connections: dict[Address, Connection] = {}
         self._opening: dict[Address, list[bytes]] = {}
@@ -76,13 +85,18 @@ class Streams:
     async def _open(self, flow: Flow) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await asyncio.wait_for(loop.create_connection(lambda: Connection(self), *flow.remote), CONNECT_S)
+            async with asyncio.timeout(CONNECT_S):
+                await loop.create_connection(lambda: Connection(self), *flow.remote)
         except (OSError, TimeoutError):
-            self._opening.pop(flow.remote, None)
+            connection = None
+        else:
+            connection = self._connections.get(flow.remote)
+        waiting = self._opening.pop(flow.remote, [])
+        if connection is None:
             self._failed(flow)
             return
-        for data in self._opening.pop(flow.remote, []):
-            self.send(data, flow)
+        for data in waiting:
+            connection.send(data)
 
     def admit(self, connection: "Connection") -> bool:
         """Take a new connection in, unless there are too many."""
@@ -97,6 +111,10 @@ class Streams:
     def receive(self, message: bytes, flow: Flow) -> None:
         """Hand a message up."""
         self._received(message, flow)
+
+    def receive_malformed(self, error: MessageError, flow: Flow) -> None:
+        """Hand up a fault that ends a connection; there may be a response to it."""
+        self._malformed(error, flow)
 
     def forget(self, connection: "Connection") -> None:
         """A connection is gone."""
@@ -114,12 +132,12 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._is_waiting = False
         self.flow = Flow("TCP", ("", 0))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note whose connection it is."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without being called one
         local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         self.flow = Flow("TCP", (remote[0], remote[1]), (local[0], local[1]))
         if not self._streams.admit(self):
@@ -130,15 +148,22 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Frame what came."""
         try:
-            messages = self._framer.receive_data(data)
-        except RemoteProtocolError:
+            while messages := self._framer.receive_data(data):
+                for message in messages:
+                    self._streams.receive(message, self.flow)
+                data = b""  # what came before a fault is handed up first; the next call raises it
+        except MessageError as error:
+            self._streams.receive_malformed(error, self.flow)
             self.close()
             return
         while (pong := self._framer.pop_pong()) is not None:
             self.send(pong)
-        for message in messages:
-            self._streams.receive(message, self.flow)
-        self._set_deadline(INCOMPLETE_S if self._framer.is_incomplete else IDLE_S)
+        if not self._framer.is_incomplete:
+            self._is_waiting = False
+            self._set_deadline(IDLE_S)
+        elif not self._is_waiting:  # however many bytes trickle in, the message has as long as from its first
+            self._is_waiting = True
+            self._set_deadline(INCOMPLETE_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that it is gone."""

@@ -1,7 +1,7 @@
 """The beat of all calls: every 20 ms each is asked for its packet, by absolute deadlines that don't drift.
 
-Calls are spread over slots of 5 ms so that they don't fire together. A beat that comes late is made up for, three beats at
-the most; beyond that time is let go, because a burst hurts the caller's jitter buffer more than a gap.
+Calls are spread over slots of 5 ms so that they don't fire together. A beat that comes late is made up for, three beats
+at the most; beyond that time is let go, because a burst hurts the caller's jitter buffer more than a gap.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ Beat: TypeAlias = Callable[[float], None]
 class Ticker:
     """One timer for everybody; it runs while anybody is there."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, slots: int = SLOTS) -> None:
         self._loop = asyncio.get_running_loop()
-        self._slots: list[dict[Beat, None]] = [{} for _ in range(SLOTS)]
+        self._slots: list[dict[Beat, None]] = [{} for _ in range(slots)]
         self._turn = 0
         self._due_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -48,7 +48,7 @@ class Ticker:
             self._timer = None
 
     def _on_slot(self) -> None:
-        step = BEAT_S / SLOTS
+        step = BEAT_S / len(self._slots)
         now = monotonic() + EARLY_S
         late_beats = int((now - self._due_at) / BEAT_S)
         if late_beats > MAX_CATCH_UP:
@@ -57,7 +57,7 @@ class Ticker:
         while self._due_at <= now:
             for beat in list(self._slots[self._turn]):
                 beat(self._due_at)
-            self._turn = (self._turn + 1) % SLOTS
+            self._turn = (self._turn + 1) % len(self._slots)
             self._due_at += step
         if any(self._slots):
             self._timer = self._loop.call_at(self._due_at, self._on_slot)

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from random import Random
 from time import monotonic
@@ -12,11 +13,18 @@ from sipagent.aio.driver import Driver
 from sipagent.aio.stream import Streams
 from sipagent.aio.udp import SIP_BUFFER, UdpSocket, local_address_toward
 from sipagent.errors import LocalProtocolError
+from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import Address, Event, Flow, Transmit
-from sipagent.sip.ua import UserAgent, UserAgentSettings
+from sipagent.sip.message import MessageError
+from sipagent.sip.ua import UserAgent
 
 ROUTE_AGE_S = 60.0
 """A route learnt from the kernel is asked for again after that."""
+
+SETTLE_S = 2.0
+"""A BYE that got no answer by then was sent three times; its peer is gone."""
+
+SETTLE_STEP_S = 0.02
 
 MAX_ROUTES = 4096
 """Peers whose route is remembered; a flood of spoofed sources costs no more memory than that."""
@@ -44,7 +52,9 @@ class SipEndpoint:
         self._on_event = on_event
         self._external_address = external_address
         self._udp: list[UdpSocket] = []
-        self._streams = Streams(received=self._receive_message, failed=self._transport_failed)
+        self._streams = Streams(
+            received=self._receive_message, malformed=self._receive_malformed, failed=self._transport_failed
+        )
         self._stream_address: Address | None = None
         self._routes: dict[str, str] = {}
         self._routes_until = 0.0
@@ -61,7 +71,9 @@ class SipEndpoint:
             self._stream_address = await self._streams.listen(address)
             return self._stream_address
         listener: list[UdpSocket] = []
-        udp = UdpSocket(address, lambda data, source: self._receive_datagram(listener[0], data, source), buffer=SIP_BUFFER)
+        udp = UdpSocket(
+            address, lambda data, source: self._receive_datagram(listener[0], data, source), buffer=SIP_BUFFER
+        )
         listener.append(udp)
         self._udp.append(udp)
         return udp.address
@@ -97,6 +109,13 @@ class SipEndpoint:
             self._routes[host] = local if is_near or self._external_address is None else self._external_address
         return self._routes[host]
 
+    async def settle(self) -> None:
+        """Wait until every goodbye is answered, as long as a peer that is there takes to answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                while not self.agent.is_idle:
+                    await asyncio.sleep(SETTLE_STEP_S)
+
     async def close(self) -> None:
         """Close every socket."""
         self._driver.close()
@@ -117,6 +136,9 @@ class SipEndpoint:
 
     def _receive_message(self, data: bytes, flow: Flow) -> None:
         self._driver.feed(partial(self.agent.receive_message, data, flow))
+
+    def _receive_malformed(self, error: MessageError, flow: Flow) -> None:
+        self._driver.feed(partial(self.agent.receive_malformed, error, flow))
 
     def _transport_failed(self, flow: Flow) -> None:
         self._driver.feed(partial(self.agent.transport_failed, flow))

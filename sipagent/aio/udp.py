@@ -1,7 +1,7 @@
 """UDP sockets read straight from the loop, and the pair of ports that a call's RTP and RTCP take.
 
-Reading with ``recvfrom`` in a reader callback allocates what a packet needs, where asyncio's own datagram transport takes
-256 kB a packet, and opening is synchronous, so a port that is taken costs a retry and no await.
+Reading with ``recvfrom`` in a reader callback allocates what a packet needs, where asyncio's own datagram transport
+takes 256 kB a packet, and opening is synchronous, so a port that is taken costs a retry and no await.
 """
 
 import asyncio

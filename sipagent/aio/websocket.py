@@ -1,4 +1,4 @@
-"""The WebSocket to the model: picows behind a seam of four functions, so that a send costs microseconds and no await."""
+"""The WebSocket to the model: picows behind a small seam, so that a send costs microseconds and no await."""
 
 import asyncio
 import ssl
@@ -18,10 +18,14 @@ PING_S = 10.0
 class WebSocket(WSListener):
     """One connection; every frame goes to ``received`` in the stack in which it was read.
 
+    :param opened: is told that the handshake is done; the model's first message may come in the same read.
     :param lost: is told the close code and reason, once; code 1006 when the connection broke.
     """
 
-    def __init__(self, *, received: Callable[[bytes], None], lost: Callable[[int, str], None]) -> None:
+    def __init__(
+        self, *, opened: Callable[[], None], received: Callable[[bytes], None], lost: Callable[[int, str], None]
+    ) -> None:
+        self._opened = opened
         self._received = received
         self._lost = lost
         self._transport: WSTransport | None = None
@@ -70,6 +74,7 @@ class WebSocket(WSListener):
         """Keep the transport."""
         self._transport = transport
         transport.underlying_transport.set_write_buffer_limits(high=MAX_UNSENT)
+        self._opened()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Hand a whole message up."""

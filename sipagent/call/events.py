@@ -97,6 +97,15 @@ class RecordAudio:
 
 
 @dataclass(frozen=True, slots=True)
+class Invited:
+    """A telephone calls: who, whom, and the Call-ID by which a trace or the caller's own log knows the call."""
+
+    caller: str
+    called: str
+    sip_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The call was accepted, so long after its INVITE came."""
 
@@ -243,7 +252,8 @@ Command: TypeAlias = (
     | RecordAudio
 )
 Fact: TypeAlias = (
-    Answered
+    Invited
+    | Answered
     | ModelReady
     | ModelFailed
     | ModelComplained

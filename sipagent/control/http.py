@@ -32,11 +32,13 @@ class ControlServer:
         self._reasons = reasons
         self._metrics = metrics
         application = web.Application()
-        application.add_routes([
-            web.get("/health", self._get_health),
-            web.get("/ready", self._get_ready),
-            web.get("/metrics", self._get_metrics),
-        ])
+        application.add_routes(
+            [
+                web.get("/health", self._get_health),
+                web.get("/ready", self._get_ready),
+                web.get("/metrics", self._get_metrics),
+            ]
+        )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_TIMEOUT_S)
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
