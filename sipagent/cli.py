@@ -11,6 +11,8 @@ from sipagent.aio import log, loop
 from sipagent.aio.model_server import ModelSettings, run_model
 from sipagent.aio.voice import open_voice
 from sipagent.app import Application
+from sipagent.bench.plan import QUICK, Plan
+from sipagent.bench.suite import run_bench
 from sipagent.checkup import run_checkup
 from sipagent.config import Config, load
 from sipagent.demo import Demo
@@ -49,7 +51,8 @@ def _run(arguments: argparse.Namespace, console: Console) -> bool:
 
 
 def _demo(arguments: argparse.Namespace, console: Console) -> bool:
-    return loop.run(_serve(_load(arguments.config), console, places_call=True, stays=False))
+    config = _load(arguments.config, level="warning")  # the demonstration itself tells what happened
+    return loop.run(_serve(config, console, places_call=True, stays=False))
 
 
 async def _serve(config: Config, console: Console, *, places_call: bool, stays: bool) -> bool:
@@ -77,9 +80,11 @@ async def _place_call(application: Application, console: Console) -> bool:
         await voice.close()
 
 
-def _load(path: Path) -> Config:
+def _load(path: Path, *, level: str | None = None) -> Config:
     config = load(path)
-    log.set_up(level=config.log.level, style=config.log.format, secrets=[secret.reveal() for secret in config.secrets])
+    log.set_up(
+        level=level or config.log.level, style=config.log.format, secrets=[secret.reveal() for secret in config.secrets]
+    )
     return config
 
 
@@ -131,6 +136,15 @@ def _model(arguments: argparse.Namespace, _console: Console) -> bool:
     return True
 
 
+# bench
+
+
+def _bench(arguments: argparse.Namespace, console: Console) -> bool:
+    usual = QUICK if arguments.quick else Plan()
+    plan = Plan(arguments.calls or usual.calls, arguments.seconds or usual.seconds)
+    return run_bench(plan, console=console, config_out=arguments.config_out)
+
+
 # The grammar
 
 
@@ -140,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A telephone number for a voice model: SIP and RTP on one side, OpenAI Realtime on the other.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_run, _add_call, _add_check, _add_demo, _add_model):
+    for add in (_add_run, _add_call, _add_check, _add_demo, _add_model, _add_bench):
         add(commands)
     return parser
 
@@ -207,6 +221,19 @@ def _add_model(commands: Any) -> None:
         default="",
         help=f"misfortunes to play, such as 'slow_session seconds=2; drop on=3'; there are {', '.join(KINDS)}",
     )
+
+
+def _add_bench(commands: Any) -> None:
+    words = (
+        "Starts the service beside callers and a model of its own and measures what a call costs and how long things "
+        "take; writes build/bench.json. Exit status 1 when the figures are beyond their limits, or say nothing."
+    )
+    parser = _add(commands, "bench", _bench, "measure many calls at once on this machine", words)
+    usual = Plan()
+    parser.add_argument("--calls", type=int, metavar="N", help=f"at once ({usual.calls})")
+    parser.add_argument("--seconds", type=float, metavar="S", help=f"to measure ({usual.seconds:g})")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK.calls} calls for {QUICK.seconds:g} s instead")
+    parser.add_argument("--config-out", type=Path, metavar="FILE", help="keep the settings that the service ran on")
 
 
 def _add(commands: Any, name: str, command: Any, summary: str, description: str) -> argparse.ArgumentParser:

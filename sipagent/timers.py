@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
+from math import inf
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -47,6 +48,12 @@ class Timers(Generic[Key]):
         while self._heap and not self._is_live(self._heap[0]):
             heappop(self._heap)
         return self._heap[0][0] if self._heap else None
+
+    @property
+    def due_at(self) -> float:
+        """When the earliest is due; infinity when none is set."""
+        at = self.next_at()
+        return inf if at is None else at
 
     def pop_due(self, now: float) -> Key | None:
         """Take the earliest key that is due at ``now``, or ``None``."""

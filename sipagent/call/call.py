@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from random import Random
 
 from sipagent.call import events
@@ -25,6 +26,12 @@ ENDING_S = 20.0
 
 TAIL_TICKS = 10
 """Silence between the last word and the BYE, so that the caller's jitter buffer has played what it holds."""
+
+LOOK_FOR_LIFE_S = 5.0
+"""How often a call is asked whether its caller is still there."""
+
+UNACKNOWLEDGED_S = 2.0
+"""How long we talk to somebody who has not acknowledged our answer: the ACK of a phone comes sooner."""
 
 RETRY_AFTER_S = 30
 """When a caller who was refused for want of a model may try again."""
@@ -45,8 +52,10 @@ class CallSettings:
     """What this call is to be like."""
 
     conversation: ConversationSettings
-    max_call_s: float = 3600.0
-    """After that long the agent says goodbye."""
+    max_call_s: float = 3300.0
+    """After that long the agent says goodbye. The model ends a session after an hour, and more abruptly."""
+    no_media_s: float = 60.0
+    """A caller of whom nothing came for so long is gone."""
     records: bool = False
 
 
@@ -70,6 +79,8 @@ class Call:
         self._tail_ticks = 0
         self._reason = ""
         self._was_held = False
+        self._unheld_at = 0.0
+        self._is_acknowledged = False
 
     # Driving
 
@@ -81,9 +92,8 @@ class Call:
         """When :meth:`handle_timer` is due."""
         if self.phase is Phase.ENDED:
             return None
-        talk_at = self._conversation.get_timer() if self._conversation else None
-        due = (self._timers.next_at(), self._leg.get_timer(), talk_at)
-        return min((at for at in due if at is not None), default=None)
+        due_at = min(self._timers.due_at, self._leg.due_at, self._conversation.due_at if self._conversation else inf)
+        return None if due_at == inf else due_at
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
@@ -94,10 +104,7 @@ class Call:
         if self._conversation:
             self._conversation.handle_timer(now=now)
         while (key := self._timers.pop_due(now)) is not None:
-            if key == "max_call":
-                self._begin_ending("max_duration", now, says_goodbye=True)
-            else:
-                self._hang_up("goodbye_timeout", now)
+            self._on_timer(key, now)
         self._follow(now)
 
     # The caller's dialog
@@ -132,12 +139,14 @@ class Call:
 
     def receive_ack(self, answer: bytes, *, now: float) -> None:
         """Take the ACK; it carries the answer when the offer was ours, and without one the media stay as they are."""
+        self._is_acknowledged = True
         if self.phase is Phase.ENDED or not self._leg.awaits_answer or (self._leg.is_agreed and not answer):
             return
         try:
             self._leg.receive_answer(answer, now=now)
         except RemoteProtocolError as error:
-            self._hang_up(f"bad_answer: {error}", now)
+            self._outputs.append(events.LegComplained(str(error)))
+            self._hang_up("bad_answer", now)
             return
         self._note_hold(now)
 
@@ -179,8 +188,9 @@ class Call:
         conversation = self._conversation
         if conversation is None or not self._is_up:
             return None
-        if self._leg.is_held or not self._leg.is_agreed:
-            return self._leg.send_frame(self._silence, marker=False, now=now)
+        if self._leg.is_held or not self._leg.is_agreed or not self._is_believed(now):
+            self._leg.skip_frame()
+            return None
         frame, begins = conversation.next_frame()
         heard = frame or self._silence
         if self._record:
@@ -221,21 +231,51 @@ class Call:
         return self.phase is Phase.UP or self.phase is Phase.ENDING
 
     def _hear(self, frames: Sequence[Frame], now: float) -> None:
-        if not self._is_up or self._leg.is_held or not self._conversation:
+        if frames and self._is_up and not self._leg.is_held:
+            self._listen(frames, now)
+        self._take_digits(now)
+
+    def _listen(self, frames: Sequence[Frame], now: float) -> None:
+        if self._conversation is None:
             return
         for frame in frames:
             if self._record:
                 self._record.receive_caller(frame.payload, now=now)
             self._conversation.receive_frame(frame, now=now)
-        self._take_digits(now)
 
     def _take_digits(self, now: float) -> None:
+        """Take what the leg has; a key pressed before the answer or on hold is meant for nobody."""
         while (output := self._leg.poll()) is not None:
-            if isinstance(output, str):
-                if self._conversation:
-                    self._conversation.receive_digit(output, now=now)
-            else:
+            if not isinstance(output, str):
                 self._outputs.append(output)
+            elif self._conversation and self._is_up and not self._leg.is_held:
+                self._conversation.receive_digit(output, now=now)
+
+    def _is_believed(self, now: float) -> bool:
+        """Whether packets may go to the address in the caller's description.
+
+        A phone hears us from the 200 on. But until its ACK or its own packets come, nobody has shown to be there, and
+        whoever wrote the INVITE may have written a victim's address.
+        """
+        is_there = self._is_acknowledged or self._leg.heard_at > 0.0
+        return is_there or self._answered_at is None or now < self._answered_at + UNACKNOWLEDGED_S
+
+    def _on_timer(self, key: str, now: float) -> None:
+        match key:
+            case "max_call":
+                self._begin_ending("max_duration", now, says_goodbye=True)
+            case "ending":
+                self._hang_up("goodbye_timeout", now)
+            case "silence":
+                self._look_for_life(now)
+
+    def _look_for_life(self, now: float) -> None:
+        """Hang up on a caller of whom nothing came for long, neither sound nor RTCP; on hold that is as it should be."""
+        since = max(self._answered_at or now, self._leg.heard_at, self._unheld_at)
+        if self._leg.is_held or now < since + self._settings.no_media_s:
+            self._timers.set("silence", now + LOOK_FOR_LIFE_S)
+        else:
+            self._hang_up("no_media", now)
 
     def _follow(self, now: float) -> None:
         """Act on what the conversation has come to."""
@@ -254,6 +294,7 @@ class Call:
         self.phase = Phase.UP
         self._answered_at = now
         self._timers.set("max_call", now + self._settings.max_call_s)
+        self._timers.set("silence", now + LOOK_FOR_LIFE_S)
         if self._settings.records:
             self._record = Record(codec=self._leg.codec, began_at=now)
         self._outputs += (events.Accept(self._answer), events.Answered(self._leg.codec, now - self._invited_at))
@@ -280,6 +321,7 @@ class Call:
     def _note_hold(self, now: float) -> None:
         if self._leg.is_held != self._was_held:
             self._was_held = self._leg.is_held
+            self._unheld_at = now
             self._outputs.append(events.HeldByPeer(self._leg.is_held))
             if self._leg.is_held and self._conversation:
                 self._conversation.hold(now=now)
@@ -304,6 +346,8 @@ class Call:
         if self.phase is Phase.ENDED:
             return
         self.phase = Phase.ENDED
+        if self._conversation:
+            self._conversation.close()
         self._leg.close(now=now)
         self._take_digits(now)
         rest = self._record.take_rest(now=now) if self._record else None

@@ -55,6 +55,9 @@ class Conversation:
         self._running: dict[str, str] = {}
         self._response_id = ""
         self._response_spoke = False
+        self._owes_goodbye = False
+        self._owes_response = False
+        self._unheard_greeting: str | None = None
         self.is_ready = False
         """Whether the model's session stands as we asked for it."""
         self.is_ending = False
@@ -77,11 +80,11 @@ class Conversation:
         listener = self._listener
         if listener.judge(frame, agent_speaks=self._speaker.is_speaking, now=now) is TurnChange.STARTED:
             self._on_turn_started(now)
-        listener.forward(frame.payload)
+        listener.forward(frame.payload, now=now)
         self._drain_session(now)
 
     def receive_digit(self, digit: str, *, now: float) -> None:
-        """Take a key; it silences the agent as speech does."""
+        """Take a key; it silences the agent, whatever the barge-in settings: nobody presses one by accident."""
         self._emit(events.DigitPressed(digit))
         if self.is_ending:
             return
@@ -114,8 +117,14 @@ class Conversation:
     def greet(self, *, now: float) -> None:
         """Let the agent speak first, if it is to."""
         if self._settings.greeting is not None:
-            self._session.create_response(instructions=self._settings.greeting, now=now)
+            self._unheard_greeting = self._settings.greeting
+            self._ask(now)
             self._drain_session(now)
+
+    def close(self) -> None:
+        """Say what was heard of the sentence in which the call ended."""
+        for fact in self._speaker.close():
+            self._emit(fact)
 
     # The clock
 
@@ -123,40 +132,40 @@ class Conversation:
         """Take what the caller hears in this tick, ``None`` for silence, and whether it begins a talkspurt."""
         frame, begins = self._speaker.next_frame()
         while (fact := self._speaker.pop_fact()) is not None:
+            self._unheard_greeting = None
             self._emit(fact)
         return frame, begins
 
-    def get_timer(self) -> float | None:
-        """When :meth:`handle_timer` is due."""
-        due = (self._session.get_timer(), self._listener.get_timer(), self._keypad.get_timer())
-        return min((at for at in due if at is not None), default=None)
+    @property
+    def due_at(self) -> float:
+        """When :meth:`handle_timer` is due; infinity when it is not."""
+        return min(self._session.due_at, self._listener.due_at, self._keypad.due_at)
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
         self._session.handle_timer(now=now)
-        turn_ms = self._listener.turn_ms
-        was_speaking = self._listener.is_caller_speaking
-        if self._listener.handle_timer(now=now):
-            self._session.create_response(now=now)
-        if was_speaking and not self._listener.is_caller_speaking:
-            self._emit(events.SpeechStopped(turn_ms))
+        if now >= self._listener.due_at:
+            self._end_turn(now)
         number = self._keypad.handle_timer(now=now)
         if number is not None and not self.is_ending:
             self._session.create_message("user", f"The caller pressed {' '.join(number)} on the keypad.")
-            self._session.create_response(now=now)
+            self._ask(now)
         self._drain_session(now)
 
     # Tools and the end
 
     def tool_finished(self, function_call_id: str, output: str, *, now: float) -> None:
-        """Take a tool's output; once the last one is in, the model goes on, unless the caller is speaking."""
+        """Take a tool's output; once the last one is in, the model goes on, after the caller if he is speaking."""
         name = self._running.pop(function_call_id, None)
         if name is None:
             return
         self._emit(events.ToolReturned(name, output))
         self._session.send_tool_output(function_call_id, output)
-        if not self._running and not self._listener.is_caller_speaking and not self.is_ending:
-            self._session.create_response(now=now)
+        if not self._running and not self.is_ending:
+            if self._listener.is_caller_speaking:
+                self._owes_response = True
+            else:
+                self._ask(now)
         self._drain_session(now)
 
     def end(self, *, now: float, says_goodbye: bool = False) -> None:
@@ -176,12 +185,22 @@ class Conversation:
             self._interrupt(onset_at=self._listener.onset_at, now=now)
             self._drain_session(now)
 
+    def _end_turn(self, now: float) -> None:
+        self._emit(events.SpeechStopped(self._listener.turn_ms))
+        asks = self._listener.handle_timer(now=now)
+        if (asks or self._owes_response) and not self.is_ending:
+            self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        """Ask for a response: the greeting as long as none of it was heard, for a caller's hello does not replace it."""
+        self._owes_response = False
+        self._session.create_response(instructions=self._unheard_greeting, now=now)
+
     def _interrupt(self, *, onset_at: float, now: float) -> None:
-        if not self._speaker.is_speaking and not self._session.has_live_response:
-            return
         discarded_ms = self._speaker.queued_ms
         facts = self._speaker.interrupt(now=now)
-        self._emit(events.BargedIn(onset_at, discarded_ms))
+        if discarded_ms or facts:
+            self._emit(events.BargedIn(onset_at, discarded_ms))
         for fact in facts:
             self._emit(fact)
 
@@ -201,7 +220,7 @@ class Conversation:
             case model.ResponseCreated(response_id):
                 self._response_id, self._response_spoke = response_id, False
             case model.ResponseDone():
-                self._on_response_done(output)
+                self._on_response_done(output, now)
             case model.FunctionCallRequested(function_call_id, name, arguments):
                 self._on_function_call(function_call_id, name, arguments, now)
             case model.SessionReady(session_id):
@@ -209,6 +228,7 @@ class Conversation:
                 self._emit(events.ModelReady(session_id))
             case model.SessionFailed(kind, code, message):
                 self.failure = output
+                self._speaker.finish_all()
                 self._emit(events.ModelFailed(kind, code, message))
             case model.BenignError(code, message):
                 self._emit(events.ModelComplained(code, message))
@@ -228,17 +248,24 @@ class Conversation:
             case model.AgentTranscript(item_id, content_index, text, final):
                 self._speaker.receive_text(item_id, content_index, text, is_final=final)
 
-    def _on_response_done(self, done: model.ResponseDone) -> None:
+    def _on_response_done(self, done: model.ResponseDone, now: float) -> None:
         if done.response_id == self._response_id:
             self._speaker.finish_all()
+            self._say_goodbye_if_owed(now)
         if done.failure:
             self._emit(events.ModelComplained(done.reason, done.message or "the model could not answer"))
+
+    def _say_goodbye_if_owed(self, now: float) -> None:
+        if self._owes_goodbye and not self._response_spoke:
+            self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
+        self._owes_goodbye = False
 
     def _on_function_call(self, function_call_id: str, name: str, arguments: str, now: float) -> None:
         self._emit(events.ToolCalled(name, arguments))
         if name == hang_up.name:
             self._session.send_tool_output(function_call_id, hang_up())
-            self.end(now=now, says_goodbye=not self._response_spoke)
+            self._owes_goodbye = True  # unless this very response says it, before the call of the tool or after
+            self.end(now=now)
         else:
             self._running[function_call_id] = name
             self._emit(events.RunTool(function_call_id, name, arguments))

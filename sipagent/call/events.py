@@ -139,6 +139,13 @@ class ModelComplained:
 
 
 @dataclass(frozen=True, slots=True)
+class LegComplained:
+    """The caller's side sent a session description that is none."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechStarted:
     """The caller began to speak; ``onset_at`` is when the first frame of it arrived."""
 
@@ -257,6 +264,7 @@ Fact: TypeAlias = (
     | ModelReady
     | ModelFailed
     | ModelComplained
+    | LegComplained
     | SpeechStarted
     | SpeechStopped
     | AgentStarted

@@ -1,5 +1,7 @@
 """Digits, gathered until the caller pauses: the model is told a number, not nine messages of one digit."""
 
+from math import inf
+
 PAUSE_S = 1.0
 """A pause that long ends a number."""
 
@@ -15,21 +17,18 @@ class Keypad:
 
     def __init__(self) -> None:
         self._digits = ""
-        self._due_at: float | None = None
+        self.due_at = inf
+        """When the number is complete."""
 
     def press(self, digit: str, *, now: float) -> None:
         """Take a digit."""
         self._digits += digit
         ends = digit == TERMINATOR or len(self._digits) >= MAX_DIGITS
-        self._due_at = now if ends else now + PAUSE_S
-
-    def get_timer(self) -> float | None:
-        """When the number is complete."""
-        return self._due_at
+        self.due_at = now if ends else now + PAUSE_S
 
     def handle_timer(self, *, now: float) -> str | None:
         """Take the number if it is complete."""
-        if self._due_at is None or now < self._due_at:
+        if now < self.due_at:
             return None
-        digits, self._digits, self._due_at = self._digits, "", None
+        digits, self._digits, self.due_at = self._digits, "", inf
         return digits

@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sipagent.audio.vad import EnergyVad
-from sipagent.call.frames import BYTES_PER_MS, Codec
+from sipagent.call.frames import BYTES_PER_MS, Codec, silence
 from sipagent.call.turn import Turn, TurnChange, TurnSettings
 from sipagent.realtime.session import RealtimeSession
 from sipagent.rtp.session import Frame
+
+
+STOPPED_S = 0.1
+"""A phone that sends sends every 60 ms or more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Listener:
         self._preroll: deque[bytes] = deque()
         self._preroll_bytes = 0
         self._max_preroll_bytes = settings.preroll_ms * BYTES_PER_MS
+        self._forwarded_at = 0.0
+        self._silence = silence(codec, session.server_silence_ms * BYTES_PER_MS)
 
     @property
     def onset_at(self) -> float:
@@ -55,6 +61,16 @@ class Listener:
         return self._vad.level_dbfs
 
     @property
+    def due_at(self) -> float:
+        """When the open turn ends if nothing more is said."""
+        return self._turn.due_at
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the turn is judged here, and the response asked for by us."""
+        return self._is_local
+
+    @property
     def is_caller_speaking(self) -> bool:
         """Whether a turn is open."""
         return self._turn.is_speaking
@@ -65,8 +81,9 @@ class Listener:
         is_speech = not frame.lost and self._vad.is_speech(payload)
         return self._turn.receive_frame(is_speech, len(payload) / BYTES_PER_MS, agent_speaks=agent_speaks, now=now)
 
-    def forward(self, payload: bytes) -> None:
+    def forward(self, payload: bytes, *, now: float) -> None:
         """Give the frame to the model, or keep it in case a turn is about to start."""
+        self._forwarded_at = now
         if self._turn.is_speaking or not self._is_local:
             if self._preroll:
                 self._flush_preroll()
@@ -74,15 +91,12 @@ class Listener:
         else:
             self._keep(payload)
 
-    def get_timer(self) -> float | None:
-        """When the open turn ends if nothing more is said."""
-        return self._turn.get_timer()
-
     def handle_timer(self, *, now: float) -> bool:
-        """Return whether the turn is over and the model should answer it."""
+        """Return whether the turn is over and we are to ask the model for an answer."""
         if self._turn.handle_timer(now=now) is None:
             return False
         if not self._is_local:
+            self._end_for_server(now)
             return False
         if self._session.commit():
             return True
@@ -91,11 +105,16 @@ class Listener:
 
     def forget(self) -> None:
         """Drop a turn that is not to be answered."""
-        if self._turn.is_speaking and self._is_local:
+        if self._turn.is_speaking:
             self._session.clear_input()
         self._turn.stop()
         self._preroll.clear()
         self._preroll_bytes = 0
+
+    def _end_for_server(self, now: float) -> None:
+        """Let the server hear the silence, too, when the phone sends nothing while its user is silent."""
+        if now - self._forwarded_at > STOPPED_S:
+            self._session.append_audio(self._silence)
 
     def _keep(self, payload: bytes) -> None:
         self._preroll.append(payload)

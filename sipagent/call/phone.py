@@ -7,6 +7,7 @@ of the other side is the level of what it hears.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from typing import TypeAlias
 
@@ -161,8 +162,8 @@ class Phone:
         """When :meth:`handle_timer` is due."""
         if self._is_over:
             return None
-        due = (self._leg.get_timer(), self._ends_at)
-        return min((at for at in due if at is not None), default=None)
+        due_at = min(self._leg.due_at, self._ends_at)
+        return None if due_at == inf else due_at
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
@@ -172,7 +173,7 @@ class Phone:
         for frame in self._leg.take_released():
             self._hear(frame.payload, now)
         self._take_rtcp()
-        if self._ends_at is not None and now >= self._ends_at:
+        if now >= self._ends_at:
             self.hang_up(now=now)
 
     # The dialog
@@ -256,9 +257,9 @@ class Phone:
     # Within
 
     @property
-    def _ends_at(self) -> float | None:
+    def _ends_at(self) -> float:
         if self._answered_at is None:
-            return None
+            return inf
         ends_at = self._answered_at + self._max_call_s
         if self._lines or not self._playout.is_idle or self._spoken_since is not None:
             return ends_at

@@ -23,6 +23,7 @@ class _Track:
         self._silence = silence
         self._audio = bytearray()
         self.begin = 0
+        self._hole_at = self._hole = 0
 
     @property
     def end(self) -> int:
@@ -31,9 +32,18 @@ class _Track:
     def write(self, audio: bytes, at: int) -> None:
         gap = at - self.end
         if gap > SNAP_SAMPLES:
+            self._hole_at, self._hole = len(self._audio), gap
             self._audio += self._silence * gap
+        elif gap < -SNAP_SAMPLES:
+            self._give_back(len(audio))
         if gap >= -MAX_AHEAD_SAMPLES:
             self._audio += audio
+
+    def _give_back(self, size: int) -> None:
+        """Shorten the last silence filled in: the network had stalled, and what it delivers now belongs there."""
+        size = min(size, self._hole)
+        self._hole -= size
+        del self._audio[self._hole_at : self._hole_at + size]
 
     def fill(self, until: int) -> None:
         self._audio += self._silence * max(0, until - self.end)
@@ -42,6 +52,8 @@ class _Track:
         taken = bytes(self._audio[:size])
         del self._audio[:size]
         self.begin += size
+        self._hole = max(0, min(self._hole, self._hole_at + self._hole - size))
+        self._hole_at = max(0, self._hole_at - size)
         return taken
 
 
@@ -55,6 +67,7 @@ class Record:
     def __init__(self, *, codec: Codec, began_at: float) -> None:
         self._codec = codec
         self._began_at = began_at
+        self._piece_at = began_at + PIECE_SAMPLES / SAMPLE_RATE
         self._caller = _Track(silence(codec))
         self._agent = _Track(silence(codec))
 
@@ -68,6 +81,8 @@ class Record:
 
     def take_piece(self, *, now: float) -> RecordAudio | None:
         """Take the next second, once the clock is well past it on both sides."""
+        if now < self._piece_at:
+            return None
         begin = min(self._caller.end, self._agent.end)
         behind = self._sample_at(now) - 2 * SNAP_SAMPLES
         until = max(begin, behind)
@@ -88,12 +103,14 @@ class Record:
         size = until - self._taken
         self._caller.fill(until)
         self._agent.fill(until)
+        self._piece_at = self._began_at + (until + PIECE_SAMPLES) / SAMPLE_RATE
         return RecordAudio(self._caller.take(size), self._agent.take(size), self._codec)
 
     def _sample_at(self, now: float) -> int:
         """Where ``now`` is in the recording; a gap that is too long is shortened for both sides alike."""
         at = round((now - self._began_at) * SAMPLE_RATE)
+        if at - self._taken <= MAX_GAP_SAMPLES:
+            return at
         latest = max(self._caller.end, self._agent.end) + MAX_GAP_SAMPLES
-        if at > latest:
-            self._began_at += (at - latest) / SAMPLE_RATE
+        self._began_at += max(0, at - latest) / SAMPLE_RATE
         return min(at, latest)

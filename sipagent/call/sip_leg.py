@@ -127,10 +127,14 @@ class SipLeg:
         """Take an RTCP packet."""
         self._rtp.receive_rtcp(data, source, now=now)
 
+    def skip_frame(self) -> None:
+        """Let the time of a frame pass without a packet."""
+        self._rtp.skip(FRAME_SAMPLES)
+
     def send_frame(self, frame: bytes, *, marker: bool, now: float) -> bytes | None:
         """Make the packet of this tick, ``None`` while the peer does not listen; time goes on all the same."""
         if self._media is None or self.is_held:
-            self._rtp.skip(FRAME_SAMPLES)
+            self.skip_frame()
             return None
         if self._media.codec != self.codec:
             frame = frame.translate(ULAW_TO_ALAW if self.codec == "PCMU" else ALAW_TO_ULAW)
@@ -145,9 +149,15 @@ class SipLeg:
             return output.digit
         return SendRtcp(output.data, output.destination, output.mux)
 
-    def get_timer(self) -> float | None:
-        """When :meth:`handle_timer` is due."""
-        return self._rtp.get_timer()
+    @property
+    def due_at(self) -> float:
+        """When :meth:`handle_timer` is due; infinity when it is not."""
+        return self._rtp.due_at
+
+    @property
+    def heard_at(self) -> float:
+        """When the peer last gave a sign of life, by RTP or RTCP; 0 when it never did."""
+        return max(self._rtp.heard_at or 0.0, self._rtp.rtcp_heard_at or 0.0)
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
@@ -168,7 +178,7 @@ class SipLeg:
 
     def _in_our_codec(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         """Translate what came in the other law, frame by frame: after a re-INVITE both may be on their way."""
-        if self._foreign_types.isdisjoint(frame.payload_type for frame in frames):
+        if not self._foreign_types or self._foreign_types.isdisjoint(frame.payload_type for frame in frames):
             return frames
         table = ULAW_TO_ALAW if self.codec == "PCMA" else ALAW_TO_ULAW
         return [

@@ -72,6 +72,11 @@ class Speaker:
             facts += self._cut(part)
         return facts
 
+    def close(self) -> list[AgentSaid]:
+        """Stop for good; return what was heard of what was being said."""
+        said = (self._transcript.close(part, is_cut=True) for part in self._playout.clear())
+        return [fact for fact in said if fact is not None]
+
     def _cut(self, part: Part) -> list[Truncated | AgentSaid]:
         self._session.truncate(part.item_id, part.content_index, part.heard_ms)
         said = self._transcript.close(part, is_cut=True)

@@ -6,6 +6,7 @@ deadline, not a count of frames, so a phone that sends nothing while its user is
 
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class TurnSettings:
     end_silence_ms: int = 500
     """A pause that ends a turn."""
     max_turn_ms: int = 60_000
-    """A turn that lasts longer is ended: it is noise, or the model should say something."""
+    """A turn that lasts longer is ended, and no other begins before a pause: the model gets to say something."""
 
 
 class TurnChange(Enum):
@@ -41,6 +42,9 @@ class Turn:
         self._settings = settings
         self._speech_ms = 0.0
         self._speech_at = 0.0
+        self._awaits_pause = False
+        self.due_at = inf
+        """When the open turn ends if nothing more is said."""
         self.is_speaking = False
         """Whether a turn is open."""
         self.onset_at = 0.0
@@ -55,30 +59,33 @@ class Turn:
         """Take one frame of ``ms`` milliseconds."""
         if not is_speech:
             return None
-        if not self.is_speaking:
-            return self._weigh(ms, agent_speaks, now)
-        self._speech_at = now
-        return None
+        if self.is_speaking:
+            self._go_on(now)
+            return None
+        if self._awaits_pause and now - self._speech_at < self._settings.end_silence_ms / 1000:
+            self._speech_at = now
+            return None
+        self._awaits_pause = False
+        return self._weigh(ms, agent_speaks, now)
 
     def stop(self) -> None:
         """Forget the turn: the caller's part of it was taken otherwise (held, ended)."""
         self.is_speaking = False
+        self.due_at = inf
         self._speech_ms = 0.0
-
-    def get_timer(self) -> float | None:
-        """When the open turn ends if nothing more is said."""
-        if not self.is_speaking:
-            return None
-        settings = self._settings
-        return min(self._speech_at + settings.end_silence_ms / 1000, self.onset_at + settings.max_turn_ms / 1000)
 
     def handle_timer(self, *, now: float) -> TurnChange | None:
         """End the turn when it is due."""
-        due_at = self.get_timer()
-        if due_at is None or now < due_at:
+        if now < self.due_at:
             return None
+        self._awaits_pause = now - self._speech_at < self._settings.end_silence_ms / 1000
         self.stop()
         return TurnChange.STOPPED
+
+    def _go_on(self, now: float) -> None:
+        settings = self._settings
+        self._speech_at = now
+        self.due_at = min(now + settings.end_silence_ms / 1000, self.onset_at + settings.max_turn_ms / 1000)
 
     def _weigh(self, ms: float, agent_speaks: bool, now: float) -> TurnChange | None:
         settings = self._settings
@@ -92,4 +99,5 @@ class Turn:
             return None
         self.is_speaking = True
         self._speech_ms = 0.0
+        self._go_on(now)
         return TurnChange.STARTED

@@ -69,7 +69,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     tools: tuple[ToolReference, ...] = (ToolReference("hang_up"),)
     turn: TurnConfig = field(default_factory=TurnConfig)
     barge_in: BargeInConfig = field(default_factory=BargeInConfig)
-    max_call_s: Annotated[float, Meta(ge=1, le=86_400)] = 3600.0
+    max_call_s: Annotated[float, Meta(ge=1, le=86_400)] = 3300.0
     record: bool = False
 
 

@@ -63,6 +63,8 @@ class CallObserver:
 
     def _write(self, call_id: str, fact: Fact) -> None:
         fields = {"call": call_id} | {name: _short(value) for name, value in asdict(fact).items()}
+        if isinstance(fact, events.DigitPressed):
+            del fields["digit"]  # it may be of a card's number
         name = _snake(type(fact).__name__)
         if isinstance(fact, events.ModelFailed):
             self._log.error(name, **fields)

@@ -8,6 +8,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable
 from enum import Enum, auto
+from math import inf
 from random import Random
 from typing import ClassVar, Final, Literal, TypeAlias
 
@@ -52,6 +53,9 @@ BYTES_PER_MS = 8
 
 MIN_COMMIT_MS = 100
 """The server refuses to commit less."""
+
+SILENCE_MARGIN_MS = 200
+"""A detector takes a little longer than it says."""
 
 MAX_PARTS = 32
 """How many content parts are remembered, to tell one of which nothing was heard; a response has a handful."""
@@ -102,6 +106,18 @@ class RealtimeSession:
     def is_ready(self) -> bool:
         """Whether audio and commands may flow."""
         return self._state is _State.READY
+
+    @property
+    def server_silence_ms(self) -> int:
+        """How much silence lets the server's own turn detection say that the turn is over."""
+        vad = self._settings.server_vad
+        return vad.silence_duration_ms + SILENCE_MARGIN_MS
+
+    @property
+    def due_at(self) -> float:
+        """When :meth:`handle_timer` is due; infinity when it is not."""
+        due_at = self.get_timer()
+        return inf if due_at is None else due_at
 
     @property
     def has_ended(self) -> bool:

@@ -172,9 +172,14 @@ class RtpSession:
             return self._receiver.digits_received.popleft()
         return self._reports.popleft() if self._reports else None
 
+    @property
+    def due_at(self) -> float:
+        """When :meth:`handle_timer` is due; infinity when it is not."""
+        return min(self._receiver.due_at, self._reporter.due_at)
+
     def get_timer(self) -> float | None:
         """When a gap, a key or a report is due."""
-        due_at = min(self._receiver.due_at, self._reporter.due_at)
+        due_at = self.due_at
         return None if due_at == inf else due_at
 
     def handle_timer(self, *, now: float) -> None:

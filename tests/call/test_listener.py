@@ -1,0 +1,166 @@
+import json
+from base64 import b64decode
+from dataclasses import replace
+from math import inf
+from random import Random
+from typing import Any, Literal
+
+import pytest
+from call.stage import QUIET, SPEECH
+
+from sipagent.call.listener import Listener, ListenerSettings
+from sipagent.call.turn import TurnChange
+from sipagent.realtime.events import Send
+from sipagent.realtime.session import RealtimeSession
+from sipagent.realtime.settings import SessionSettings, session_object
+from sipagent.rtp.session import Frame
+
+FRAME_S = 0.020
+
+
+class Ear:
+    """A listener, its model's session, and a clock."""
+
+    def __init__(self, detection: Literal["local", "server"] = "local", preroll_ms: int = 300) -> None:
+        settings = replace(SessionSettings("model"), turn_detection=detection)
+        self.session = RealtimeSession(settings, random=Random(1))
+        self.session.open(now=0.0)
+        self.session.receive_text(json.dumps({"type": "session.created"}), now=0.0)
+        self.session.receive_text(json.dumps({"type": "session.updated", "session": session_object(settings)}), now=0.0)
+        assert self.session.is_ready
+        self.take()
+        self.listener = Listener(
+            ListenerSettings(detection=detection, preroll_ms=preroll_ms), session=self.session, codec="PCMU"
+        )
+        self.now = 0.0
+
+    def hear(self, pattern: str, *, agent_speaks: bool = False) -> list[TurnChange | None]:
+        """``s`` speech, ``.`` silence, ``x`` a frame that was lost; 20 ms each."""
+        changes = []
+        for letter in pattern:
+            payload = SPEECH if letter == "s" else QUIET["PCMU"]
+            frame = Frame(payload, 0, 0, letter == "x")
+            changes.append(self.listener.judge(frame, agent_speaks=agent_speaks, now=self.now))
+            self.listener.forward(payload, now=self.now)
+            self.now += FRAME_S
+        return changes
+
+    def take(self) -> list[dict[str, Any]]:
+        """What went to the model."""
+        sent = []
+        while (output := self.session.poll()) is not None:
+            if isinstance(output, Send):
+                sent.append(json.loads(output.data))
+        return sent
+
+    def audio(self) -> bytes:
+        """What went to the model as audio."""
+        sent = self.take()
+        assert {message["type"] for message in sent} <= {"input_audio_buffer.append"}
+        return b"".join(b64decode(message["audio"]) for message in sent)
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+def test_silence_stays_here(ear: Ear) -> None:
+    assert ear.hear("." * 100) == [None] * 100
+    assert ear.take() == []
+    assert ear.listener.due_at == inf
+    assert ear.listener.level_dbfs == -100.0
+
+
+def test_a_turn_comes_with_what_was_before_it(ear: Ear) -> None:
+    ear.hear("." * 50)
+    changes = ear.hear("ssss")
+    at = changes.index(TurnChange.STARTED)
+    assert ear.listener.is_caller_speaking
+    assert ear.listener.onset_at <= 50 * FRAME_S + at * FRAME_S
+    preroll = 15 - at
+    assert ear.audio() == QUIET["PCMU"] * preroll + SPEECH * 4
+
+
+def test_a_frame_longer_than_the_preroll_is_no_harm() -> None:
+    ear = Ear(preroll_ms=10)
+    ear.hear("." * 5)
+    ear.hear("sss")
+    assert ear.audio().endswith(SPEECH)
+
+
+def test_the_turn_is_committed_after_the_pause(ear: Ear) -> None:
+    ear.hear("." * 20 + "s" * 10)
+    ear.audio()
+    ear.hear("." * 10)
+    assert len(ear.audio()) == 1600
+    due_at = ear.listener.due_at
+    assert due_at is not None
+    assert due_at == pytest.approx(29 * FRAME_S + 0.5, abs=0.041)
+    assert not ear.listener.handle_timer(now=due_at - 0.001)
+    assert ear.listener.handle_timer(now=due_at)
+    assert [message["type"] for message in ear.take()] == ["input_audio_buffer.commit"]
+    assert not ear.listener.is_caller_speaking
+    assert ear.listener.due_at == inf
+
+
+def test_too_little_for_the_model_is_taken_back(ear: Ear) -> None:
+    """The phone sent three frames and then nothing, not even silence."""
+    ear.hear("ssss")
+    assert len(ear.audio()) < 800
+    due_at = ear.listener.due_at
+    assert due_at is not None
+    assert not ear.listener.handle_timer(now=due_at)
+    assert [message["type"] for message in ear.take()] == ["input_audio_buffer.clear"]
+
+
+def test_lost_frames_are_no_speech(ear: Ear) -> None:
+    assert ear.hear("x" * 50) == [None] * 50
+
+
+def test_over_the_agents_voice_it_takes_longer(ear: Ear) -> None:
+    quick = ear.hear("s" * 6).index(TurnChange.STARTED)
+    slow = Ear().hear("s" * 6, agent_speaks=True).index(TurnChange.STARTED)
+    assert slow == quick + 1
+
+
+def test_with_the_models_own_detection_it_gets_every_frame() -> None:
+    ear = Ear("server")
+    ear.hear("..ss..")
+    assert len(ear.audio()) == 6 * 160
+
+
+def test_the_models_own_detection_ends_the_turn() -> None:
+    ear = Ear("server")
+    changes = ear.hear("ssss" + "." * 30)
+    assert TurnChange.STARTED in changes
+    ear.take()
+    assert not ear.listener.handle_timer(now=ear.now)
+    assert not ear.listener.is_caller_speaking
+    assert ear.take() == []
+
+
+def test_pitfall_11_a_phone_that_falls_silent_is_heard_to_be_silent() -> None:
+    ear = Ear("server")
+    ear.hear("ssss")
+    ear.take()
+    assert not ear.listener.handle_timer(now=10.0)
+    assert ear.audio() == QUIET["PCMU"][:1] * 8 * 700
+
+
+def test_forget_takes_a_turn_back(ear: Ear) -> None:
+    ear.hear("." * 20 + "s" * 10)
+    ear.take()
+    ear.listener.forget()
+    assert [message["type"] for message in ear.take()] == ["input_audio_buffer.clear"]
+    assert not ear.listener.is_caller_speaking
+    assert ear.listener.due_at == inf
+    ear.listener.forget()
+    assert ear.take() == []
+
+
+def test_forget_drops_what_was_kept_for_a_turn(ear: Ear) -> None:
+    ear.hear("." * 20)
+    ear.listener.forget()
+    ear.hear("ssss")
+    assert QUIET["PCMU"] not in ear.audio()
