@@ -26,6 +26,10 @@ DIGIT_MS = 160
 """How long a key is pressed unless the caller says; networks ask for 40 to 100 ms at least."""
 
 
+MAX_PORT = 65_535
+"""RTP at the last port has no port above it for reports."""
+
+
 @dataclass(frozen=True, slots=True)
 class RtpStats:
     """What has been counted since the session began."""
@@ -250,7 +254,8 @@ class RtpSession:
             return self.remote
         if self._rtcp_source is not None or parameters.remote_rtcp is not None or parameters.remote is None:
             return self._rtcp_source or parameters.remote_rtcp
-        return parameters.remote[0], parameters.remote[1] + 1
+        host, port = parameters.remote
+        return (host, port + 1) if port < MAX_PORT else None
 
     def _send_rtcp(self, data: bytes) -> None:
         destination = self._rtcp_remote()

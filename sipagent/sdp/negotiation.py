@@ -77,8 +77,7 @@ class MediaParameters:
     remote: Address | None
     """Where the peer wants its media: an IP address and a port.
 
-    ``None`` when the peer is on hold by address or port, or gave a name or a multicast group: we look up no name for
-    a stranger, and send him nothing until his packets show where he is.
+    ``None`` when the peer is on hold by address or port.
     """
     remote_rtcp: Address | None
     rtcp_mux: bool
@@ -87,7 +86,7 @@ class MediaParameters:
     """What to send keypad events as (:rfc:`4733`); ``None`` when the peer takes none."""
     receive_telephone_event: frozenset[int]
     ptime_ms: int
-    """How much audio a packet of ours holds: 10 to 60, in tens."""
+    """How much audio the peer would like in a packet: 10 to 60, in tens. We send 20, and our description says so."""
     direction: Direction
     """Ours: ``sendonly`` means that we send."""
 
@@ -207,7 +206,7 @@ class Negotiation:
         """Describe our stream; ``parameters`` are those in force, if any are."""
         attributes = [Attribute("rtpmap", str(entry)) for entry in maps]
         attributes += [Attribute("fmtp", f"{m.payload_type} 0-15") for m in maps if m.encoding == TELEPHONE_EVENT]
-        attributes.append(Attribute("ptime", str(parameters.ptime_ms if parameters else DEFAULT_PTIME_MS)))
+        attributes.append(Attribute("ptime", str(DEFAULT_PTIME_MS)))
         attributes.append(Attribute(direction))
         if parameters and parameters.rtcp_mux:
             attributes.append(Attribute("rtcp-mux"))
@@ -258,6 +257,8 @@ class _RemoteAudio:
             raise RemoteProtocolError("no codec in common", status=NOT_ACCEPTABLE)
         events = [entry.payload_type for entry in self.maps if entry.encoding == TELEPHONE_EVENT]
         remote = self.address()
+        if remote is None and not self._is_nowhere():
+            raise RemoteProtocolError("media at a name or a group, which we do not look up", status=NOT_ACCEPTABLE)
         return MediaParameters(
             codec=codecs[0].encoding,
             payload_type=codecs[0].payload_type,
@@ -291,7 +292,7 @@ class _RemoteAudio:
         return (host, port) if host and port <= MAX_PORT else None
 
     def ptime_ms(self) -> int:
-        """Return the packet length the peer asks for, made one that we send."""
+        """Return the packet length the peer asks for, within reason."""
         asked = self._milliseconds("ptime") or DEFAULT_PTIME_MS
         wanted = min(asked, self._milliseconds("maxptime") or asked, MAX_PTIME_MS)
         return max(wanted // PTIME_STEP_MS * PTIME_STEP_MS, MIN_PTIME_MS)

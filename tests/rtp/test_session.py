@@ -274,3 +274,10 @@ def test_anything_may_come(arrivals: list[tuple[bytes, tuple[str, int], bool]]) 
             session.receive_packet(b"\x80" + data, source, now=number / 10)
     stats = session.stats
     assert stats.from_strangers + stats.malformed + stats.packets_received <= len(arrivals)
+
+
+def test_the_last_port_has_no_reports_port_above_it() -> None:
+    session = session_with(replace(PARAMETERS, remote=(PHONE[0], 65_535), remote_rtcp=None))
+    session.next_packet(VOICE, now=0.0)
+    session.handle_timer(now=session.due_at)
+    assert session.poll() is None

@@ -145,10 +145,10 @@ def test_an_answer_mirrors_the_payload_types(
         (("ptime:40", "maxptime:30"), (), 30),
     ],
 )
-def test_packets_are_as_long_as_asked(attributes: tuple[str, ...], session: tuple[str, ...], expected: int) -> None:
+def test_we_send_20_ms_whatever_the_wish(attributes: tuple[str, ...], session: tuple[str, ...], expected: int) -> None:
     answer, parameters = make().answer(sdp(audio(*attributes), session=session))
     assert parameters.ptime_ms == expected
-    assert our_audio(answer).get("ptime") == str(expected)
+    assert our_audio(answer).get("ptime") == "20"
 
 
 @pytest.mark.parametrize(
@@ -163,20 +163,24 @@ def test_packets_are_as_long_as_asked(attributes: tuple[str, ...], session: tupl
         ("IN IP4 192.0.2.7", ("rtcp:53020 IN IP4 name.example",), PEER, None),
         ("IN IP4 192.0.2.7", ("rtcp:70000",), PEER, ("192.0.2.7", 4001)),
         ("IN IP4 192.0.2.7", ("rtcp",), PEER, ("192.0.2.7", 4001)),
-        ("IN IP4 name.example", (), None, None),
-        ("IN IP4 224.2.1.1/127", (), None, None),
-        ("IN IP4 224.2.1.1", (), None, None),
-        ("IN IP6 fe80::1%eth0", (), None, None),
     ],
 )
 def test_where_the_peer_is(
-    connection: str | None,
-    attributes: tuple[str, ...],
-    remote: tuple[str, int] | None,
-    rtcp: tuple[str, int] | None,
+    connection: str | None, attributes: tuple[str, ...], remote: tuple[str, int], rtcp: tuple[str, int] | None
 ) -> None:
     _, parameters = make().answer(sdp(audio(*attributes), connection=connection))
     assert (parameters.remote, parameters.remote_rtcp, parameters.direction) == (remote, rtcp, "sendrecv")
+
+
+@pytest.mark.parametrize(
+    "connection", ["IN IP4 name.example", "IN IP4 224.2.1.1/127", "IN IP4 224.2.1.1", "IN IP6 fe80::1%eth0"]
+)
+def test_a_peer_at_a_name_or_a_group_is_refused(connection: str) -> None:
+    negotiation = make()
+    with pytest.raises(RemoteProtocolError) as refusal:
+        negotiation.answer(sdp(audio(), connection=connection))
+    assert refusal.value.status == 488
+    assert negotiation.parameters is None
 
 
 def test_rtcp_shares_the_port_where_offered_and_ever_after() -> None:
@@ -390,7 +394,7 @@ def test_an_offer_within_a_call_keeps_what_was_agreed() -> None:
     media = parse(negotiation.offer()).media
     assert [(medium.kind, medium.port) for medium in media] == [("image", 0), ("audio", 10_000), ("video", 0)]
     assert media[1].payload_types() == [8, 0, 101], "the codec in use comes first"
-    assert media[1].get("ptime") == "30"
+    assert media[1].get("ptime") == "20"
     parameters = negotiation.receive_answer(sdp("image 0 udptl t38", audio(), "video 0 RTP/AVP 31"))
     assert parameters.remote == PEER
 
