@@ -171,6 +171,7 @@ class ResponseGate:
         self._deferred: ResponseRequest | None = None
         self._retries = 0
         self._over: deque[str] = deque(maxlen=MAX_OVER)
+        self._strays: deque[str] = deque(maxlen=MAX_OVER)
 
     @property
     def state(self) -> State:
@@ -188,7 +189,8 @@ class ResponseGate:
 
     def is_cancelled(self, response_id: str) -> bool:
         """Whether we are ending this response; what still comes of it was begun before our word came."""
-        return self._state is State.CANCELLING and response_id == self._response_id
+        is_present = self._state is State.CANCELLING and response_id == self._response_id
+        return is_present or response_id in self._strays
 
     def heard(self, *, now: float) -> None:
         """The live response gave a sign of life."""
@@ -210,6 +212,7 @@ class ResponseGate:
         if response_id in self._over or self._is_known(response_id):
             return
         if not self._step(self._whose(response), _Fact(now, response_id)) and response_id:
+            self._strays.append(response_id)
             self._outputs.append(Send(protocol.cancel_response(self._event_id("cancel"), response_id)))
 
     def receive_done(self, response: Event, *, now: float) -> None:

@@ -211,6 +211,7 @@ def test_a_response_nobody_asked_for_is_cancelled(create_id: str | None) -> None
     (message,) = bench.take()
     assert (message["type"], message["response_id"]) == ("response.cancel", "resp_9")
     assert not bench.gate.is_live("resp_9")
+    assert bench.gate.is_cancelled("resp_9")
     assert bench.gate.state is State.IDLE
 
 
