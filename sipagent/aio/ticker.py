@@ -40,12 +40,9 @@ class Ticker:
             self._timer = self._loop.call_at(self._due_at, self._on_slot)
 
     def remove(self, beat: Beat) -> None:
-        """Call it no more."""
+        """Call it no more; the timer sees for itself that nobody is left."""
         for slot in self._slots:
             slot.pop(beat, None)
-        if not any(self._slots) and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _on_slot(self) -> None:
         step = BEAT_S / len(self._slots)
@@ -55,11 +52,20 @@ class Ticker:
             self.skipped_beats += late_beats - MAX_CATCH_UP
             self._due_at += (late_beats - MAX_CATCH_UP) * BEAT_S
         while self._due_at <= now:
-            for beat in list(self._slots[self._turn]):
-                beat(self._due_at)
+            self._beat(self._slots[self._turn])
             self._turn = (self._turn + 1) % len(self._slots)
             self._due_at += step
         if any(self._slots):
             self._timer = self._loop.call_at(self._due_at, self._on_slot)
         else:
             self._timer = None
+
+    def _beat(self, slot: dict[Beat, None]) -> None:
+        for beat in list(slot):
+            if beat not in slot:
+                continue  # it was removed by one before it
+            try:
+                beat(self._due_at)
+            except Exception as error:  # noqa: BLE001 - one that raises would raise again; the others go on
+                self.remove(beat)
+                self._loop.call_exception_handler({"message": "a beat is called no more", "exception": error})

@@ -1,0 +1,1 @@
+"""Load: callers, a model on a fixed beat, and the figures of the program between them."""

@@ -1,0 +1,192 @@
+"""One caller's media: 50 packets a second to the program, and the arrival of each of its own by the kernel's clock.
+
+The caller follows a script of ten seconds, over and over: silence on the line, then speech, usually over the agent's.
+It looks for packets when it sends one, for the kernel has written down when they came; so the program's sending wakes
+nobody, which on one machine would cost the program more than the sending.
+"""
+
+import socket
+import struct
+from array import array
+from dataclasses import dataclass, field
+from random import Random
+from time import monotonic, time
+
+from sipagent.aio.udp import Address
+from sipagent.bench.mark import AGENT, AGENT_BEGINS, CALLER, MARK_BYTES, make_mark, read_age
+from sipagent.bench.plan import HOST
+from sipagent.bench.speech import FRAME_BYTES, frames, hiss, speak
+from sipagent.rtp.packet import HEADER_LENGTH, pack_packet
+from sipagent.sdp.negotiation import Negotiation
+
+SCRIPT_S = 10.0
+SPEECH_S = 1.5
+PITCH_HZ = 120.0
+
+SO_TIMESTAMPNS = 35
+"""Asks Linux when a datagram arrived; the ``socket`` module has no name for it."""
+TIMESPEC = struct.Struct("=qq")
+ANCILLARY_BYTES = socket.CMSG_SPACE(TIMESPEC.size)
+MAX_PACKET = 2048
+
+STOPPED_S = 0.2
+"""So long without agent, and it has stopped."""
+UNSTOPPED_S = 2.0
+"""An agent that speaks on for so long over its caller was not stopped."""
+
+PAIR_TRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What every caller sends, each from another point on: frames without the room for the mark."""
+
+    frames: tuple[bytes, ...]
+    onset: int
+    """The index of the first frame of speech."""
+
+
+def make_script() -> Script:
+    """Write the script."""
+    random = Random(2)
+    quiet = frames(hiss(SCRIPT_S - SPEECH_S, random=random))
+    speech = frames(speak(SPEECH_S, pitch_hz=PITCH_HZ, random=random))
+    return Script(tuple(frame[MARK_BYTES:] for frame in quiet + speech), onset=len(quiet))
+
+
+@dataclass(slots=True)
+class CallerFigures:
+    """What one caller counted; times are of the monotonic clock, delays in seconds."""
+
+    sent: int = 0
+    strange: int = 0
+    """Datagrams that are no packet of G.711 as agreed on."""
+    sequence_numbers: "array[int]" = field(default_factory=lambda: array("H"))
+    arrived_at: "array[float]" = field(default_factory=lambda: array("d"))
+    first_delta: list[float] = field(default_factory=list)
+    """From a response's first delta to its packet."""
+    stop: list[float] = field(default_factory=list)
+    """From the caller's first packet of speech to the last one of the agent's."""
+    unstopped: int = 0
+    """Interruptions that the agent spoke through."""
+    late: "array[float]" = field(default_factory=lambda: array("d"))
+    """By how much our own packets missed their time."""
+
+
+class Caller:
+    """A socket, a script and a stopwatch."""
+
+    def __init__(self, script: Script, *, first_frame: int, random: Random) -> None:
+        self._script = script
+        self._position = first_frame
+        self._ssrc = random.getrandbits(32)
+        self._sequence_number = random.getrandbits(16)
+        self._timestamp = random.getrandbits(32)
+        self._wall_offset = time() - monotonic()
+        self._remote: Address | None = None
+        self._audible_at = 0.0
+        self._onset_at: float | None = None
+        self.figures = CallerFigures()
+        self._media, self._reports = _open_pair()
+        self._negotiation = Negotiation(
+            address=HOST, port=self._media.getsockname()[1], codecs=("PCMU",), session_id=1 + random.getrandbits(31)
+        )
+
+    def offer(self) -> bytes:
+        """Describe what goes with the INVITE."""
+        return self._negotiation.offer()
+
+    def receive_answer(self, answer: bytes) -> None:
+        """Take the answer of the 200.
+
+        :raises RemoteProtocolError: when it is none.
+        """
+        self._remote = self._negotiation.receive_answer(answer).remote
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._receive_all()
+        self.figures = CallerFigures()
+
+    def end(self) -> CallerFigures:
+        """What was counted."""
+        self._receive_all()
+        return self.figures
+
+    def on_beat(self, due_at: float) -> None:
+        """Take what has arrived, and send the packet of this tick."""
+        self._receive_all()
+        now = monotonic()
+        position = self._position
+        if self._remote is None:
+            return
+        payload = make_mark(CALLER, now) + self._script.frames[position]
+        packet = pack_packet(0, self._sequence_number, self._timestamp, self._ssrc, payload)
+        self._media.sendto(packet, self._remote)
+        self._sequence_number = (self._sequence_number + 1) & 0xFFFF
+        self._timestamp = (self._timestamp + FRAME_BYTES) & 0xFFFFFFFF
+        self._position = (position + 1) % len(self._script.frames)
+        self.figures.sent += 1
+        self.figures.late.append(now - due_at)
+        if position == self._script.onset and now - self._audible_at < STOPPED_S:
+            self._onset_at = now
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._media.close()
+        self._reports.close()
+
+    def _receive_all(self) -> None:
+        while True:
+            try:
+                packet, ancillary, _, _ = self._media.recvmsg(MAX_PACKET, ANCILLARY_BYTES)
+            except OSError:  # no more; or an ICMP error, once the program has closed its side
+                return
+            seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
+            self._receive(packet, seconds - self._wall_offset + nanoseconds / 1e9)
+
+    def _receive(self, packet: bytes, at: float) -> None:
+        figures = self.figures
+        if len(packet) != HEADER_LENGTH + FRAME_BYTES or packet[1] & 0x7F:
+            figures.strange += 1
+            return
+        figures.sequence_numbers.append(packet[2] << 8 | packet[3])
+        figures.arrived_at.append(at)
+        kind = packet[HEADER_LENGTH]
+        if self._onset_at is not None:
+            self._time_stop(self._onset_at, at, begins=kind == AGENT_BEGINS)
+        if kind == AGENT_BEGINS:
+            figures.first_delta.append(read_age(packet[HEADER_LENGTH : HEADER_LENGTH + MARK_BYTES], at))
+        if kind in (AGENT, AGENT_BEGINS):
+            self._audible_at = at
+
+    def _time_stop(self, onset_at: float, at: float, *, begins: bool) -> None:
+        """Decide whether the agent has stopped; it has, too, when it begins something new."""
+        if begins or at - self._audible_at > STOPPED_S:
+            self.figures.stop.append(self._audible_at - onset_at)
+        elif at - onset_at > UNSTOPPED_S:
+            self.figures.unstopped += 1
+        else:
+            return
+        self._onset_at = None
+
+
+def _open_pair() -> tuple[socket.socket, socket.socket]:
+    """Open a port for RTP and the next for RTCP, which nobody reads: it only spares the program ICMP errors.
+
+    :raises OSError: when there is no pair.
+    """
+    for _ in range(PAIR_TRIES):
+        media = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        reports = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        media.bind((HOST, 0))
+        try:
+            reports.bind((HOST, media.getsockname()[1] + 1))
+        except OSError:
+            media.close()
+            reports.close()
+            continue
+        media.setblocking(False)
+        media.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        return media, reports
+    raise OSError("no two ports side by side")

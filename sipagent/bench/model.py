@@ -1,0 +1,223 @@
+"""A model on a fixed beat: it speaks the Realtime protocol, has no ear, and talks nearly all the time.
+
+A response begins with a second of audio at once, faster than real time as the service's do, and goes on with 200 ms
+every 200 ms until it is cancelled. Where the session leaves turns to the server, the next one begins a while later by
+itself. Every frame is marked; the first of a response with its time.
+"""
+
+import asyncio
+from array import array
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import connection
+from random import Random
+from time import monotonic
+from typing import Any
+
+import msgspec
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
+
+from sipagent.aio import loop
+from sipagent.bench.child import Boss, Order
+from sipagent.bench.mark import AGENT, AGENT_BEGINS, CALLER, MARK_BYTES, MARK_CHARACTERS, make_mark, read_age
+from sipagent.bench.plan import HOST
+from sipagent.bench.speech import FRAME_BYTES, frames, speak
+from sipagent.realtime.protocol import append_audio
+
+DELTA_S = 0.2
+FRAMES_PER_DELTA = 10
+LEAD = 5
+"""Deltas that a response sends at once; an interruption throws them away."""
+PAUSE_S = 2.0
+"""From an interruption to the next response, when the turns are ours: the caller has finished by then."""
+VOICE_S = 6.0
+"""The agent says the same again after that."""
+PITCH_HZ = 190.0
+
+APPEND = append_audio(b"").removesuffix(b'"}')
+"""How a message with the caller's audio begins."""
+ENVELOPE = len(append_audio(b""))
+"""What of its length is not audio."""
+ONE_FRAME = len(append_audio(bytes(FRAME_BYTES)))
+"""How long it is with the audio of one packet."""
+
+_encode = msgspec.json.encode
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReady:
+    """The model listens."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFigures:
+    """What the model counted; ``delays`` are seconds from a caller's packet to its message."""
+
+    window_s: float
+    appends: int
+    frames: int
+    """Of 20 ms; the audio from before a turn comes as one message of several."""
+    unmarked: int
+    """Frames that are no caller's: silence in place of lost packets."""
+    deltas: int
+    delays: Sequence[float]
+
+
+class BeatModel:
+    """Everything that the sessions share."""
+
+    def __init__(self) -> None:
+        self.deltas = _deltas()
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self.began_at = monotonic()
+        self.appends = self.frames = self.unmarked = self.sent = 0
+        self.delays = array("d")
+
+    def end(self) -> ModelFigures:
+        """What was counted."""
+        return ModelFigures(
+            monotonic() - self.began_at, self.appends, self.frames, self.unmarked, self.sent, self.delays
+        )
+
+    def receive_append(self, message: bytes) -> None:
+        """Count audio; messages of one packet are timed, longer ones hold what was said before the turn began."""
+        now = monotonic()
+        self.appends += 1
+        self.frames += (len(message) - ENVELOPE) * 3 // 4 // FRAME_BYTES
+        if len(message) == ONE_FRAME:
+            mark = a2b_base64(message[len(APPEND) : len(APPEND) + MARK_CHARACTERS])
+            if mark[0] == CALLER:
+                self.delays.append(read_age(mark, now))
+            else:
+                self.unmarked += 1
+
+
+class Session(WSListener):
+    """One connection."""
+
+    def __init__(self, model: BeatModel, number: int) -> None:
+        self._model = model
+        self._number = number
+        self._loop = asyncio.get_running_loop()
+        self._session: dict[str, Any] = {"id": f"sess_{number}", "object": "realtime.session", "type": "realtime"}
+        self._timer: asyncio.TimerHandle | None = None
+        self._responses = 0
+        self._response_id: str | None = None
+        self._sent = 0
+        self._next_at = 0.0
+        self._edges = (b"", b"")
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The server speaks first."""
+        self._transport = transport
+        self._send({"type": "session.created", "session": self._session})
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take an event; anything but audio is rare."""
+        if frame.msg_type is WSMsgType.CLOSE:
+            transport.send_close()
+            transport.disconnect()
+        elif frame.msg_type is WSMsgType.TEXT:
+            message = frame.get_payload_as_bytes()
+            if message.startswith(APPEND):
+                self._model.receive_append(message)
+            else:
+                self._on_event(msgspec.json.decode(message))
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Say no more."""
+        self._set_timer(None)
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        match event["type"]:
+            case "session.update":
+                self._session |= event["session"]
+                self._send({"type": "session.updated", "session": self._session})
+            case "response.create" if self._response_id is None:
+                self._begin(event.get("response", {}).get("metadata"))
+            case "response.cancel" if self._response_id is not None:
+                self._cancel()
+            case "conversation.item.truncate":
+                kept = {key: event[key] for key in ("item_id", "content_index", "audio_end_ms")}
+                self._send({"type": "conversation.item.truncated", **kept})
+            case "input_audio_buffer.commit":
+                self._send({"type": "input_audio_buffer.committed", "item_id": f"item_caller_{self._responses}"})
+
+    def _begin(self, metadata: object = None) -> None:
+        """Start a response, and send the audio with which it runs ahead."""
+        self._responses += 1
+        self._response_id = f"resp_{self._number}_{self._responses}"
+        item_id = f"item_{self._number}_{self._responses}"
+        head = {"type": "response.output_audio.delta", "response_id": self._response_id, "item_id": item_id}
+        before, after = _encode({**head, "output_index": 0, "content_index": 0, "delta": "#"}).split(b"#")
+        self._edges = (before, after)
+        response = {"id": self._response_id, "status": "in_progress", "output": [], "metadata": metadata}
+        self._send({"type": "response.created", "response": response})
+        self._sent = 0
+        self._next_at = monotonic()
+        for _ in range(LEAD):
+            self._send_delta()
+        self._on_beat()
+
+    def _on_beat(self) -> None:
+        while self._next_at <= monotonic():
+            self._send_delta()
+            self._next_at += DELTA_S
+        self._set_timer(self._next_at)
+
+    def _send_delta(self) -> None:
+        audio, encoded = self._model.deltas[self._sent % len(self._model.deltas)]
+        if self._sent == 0:
+            encoded = b2a_base64(make_mark(AGENT_BEGINS, monotonic()) + audio[MARK_BYTES:], newline=False)
+        before, after = self._edges
+        self._transport.send(WSMsgType.TEXT, before + encoded + after)
+        self._sent += 1
+        self._model.sent += 1
+
+    def _cancel(self) -> None:
+        response: dict[str, Any] = {"id": self._response_id, "status": "cancelled", "output": []}
+        self._send({"type": "response.done", "response": response})
+        self._response_id = None
+        detection = self._session["audio"]["input"]["turn_detection"]
+        self._set_timer(None if detection is None else monotonic() + PAUSE_S, begins=True)
+
+    def _set_timer(self, at: float | None, *, begins: bool = False) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if at is None else self._loop.call_at(at, self._begin if begins else self._on_beat)
+
+    def _send(self, event: dict[str, Any]) -> None:
+        self._transport.send(WSMsgType.TEXT, _encode(event))
+
+
+def run_model(pipe: "connection.Connection[Any, Any]") -> None:
+    """The process: serve until told to stop."""
+    loop.run(_serve(pipe))
+
+
+async def _serve(pipe: "connection.Connection[Any, Any]") -> None:
+    boss = Boss(pipe)
+    model = BeatModel()
+    numbers = iter(range(1 << 30))
+    server = await ws_create_server(lambda _request: Session(model, next(numbers)), HOST, 0)
+    boss.report(ModelReady(server.sockets[0].getsockname()[1]))
+    while (order := await boss.order()) is not Order.STOP:
+        if order is Order.BEGIN:
+            model.begin()
+        else:
+            boss.report(model.end())
+    server.close()
+
+
+def _deltas() -> list[tuple[bytes, bytes]]:
+    """What the agent says, 200 ms each, every frame marked: as audio and in base64."""
+    mark = make_mark(AGENT, 0.0)
+    marked = [mark + frame[MARK_BYTES:] for frame in frames(speak(VOICE_S, pitch_hz=PITCH_HZ, random=Random(1)))]
+    pieces = [b"".join(marked[at : at + FRAMES_PER_DELTA]) for at in range(0, len(marked), FRAMES_PER_DELTA)]
+    return [(piece, b2a_base64(piece, newline=False)) for piece in pieces]

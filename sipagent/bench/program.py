@@ -1,0 +1,162 @@
+"""The program under test: ``sipagent run`` as a process of its own, with settings written for the bench."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Set
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from shutil import which
+from types import TracebackType
+from typing import Self
+
+from sipagent.aio.udp import Address
+from sipagent.bench.figures import Usage
+from sipagent.bench.plan import HOST, MAX_CALLS, Plan
+from sipagent.errors import SipagentError
+
+START_S = 20.0
+LOOK_EVERY_S = 0.1
+STOP_S = 5.0
+"""How long the program may take after SIGTERM, with no call left, and again after a second one, before it is killed."""
+PRIORITY = 10
+"""Before everything but the kernel's own."""
+LOG_LINES = 15
+"""How much of its log is shown when it does not start."""
+
+CONFIG = """\
+sip: {{listen: ["udp:{host}:{sip_port}"], max_calls: {max_calls}}}
+rtp: {{ports: 20000-29999}}
+lines: [{{name: bench, agent: bench, codecs: [PCMU]}}]
+agents:
+  bench:
+    engine: bench
+    instructions: Talk.
+    greeting: Talk.
+    turn: {{detection: {detection}}}
+engines:
+  bench: {{url: "ws://{host}:{model_port}/v1/realtime", api_key: bench, without_key: fail, connect_timeout_s: 10}}
+control: {{listen: "{host}:{control_port}"}}
+log: {{level: info, format: json}}
+"""
+
+
+class Program:
+    """Use it as ``with``: it starts, waits until calls are welcome, and ends it whatever happens.
+
+    :param folder: where its settings and its log are written.
+    """
+
+    def __init__(self, plan: Plan, *, model_port: int, folder: Path, processors: Set[int]) -> None:
+        self.address: Address = (HOST, _free_port(socket.SOCK_DGRAM))
+        self._control_port = _free_port(socket.SOCK_STREAM)
+        self._processors = processors
+        self._is_realtime = plan.is_realtime
+        self._config = folder / f"bench-{plan.detection}.yaml"
+        self._log = folder / f"bench-{plan.detection}.log"
+        self._config.write_text(
+            CONFIG.format(
+                host=HOST,
+                max_calls=MAX_CALLS,
+                sip_port=self.address[1],
+                control_port=self._control_port,
+                model_port=model_port,
+                detection=plan.detection,
+            )
+        )
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "sipagent", "run", str(self._config)]
+        if which("setpriv"):  # of util-linux: when the bench itself is killed, the kernel ends the program
+            command = ["setpriv", "--pdeathsig", "TERM", *command]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            os.sched_setaffinity(self._process.pid, self._processors)
+            if self._is_realtime:
+                self._prefer()
+            self._wait_until_ready()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    @property
+    def pid(self) -> int:
+        """For a profiler."""
+        return self._process.pid
+
+    def check(self) -> None:
+        """Make sure that it lives.
+
+        :raises SipagentError: with the end of its log.
+        """
+        if self._process.poll() is not None:
+            status = self._process.returncode
+            tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+            raise SipagentError(f"the program ended with status {status}; the end of {self._log}:\n{tail}")
+
+    def usage(self) -> Usage:
+        """What it has taken so far, all its threads together.
+
+        :raises SipagentError: when it is gone.
+        """
+        self.check()
+        folder = Path(f"/proc/{self._process.pid}")
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        user_ticks, system_ticks = int(fields[11]), int(fields[12])
+        pages = int((folder / "statm").read_text().split()[1])
+        preemptions = int((folder / "status").read_text().rpartition("nonvoluntary_ctxt_switches:")[2])
+        tick_s = 1 / os.sysconf("SC_CLK_TCK")
+        return Usage(user_ticks * tick_s, system_ticks * tick_s, pages * os.sysconf("SC_PAGE_SIZE"), preemptions)
+
+    def _prefer(self) -> None:
+        try:
+            os.sched_setscheduler(self._process.pid, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        except PermissionError as error:
+            raise SipagentError("real-time priority needs root, or the capability SYS_NICE") from error
+
+    def _wait_until_ready(self) -> None:
+        for _ in range(round(START_S / LOOK_EVERY_S)):
+            try:
+                self._process.wait(LOOK_EVERY_S)
+            except subprocess.TimeoutExpired:
+                if self._is_ready():
+                    return
+            else:
+                self.check()
+        raise SipagentError(f"the program is not ready after {START_S:g} s; see {self._log}")
+
+    def _is_ready(self) -> bool:
+        connection = HTTPConnection(HOST, self._control_port, timeout=1)
+        try:
+            connection.request("GET", "/ready")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _stop(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            if self._process.poll() is None:
+                self._process.send_signal(number)
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                continue
+            return
+
+
+def _free_port(kind: int) -> int:
+    """A port that is free now; nobody else is likely to take it within the second."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
