@@ -18,6 +18,8 @@ class Timers(Generic[Key]):
         self._heap: list[tuple[float, int, Key]] = []
         self._live: dict[Key, tuple[float, int]] = {}
         self._serial = 0
+        self.due_at = inf
+        """When the earliest is due; infinity when none is set. It is read far more often than it changes."""
 
     def __len__(self) -> int:
         return len(self._live)
@@ -33,36 +35,37 @@ class Timers(Generic[Key]):
         if len(self._heap) > COMPACT_AT and len(self._heap) > 2 * len(self._live):
             self._heap = [entry for entry in self._heap if self._is_live(entry)]
             heapify(self._heap)
+        self._look()
 
     def cancel(self, key: Key) -> None:
         """Forget ``key``; to forget one that is not set is no error."""
         self._live.pop(key, None)
+        self._look()
 
     def clear(self) -> None:
         """Forget all."""
         self._live.clear()
         self._heap.clear()
+        self.due_at = inf
 
     def next_at(self) -> float | None:
         """When the earliest is due."""
-        while self._heap and not self._is_live(self._heap[0]):
-            heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
-
-    @property
-    def due_at(self) -> float:
-        """When the earliest is due; infinity when none is set."""
-        at = self.next_at()
-        return inf if at is None else at
+        return None if self.due_at == inf else self.due_at
 
     def pop_due(self, now: float) -> Key | None:
         """Take the earliest key that is due at ``now``, or ``None``."""
-        at = self.next_at()
-        if at is None or at > now:
+        if self.due_at > now:
             return None
         key = heappop(self._heap)[2]
         del self._live[key]
+        self._look()
         return key
+
+    def _look(self) -> None:
+        """Find the earliest that is still live."""
+        while self._heap and not self._is_live(self._heap[0]):
+            heappop(self._heap)
+        self.due_at = self._heap[0][0] if self._heap else inf
 
     def _is_live(self, entry: tuple[float, int, Key]) -> bool:
         return self._live.get(entry[2]) == entry[:2]

@@ -1,8 +1,13 @@
-"""The documents keep up with the program: a setting or a command that nobody described fails here."""
+"""The documents keep up with the program: a setting or a command that nobody described fails here.
 
+So does a file, a name or a test that a page names and that is gone.
+"""
+
+import ast
 import re
 from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,9 @@ from msgspec.structs import fields
 
 from sipagent.cli import _parser
 from sipagent.config import Config, load
+from sipagent.realtime.local.server import EVENTS
+from sipagent.realtime.protocol import AUDIO_DELTA
+from sipagent.realtime.session import IGNORED, RealtimeSession
 
 ROOT = Path(__file__).parents[1]
 SETTING = re.compile(r"^( *)#(?=\w+:)", re.MULTILINE)
@@ -120,3 +128,119 @@ def test_every_command_of_the_makefile_is_in_its_help() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
     assert set(phony.split()) == set(re.findall(r"^([a-z]+):.* ## ", makefile, re.MULTILINE))
+
+
+# What the pages of conformance say of code and tests.
+
+PAGES = pytest.mark.parametrize("page", ["rfc.md", "realtime.md"])
+QUOTED = re.compile(r"`([^`]+)`")
+REFERENCE = re.compile(r"((?:sipagent|tests)/[\w/]+\.\w+)(?:::([\w:]+)|:([\w.]+))?")
+"""A file, and after ``::`` a test or its class, after ``:`` a name of the code's."""
+STATUS = re.compile(r"(yes|partly|not yet|no)(?:: .+)?")
+CITED = re.compile(r":rfc:`(\d+)|RFC (\d+)")
+EVENT = re.compile(r"[a-z_]+(\.[a-z_]+)*")
+
+SERVER_EVENTS = 46
+"""What the SDK of the API knows."""
+PITFALLS = 23
+
+
+def read_page(page: str) -> str:
+    return (ROOT / "docs" / page).read_text("utf-8")
+
+
+def references(text: str) -> list[str]:
+    """Return everything in backticks that names a file of the code or of the tests."""
+    return [quoted for quoted in QUOTED.findall(text) if quoted.startswith(("sipagent/", "tests/")) or ".py" in quoted]
+
+
+def tables(page: str) -> Iterator[list[dict[str, str]]]:
+    """Yield the tables of a page, each as its rows by column."""
+    for table in re.findall(r"(?:^\|.*\n)+", read_page(page), re.MULTILINE):
+        head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+        yield [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def rows_of(page: str, first: str) -> list[dict[str, str]]:
+    """Return the rows of the only table whose first columns are named so."""
+    (rows,) = (rows for rows in tables(page) if "|".join(rows[0]).startswith(first))
+    return rows
+
+
+def events_of(rows: list[dict[str, str]]) -> list[str]:
+    """Return the events that the rows are about."""
+    return [event for row in rows for event in QUOTED.findall(row["event"]) if EVENT.fullmatch(event)]
+
+
+@cache
+def defined_in(path: Path) -> frozenset[str]:
+    """Return every name that a file defines at its top or in a class there, the latter with a dot."""
+    return frozenset(_names(ast.parse(path.read_text("utf-8")).body, ""))
+
+
+def _names(body: list[ast.stmt], prefix: str) -> Iterator[str]:
+    for statement in body:
+        match statement:
+            case ast.ClassDef(name=name, body=inner):
+                yield prefix + name
+                yield from _names(inner, f"{prefix}{name}.")
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield prefix + name
+            case ast.Assign(targets=targets):
+                yield from (prefix + target.id for target in targets if isinstance(target, ast.Name))
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                yield prefix + name
+
+
+def is_there(reference: str) -> bool:
+    match = REFERENCE.fullmatch(reference)
+    if match is None or not (ROOT / match[1]).is_file():
+        return False
+    test, name = match[2], match[3]
+    if test is not None and not re.search(r"(?:^|::)(?:test_\w+|Test\w+)$", test):
+        return False
+    wanted = test.replace("::", ".") if test is not None else name
+    return wanted is None or wanted in defined_in(ROOT / match[1])
+
+
+@PAGES
+def test_every_file_name_and_test_of_a_page_is_there(page: str) -> None:
+    found = references(read_page(page))
+    assert len(found) > 100
+    assert [reference for reference in found if not is_there(reference)] == []
+
+
+@PAGES
+def test_what_a_page_claims_is_held_by_code_and_by_a_test(page: str) -> None:
+    rows = [row for table in tables(page) for row in table if "status" in row]
+    assert len(rows) > 20
+    for row in rows:
+        status = STATUS.fullmatch(row["status"])
+        assert status is not None, row
+        if status[1] in ("yes", "partly") and "test" in row:
+            assert any(reference.startswith("sipagent/") for reference in references(row["code"])), row
+            assert any("::" in reference for reference in references(row["test"])), row
+
+
+def test_every_rfc_that_the_code_cites_has_its_place() -> None:
+    page = read_page("rfc.md")
+    sources = (ROOT / "sipagent").rglob("*.py")
+    cited = {one or other for path in sources for one, other in CITED.findall(path.read_text("utf-8"))}
+    assert cited
+    assert sorted(number for number in cited if f"RFC {number}" not in page) == []
+
+
+def test_every_client_event_has_its_row() -> None:
+    assert sorted(events_of(rows_of("realtime.md", "event|what we do"))) == sorted(EVENTS)
+
+
+def test_every_server_event_has_its_row() -> None:
+    events = events_of(rows_of("realtime.md", "event|client"))
+    handled = {*RealtimeSession._SETUP_HANDLERS, *RealtimeSession._READY_HANDLERS, AUDIO_DELTA, *IGNORED}
+    assert len(set(events)) == len(events)
+    assert handled <= set(events)
+    assert len(set(events) - {"ping"}) == SERVER_EVENTS
+
+
+def test_every_pitfall_has_its_row() -> None:
+    assert [int(row["#"]) for row in rows_of("realtime.md", "#|pitfall")] == list(range(1, PITFALLS + 1))

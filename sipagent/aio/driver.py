@@ -54,17 +54,19 @@ class Driver(Generic[Output]):
         """Give the machine an input, now or as soon as the present one is done."""
         if self.is_closed:
             return
-        self._inbox.append(receive)
         if self._is_busy:
+            self._inbox.append(receive)
             return
         self._is_busy = True
         try:
+            self._step(receive)
             while self._inbox:
                 self._step(self._inbox.popleft())
             self._arm()
         except Exception as error:  # noqa: BLE001 - any bug of this one machine
             self._crashed(error)
-            self._loop.call_later(PAUSE_S, self.feed, _nothing)
+            if not self.is_closed:
+                self._loop.call_later(PAUSE_S, self.feed, _nothing)
         finally:
             self._is_busy = False
 
@@ -92,11 +94,12 @@ class Driver(Generic[Output]):
 
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, inf
+        self.feed(self._fire)
+
+    def _fire(self, *, now: float) -> None:
         due_at = self._machine.get_timer()
-        if due_at is None or due_at > monotonic() + EARLY_S:
-            self._arm()
-        else:
-            self.feed(lambda *, now: self._machine.handle_timer(now=max(due_at, now)))
+        if due_at is not None and due_at <= now + EARLY_S:
+            self._machine.handle_timer(now=max(due_at, now))
 
 
 def _nothing(*, now: float) -> None:
