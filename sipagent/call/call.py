@@ -270,7 +270,7 @@ class Call:
                 self._look_for_life(now)
 
     def _look_for_life(self, now: float) -> None:
-        """Hang up on a caller of whom nothing came for long, neither sound nor RTCP; on hold that is as it should be."""
+        """Hang up on a caller of whom nothing came for long, neither sound nor RTCP; on hold that is no wonder."""
         since = max(self._answered_at or now, self._leg.heard_at, self._unheld_at)
         if self._leg.is_held or now < since + self._settings.no_media_s:
             self._timers.set("silence", now + LOOK_FOR_LIFE_S)

@@ -7,6 +7,7 @@ the next frame that goes out is silent.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf
 from random import Random
 from typing import TypeAlias
 
@@ -23,6 +24,10 @@ from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.session import Frame
 
 AgentOutput: TypeAlias = model.AudioReceived | model.AudioUnheard | model.AudioDone | model.AgentTranscript
+
+MAX_RETRIES = 2
+RETRY_S = 1.0
+"""After the first failure in a row; after the second twice as long. Then the caller has to say something."""
 
 GOODBYE = "The call ends now. Say one short, friendly goodbye and nothing else."
 
@@ -57,6 +62,8 @@ class Conversation:
         self._response_spoke = False
         self._owes_goodbye = False
         self._owes_response = False
+        self._failures = 0
+        self._retry_at = inf
         self._unheard_greeting: str | None = None
         self.is_ready = False
         """Whether the model's session stands as we asked for it."""
@@ -139,13 +146,15 @@ class Conversation:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        return min(self._session.due_at, self._listener.due_at, self._keypad.due_at)
+        return min(self._session.due_at, self._listener.due_at, self._keypad.due_at, self._retry_at)
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
         self._session.handle_timer(now=now)
         if now >= self._listener.due_at:
             self._end_turn(now)
+        if now >= self._retry_at:
+            self._ask(now)
         number = self._keypad.handle_timer(now=now)
         if number is not None and not self.is_ending:
             self._session.create_message("user", f"The caller pressed {' '.join(number)} on the keypad.")
@@ -181,6 +190,7 @@ class Conversation:
 
     def _on_turn_started(self, now: float) -> None:
         self._emit(events.SpeechStarted(self._listener.onset_at, self._listener.level_dbfs))
+        self._retry_at = inf  # the answer to this turn will take its place
         if self._settings.barge_in:
             self._interrupt(onset_at=self._listener.onset_at, now=now)
             self._drain_session(now)
@@ -192,8 +202,9 @@ class Conversation:
             self._ask(now)
 
     def _ask(self, now: float) -> None:
-        """Ask for a response: the greeting as long as none of it was heard, for a caller's hello does not replace it."""
+        """Ask for a response: the greeting while none of it was heard, for a caller's hello does not replace it."""
         self._owes_response = False
+        self._retry_at = inf
         self._session.create_response(instructions=self._unheard_greeting, now=now)
 
     def _interrupt(self, *, onset_at: float, now: float) -> None:
@@ -232,8 +243,11 @@ class Conversation:
                 self._emit(events.ModelFailed(kind, code, message))
             case model.BenignError(code, message):
                 self._emit(events.ModelComplained(code, message))
-            case model.ErrorReported(_, code, message) | model.ResponseRefused(_, code, message):
+            case model.ErrorReported(_, code, message):
                 self._emit(events.ModelComplained(code, message))
+            case model.ResponseRefused(kind, code, message):
+                self._emit(events.ModelComplained(code, message))
+                self._retry(kind, now)
 
     def _on_agent(self, output: AgentOutput, now: float) -> None:
         match output:
@@ -252,8 +266,17 @@ class Conversation:
         if done.response_id == self._response_id:
             self._speaker.finish_all()
             self._say_goodbye_if_owed(now)
-        if done.failure:
+        if done.failure is None:
+            self._failures = 0
+        else:
             self._emit(events.ModelComplained(done.reason, done.message or "the model could not answer"))
+            self._retry(done.failure, now)
+
+    def _retry(self, kind: model.FailureKind, now: float) -> None:
+        """Ask again a little later for what the model, for the moment, could not say: else the line is dead."""
+        self._failures += 1
+        if kind == "transient" and self._failures <= MAX_RETRIES and not self.is_ending:
+            self._retry_at = now + self._failures * RETRY_S
 
     def _say_goodbye_if_owed(self, now: float) -> None:
         if self._owes_goodbye and not self._response_spoke:

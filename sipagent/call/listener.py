@@ -15,6 +15,11 @@ from sipagent.call.turn import Turn, TurnChange, TurnSettings
 from sipagent.realtime.session import RealtimeSession
 from sipagent.rtp.session import Frame
 
+GATE_DBFS = -45.0
+"""Nothing softer is speech."""
+
+OVER_AGENT_DBFS = -40.0
+"""Nothing softer is, while the agent speaks: a line's echo of it seldom is louder, a caller nearly always."""
 
 STOPPED_S = 0.1
 """A phone that sends sends every 60 ms or more often."""
@@ -78,6 +83,7 @@ class Listener:
     def judge(self, frame: Frame, *, agent_speaks: bool, now: float) -> TurnChange | None:
         """Say whether this frame starts a turn; to be followed by :meth:`forward`."""
         payload = frame.payload
+        self._vad.gate_dbfs = OVER_AGENT_DBFS if agent_speaks else GATE_DBFS
         is_speech = not frame.lost and self._vad.is_speech(payload)
         return self._turn.receive_frame(is_speech, len(payload) / BYTES_PER_MS, agent_speaks=agent_speaks, now=now)
 

@@ -3,8 +3,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from call.stage import Stage, messages
+from call.stage import CALLER, FRAME_S, Stage, messages
 
+from sipagent.audio.vad import level_dbfs
 from sipagent.call import events
 from sipagent.call.conversation import GOODBYE, Conversation, ConversationSettings
 from sipagent.call.keypad import PAUSE_S
@@ -444,3 +445,50 @@ def test_the_sentence_in_which_the_caller_hangs_up_is_in_the_transcript(stage: S
     assert said.is_cut
     assert said.heard_ms == 1000
     assert not stage.sent("conversation.item.truncate")
+
+
+def test_what_the_model_could_not_say_for_the_moment_is_asked_for_again(stage: Stage) -> None:
+    ask(stage)
+    for n, wait_s in ((1, 1.0), (2, 2.0)):
+        stage.respond(response_id=f"resp_{n}")
+        fail(stage, f"resp_{n}", "server_error")
+        stage.advance(wait_s - 0.01)
+        assert len(stage.sent("response.create")) == n
+        stage.advance(0.01)
+        assert len(stage.sent("response.create")) == n + 1
+    stage.respond(response_id="resp_3")
+    fail(stage, "resp_3", "server_error")
+    stage.advance(30.0)
+    assert len(stage.sent("response.create")) == 3
+    assert len(stage.of(events.ModelComplained)) == 3
+
+
+def test_what_will_never_be_said_is_not_asked_for_again(stage: Stage) -> None:
+    ask(stage)
+    stage.respond()
+    fail(stage, "resp", "insufficient_quota")
+    stage.advance(30.0)
+    assert len(stage.sent("response.create")) == 1
+
+
+def test_the_callers_next_turn_takes_the_place_of_the_retry(stage: Stage) -> None:
+    ask(stage)
+    stage.respond()
+    fail(stage, "resp", "server_error")
+    stage.hear("s" * 60 + "." * 30)
+    assert len(stage.sent("response.create")) == 2
+
+
+def test_over_the_agent_softer_sounds_are_taken_for_its_echo(talking: Stage) -> None:
+    soft = b"\x6c\xec" * 80
+    assert -45.0 < level_dbfs(soft, "PCMU") < -40.0
+    for _ in range(20):
+        talking.advance(FRAME_S)
+        talking.feed(talking.call.receive_rtp, talking.caller.say(soft), CALLER)
+    assert not talking.of(events.BargedIn)
+
+
+def fail(stage: Stage, response_id: str, code: str) -> None:
+    """The model gives a response up."""
+    details = {"type": "failed", "error": {"type": code, "code": code, "message": "no"}}
+    stage.say("response.done", response={"id": response_id, "status": "failed", "status_details": details})
