@@ -118,10 +118,11 @@ def test_a_wrong_update_is_refused_whole(session: Any, code: str, param: str) ->
     assert updated["session"] == before
 
 
-def test_reasoning_is_for_models_that_reason() -> None:
+@pytest.mark.parametrize("model", ["gpt-realtime-1.5", "gpt-realtime-2025-08-28"])
+def test_pitfall_17_reasoning_is_for_models_that_reason(model: str) -> None:
     assert kinds(Harness().open(session=update(reasoning={"effort": "low"})).events)[-1] == "session.updated"
     harness = Harness()
-    older = Accepted("gpt-realtime-1.5", beta=False, number=1)
+    older = Accepted(model, beta=False, number=1)
     harness.server.open(older, now=harness.now, unix_time=UNIX_TIME)
     harness.drain()
     error = error_of(harness.send("session.update", session=update(parallel_tool_calls=True)))

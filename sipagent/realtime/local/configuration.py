@@ -1,5 +1,6 @@
 """The session's configuration: its defaults, and ``session.update``, a merge patch taken whole or not at all."""
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -13,8 +14,8 @@ MAX_INSTRUCTIONS = 500_000
 """Characters; a context of 128k tokens holds about as many."""
 MAX_TOOLS = 128
 """The API's own limit."""
-REASONING_MODELS = "gpt-realtime-2"
-"""Only models whose name begins so take ``reasoning`` and ``parallel_tool_calls``."""
+REASONING_MODELS = re.compile(r"gpt-realtime-2(?!\d)")
+"""Only these take ``reasoning`` and ``parallel_tool_calls``; ``gpt-realtime-2025-08-28`` is of the first generation."""
 
 VAD_DEFAULTS: Mapping[str, Json] = {
     "server_vad": {
@@ -286,7 +287,7 @@ def _merge(old: Json, patch: Json) -> Json:
 
 def _check_reasoning(patch: Json, model: str, path: str) -> None:
     for name in ("reasoning", "parallel_tool_calls"):
-        if name in patch and not model.startswith(REASONING_MODELS):
+        if name in patch and not REASONING_MODELS.match(model):
             message = f"Unsupported parameter: '{path}.{name}' is not supported with this model."
             raise RequestError(message, code="unknown_parameter", param=f"{path}.{name}")
 
