@@ -24,6 +24,9 @@ from sipagent.timers import Timers
 ENDING_S = 20.0
 """A goodbye that has not come to its end by then is cut."""
 
+MAX_SENTENCE_S = 60.0
+"""How long what is being said before the goodbye may take besides."""
+
 TAIL_TICKS = 10
 """Silence between the last word and the BYE, so that the caller's jitter buffer has played what it holds."""
 
@@ -310,7 +313,8 @@ class Call:
         if self.phase is Phase.UP and self._conversation:
             self.phase = Phase.ENDING
             self._reason = reason
-            self._timers.set("ending", now + ENDING_S)
+            sentence_s = min(self._conversation.queued_ms / 1000, MAX_SENTENCE_S)
+            self._timers.set("ending", now + sentence_s + ENDING_S)
             self._conversation.end(now=now, says_goodbye=says_goodbye)
 
     def _count_tail(self, now: float) -> None:

@@ -78,6 +78,11 @@ class Conversation:
         awaits_more = self.failure is None and self._session.has_live_response
         return self.is_ending and not self._speaker.is_speaking and not awaits_more
 
+    @property
+    def queued_ms(self) -> int:
+        """How much of what the agent says is still to be played."""
+        return self._speaker.queued_ms
+
     # The caller
 
     def receive_frame(self, frame: Frame, *, now: float) -> None:

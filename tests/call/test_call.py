@@ -691,3 +691,13 @@ def test_a_key_pressed_on_hold_is_meant_for_nobody(stage: Stage) -> None:
     stage.feed(stage.call.receive_reinvite, describe(version=3))
     stage.advance(2.0)
     assert not stage.of(events.DigitPressed)
+
+
+def test_a_long_answer_is_said_to_its_end_before_we_drain(stage: Stage) -> None:
+    stage.hear("." * 15 + "s" * 10 + "." * 30)
+    stage.respond("A long story.", ms=30_000)
+    stage.finish()
+    stage.feed(stage.call.drain)
+    stage.play(30_000)
+    assert not stage.of(events.Ended)
+    assert GOODBYE in stage.sent("response.create")[-1]["response"]["instructions"]

@@ -1,0 +1,446 @@
+"""The two ends of a world's call: a telephone with its user, and the service with its model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from random import Random
+
+from sim.clock import Beat, Clock, Node
+from sim.invariants import EndWatch, ModelWatch, RtpWatch, SipWatch
+from sim.link import Link, LinkSettings
+from sim.model import Model
+from sim.scenario import Deed, Scenario
+
+from sipagent.call import events
+from sipagent.call.call import Call, CallSettings, Phase
+from sipagent.call.conversation import ConversationSettings
+from sipagent.call.events import Address
+from sipagent.call.listener import ListenerSettings
+from sipagent.call.phone import CODEC, Phone, PhoneOutput, PickedUp
+from sipagent.call.sip_leg import SipLeg
+from sipagent.errors import LocalProtocolError
+from sipagent.realtime.settings import SessionSettings
+from sipagent.sip import events as sip
+from sipagent.sip.core import UserAgentSettings
+from sipagent.sip.events import Flow
+from sipagent.sip.framing import StreamFramer
+from sipagent.sip.headers import NameAddr
+from sipagent.sip.ua import UserAgent
+from sipagent.sip.uri import Uri
+
+CALLER, AGENT = "192.0.2.7", "192.0.2.1"
+SIP_PORT = 5060
+RTP_PORTS = {CALLER: 4000, AGENT: 10_000}
+AFTERMATH_TICKS = 25
+"""How long an ended call is asked for packets all the same."""
+TOOLS = (
+    {
+        "type": "function",
+        "name": "order_status",
+        "description": "Say where an order is.",
+        "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
+    },
+    {"type": "function", "name": "hang_up", "description": "End the call.", "parameters": {"type": "object"}},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What both sides share: time, chance and the plan."""
+
+    clock: Clock
+    scenario: Scenario
+    random: Callable[[str], Random]
+    """A source of chance of one's own, by name."""
+
+
+class Side(ABC):
+    """What both ends have: a user agent, a host, and the links to the other end."""
+
+    def __init__(self, setting: Setting, host: str, sip_link: LinkSettings, rtp_link: LinkSettings) -> None:
+        name = type(self).__name__
+        self.clock = setting.clock
+        self.scenario = setting.scenario
+        self.host = host
+        self.far: Side = self
+        self.ua = UserAgent(UserAgentSettings(), random=setting.random(f"{name} ua"))
+        self.ua_node: Node[sip.Event] = Node(self.clock, self.ua, self._carry_sip)
+        self.sip = SipWatch(name)
+        self.rtp = RtpWatch(name)
+        self.end = EndWatch(name)
+        self.is_dead = False
+        self.is_dialog_over = False
+        self._random = setting.random(name)
+        self._framer = StreamFramer()
+        is_stream = self.scenario.transport == "TCP"
+        stream = LinkSettings(sip_link.latency_s, sip_link.jitter_s)
+        self._sip_link = Link(stream if is_stream else sip_link, setting.random(f"{name} sip"))
+        self._rtp_link = Link(rtp_link, setting.random(f"{name} rtp"))
+
+    # SIP
+
+    def flow(self) -> Flow:
+        """To the other side."""
+        return Flow(self.scenario.transport, (self.far.host, SIP_PORT), (self.host, SIP_PORT))
+
+    def command(self, method: Callable[..., object], *args: object, **kwargs: object) -> None:
+        """Command the user agent; what the end of the dialog made moot is passed over, as the shell does."""
+
+        def attempt(*, now: float) -> None:
+            try:
+                method(*args, now=now, **kwargs)
+            except LocalProtocolError:
+                assert self.is_dialog_over, f"{method.__name__} is refused in the middle of a call"
+
+        self.ua_node.feed(attempt)
+
+    def _carry_sip(self, event: sip.Event) -> None:
+        self.sip.tells(event)
+        if isinstance(event, sip.Transmit):
+            self._transmit(event)
+            return
+        if isinstance(event, sip.Ended):
+            self.is_dialog_over = True
+        self.on_sip(event)
+
+    def _transmit(self, output: sip.Transmit) -> None:
+        assert output.flow.remote == (self.far.host, SIP_PORT), f"a message goes to {output.flow}"
+        if self.is_dead:
+            return
+        self.sip.sends(output.data, self.clock.now)
+        pieces = [output.data]
+        if output.flow.reliable:
+            cut = self._random.randint(0, len(output.data))
+            pieces = [output.data[:cut], output.data[cut:]]
+        for piece in pieces:
+            for at in self._sip_link.arrivals(self.clock.now):
+                self.clock.at(at, self.far.receive_sip, piece)
+
+    def receive_sip(self, data: bytes) -> None:
+        """A datagram, or a piece of the stream."""
+        if self.is_dead:
+            return
+        if self.scenario.transport == "UDP":
+            self.sip.receives(data, self.clock.now)
+            self.ua_node.feed(self.ua.receive_datagram, data, self.flow())
+            return
+        for message in self._framer.receive_data(data):
+            self.sip.receives(message, self.clock.now)
+            self.ua_node.feed(self.ua.receive_message, message, self.flow())
+
+    @abstractmethod
+    def on_sip(self, event: sip.Event) -> None:
+        """The user agent tells something."""
+
+    # Media
+
+    def send_rtp(self, data: bytes | None, remote: Address | None) -> None:
+        """Send the packet of this tick, if there is one."""
+        self.rtp.sends(data)
+        if data is not None and remote is not None and not self.is_dead:
+            assert remote == (self.far.host, RTP_PORTS[self.far.host]), f"media go to {remote}"
+            for at in self._rtp_link.arrivals(self.clock.now):
+                self.clock.at(at, self.far.receive_rtp, data)
+
+    def send_rtcp(self, output: events.SendRtcp) -> None:
+        """Send a report."""
+        assert output.destination == (self.far.host, RTP_PORTS[self.far.host] + 1), f"reports go to {output}"
+        if not self.is_dead:
+            for at in self._rtp_link.arrivals(self.clock.now):
+                self.clock.at(at, self.far.receive_rtcp, output.data)
+
+    @abstractmethod
+    def receive_rtp(self, data: bytes) -> None:
+        """A packet from the other side."""
+
+    @abstractmethod
+    def receive_rtcp(self, data: bytes) -> None:
+        """A report from the other side."""
+
+    def make_leg(self, codecs: tuple[str, ...]) -> SipLeg:
+        """A leg with an address here."""
+        return SipLeg(address=self.host, port=RTP_PORTS[self.host], codecs=codecs, cname=self.host, random=self._random)
+
+    @abstractmethod
+    def do(self, name: str) -> None:
+        """A deed of the scenario's."""
+
+    def check_end(self) -> None:
+        """Everything is over, and forgotten."""
+        if not self.is_dead:
+            self.sip.check_end(self.ua)
+
+
+class CallerSide(Side):
+    """A telephone of our own, its user agent and its user."""
+
+    def __init__(self, setting: Setting) -> None:
+        scenario = setting.scenario
+        super().__init__(setting, CALLER, scenario.sip[0], scenario.rtp[0])
+        self.leg = self.make_leg(scenario.caller_codecs)
+        self.leg.codec = CODEC  # the phone's own, whatever is on the wire
+        self.phone = Phone(
+            leg=self.leg,
+            lines=scenario.lines,
+            random=self._random,
+            linger_s=scenario.linger_s,
+            max_call_s=scenario.caller_limit_s,
+            now=self.clock.now,
+        )
+        self.node: Node[PhoneOutput] = Node(self.clock, self.phone, self._carry)
+        self.heard: list[PhoneOutput] = []
+        self._handle = 0
+        self._is_answered = False
+        self._aftermath = AFTERMATH_TICKS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the phone has hung up."""
+        return self.end.is_over
+
+    def dial(self) -> None:
+        """Send the INVITE, and set the user's alarm clock."""
+        self.ua_node.feed(self._invite)
+        self._plan(lambda deed: not deed.after_answer)
+        Beat(self.clock, self._on_beat)
+
+    def _invite(self, *, now: float) -> None:
+        user = NameAddr(None, Uri("sip", "caller", host=CALLER))
+        self._handle = self.ua.invite(
+            Uri("sip", "agent", host=AGENT), self.flow(), from_=user, body=self.phone.offer(), now=now
+        )
+
+    def on_sip(self, event: sip.Event) -> None:
+        feed, phone = self.node.feed, self.phone
+        match event:
+            case sip.Progressed(_, response, _):
+                feed(phone.receive_progress, response.status)
+            case sip.Accepted(_, _, body) if self._is_answered:
+                feed(lambda *, now: self.leg.receive_answer(body, now=now))
+            case sip.Accepted(_, _, body):
+                self._is_answered = True
+                feed(phone.receive_answer, body)
+            case sip.Reinvited(_, _, body):
+                feed(phone.receive_reinvite, body)
+            case sip.Ended(_, reason, status):
+                feed(phone.leg_ended, reason, status)
+
+    def _carry(self, output: PhoneOutput) -> None:
+        self.end.tells(output)
+        self.heard.append(output)
+        match output:
+            case events.SendRtcp():
+                self.send_rtcp(output)
+            case events.Accept(body):
+                self.command(self.ua.accept, self._handle, body)
+            case events.Reject(status):
+                self.command(self.ua.reject, self._handle, status)
+            case events.HangUp():
+                self.command(self.ua.hang_up, self._handle)
+            case PickedUp():
+                self._plan(lambda deed: deed.after_answer)
+
+    def receive_rtp(self, data: bytes) -> None:
+        self.node.feed(self.phone.receive_rtp, data, (AGENT, RTP_PORTS[AGENT]))
+
+    def receive_rtcp(self, data: bytes) -> None:
+        self.node.feed(self.phone.receive_rtcp, data, (AGENT, RTP_PORTS[AGENT] + 1))
+
+    def _on_beat(self) -> bool:
+        self.node.feed(self._tick)
+        if self.end.is_over:
+            self._aftermath -= 1
+        return self._aftermath > 0
+
+    def _tick(self, *, now: float) -> None:
+        is_running = self._is_answered and not self.end.is_over
+        data = self.phone.next_packet(now=now)
+        assert data is None or is_running, "the phone speaks before the answer or after the end"
+        if is_running:
+            self.send_rtp(data, self.phone.remote)
+
+    # The user's deeds
+
+    def _plan(self, is_meant: Callable[[Deed], bool]) -> None:
+        for deed in self.scenario.deeds:
+            if is_meant(deed):
+                self.clock.after(deed.at, self.do, deed.name)
+
+    def do(self, name: str) -> None:
+        """Do it, or see that the agent does it."""
+        match name:
+            case "agent_hangs_up" | "drain":
+                self.far.do(name)
+            case "caller_hangs_up":
+                self.node.feed(self.phone.hang_up)
+            case "caller_vanishes":
+                self.is_dead = True
+                self.node.feed(lambda *, now: self.phone.leg_ended("vanished", None, now=now))
+            case "hold" | "resume" | "codec":
+                self._reinvite(name)
+
+    def _reinvite(self, name: str) -> None:
+        """Change the session, unless something else is going on."""
+        if self.is_dialog_over or not self._is_answered:
+            return
+        negotiation = self.leg._negotiation
+        if name == "codec":
+            on_wire = negotiation.parameters.codec if negotiation.parameters else ""
+            negotiation._codecs = ("PCMA",) if on_wire == "PCMU" else ("PCMU",)
+        else:
+            negotiation.direction = "sendonly" if name == "hold" else "sendrecv"
+        offer = self.leg.offer()
+
+        def attempt(*, now: float) -> None:
+            try:
+                self.ua.reinvite(self._handle, offer, now=now)
+            except LocalProtocolError:
+                self.clock.after(0.5, self._reinvite, name)
+
+        self.ua_node.feed(attempt)
+
+
+class AgentSide(Side):
+    """The service with its one call, and the model behind it."""
+
+    def __init__(self, setting: Setting, digest: blake2b) -> None:
+        scenario = setting.scenario
+        super().__init__(setting, AGENT, scenario.sip[1], scenario.rtp[1])
+        self._setting = setting
+        self._digest = digest
+        self.call: Call | None = None
+        self.watch = ModelWatch(is_faulty=bool(scenario.faults))
+        self.facts: list[events.Output] = []
+        """What the call told, audio and messages left out."""
+        self._handle = 0
+        self._aftermath = AFTERMATH_TICKS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no call, or no more."""
+        return self.call is None or (self.end.is_over and self._aftermath <= 0 and self._model.is_gone)
+
+    def do(self, name: str) -> None:
+        """End the call from here, if there is one."""
+        if self.call is not None:
+            self._node.feed(self.call.drain if name == "drain" else self.call.hang_up)
+
+    def on_sip(self, event: sip.Event) -> None:
+        if isinstance(event, sip.IncomingInvite):
+            assert self.call is None, "the call comes twice"
+            self._begin(event)
+            return
+        if self.call is None:
+            return
+        match event:
+            case sip.Reinvited(_, _, body):
+                self._node.feed(self.call.receive_reinvite, body)
+            case sip.Acknowledged(_, body):
+                self._node.feed(self.call.receive_ack, body)
+            case sip.Ended(_, reason, _):
+                self._node.feed(self.call.leg_ended, reason)
+
+    def _begin(self, event: sip.IncomingInvite) -> None:
+        scenario, random = self.scenario, self._setting.random
+        is_local = scenario.detection == "local"
+        session = SessionSettings(
+            "sim",
+            instructions="You answer the telephone.",
+            tools=TOOLS,
+            turn_detection="local" if is_local else "server",
+            transcription_model="sim",
+        )
+        listener = ListenerSettings(detection="local" if is_local else "server")
+        conversation = ConversationSettings(session, scenario.greeting, listener, scenario.barge_in)
+        settings = CallSettings(
+            conversation,
+            max_call_s=scenario.call_limit_s,
+            no_media_s=scenario.no_media_s,
+            records=scenario.records,
+        )
+        self._handle = event.handle
+        self.call = Call("call", leg=self.make_leg(("PCMU", "PCMA")), settings=settings, random=random("call"))
+        self._node: Node[events.Output] = Node(self.clock, self.call, self._carry)
+        self._model = Model(
+            self.clock,
+            faults=scenario.faults,
+            pace=scenario.pace,
+            link=scenario.websocket,
+            random=random("model"),
+            call=self._node,
+            machine=self.call,
+            watch=self.watch,
+        )
+        self._node.feed(self.call.receive_invite, event.body)
+        Beat(self.clock, self._on_beat)
+
+    def _carry(self, output: events.Output) -> None:
+        self.end.tells(output)
+        self.watch.call_tells(output)
+        if isinstance(output, events.SendModel):
+            self._digest.update(output.data)
+            self._model.send(output.data)
+            return
+        self._digest.update(repr(output).encode())
+        match output:
+            case events.Ring():
+                self.command(self.ua.ring, self._handle)
+            case events.Accept(body):
+                self.command(self.ua.accept, self._handle, body)
+            case events.Reject(status, _, retry_after_s):
+                headers = () if retry_after_s is None else (("Retry-After", str(retry_after_s)),)
+                self.command(self.ua.reject, self._handle, status, headers=headers)
+            case events.HangUp():
+                self.command(self.ua.hang_up, self._handle)
+            case events.SendRtcp():
+                self.send_rtcp(output)
+            case events.RecordAudio(caller, agent):
+                assert len(caller) == len(agent), "the sides of the recording differ in length"
+            case events.ConnectModel():
+                self._model.connect()
+            case events.CloseModel():
+                self._model.close()
+            case events.RunTool(function_call_id):
+                self.clock.after(self._random.uniform(0.0, 2.0), self._finish_tool, function_call_id)
+            case _:
+                self.facts.append(output)
+
+    def _finish_tool(self, function_call_id: str) -> None:
+        if self.call is not None:
+            self._node.feed(self.call.tool_finished, function_call_id, '{"status": "on its way"}')
+
+    def receive_rtp(self, data: bytes) -> None:
+        if self.call is not None:
+            self._node.feed(self.call.receive_rtp, data, (CALLER, RTP_PORTS[CALLER]))
+            self.watch.settled()
+
+    def receive_rtcp(self, data: bytes) -> None:
+        if self.call is not None:
+            self._node.feed(self.call.receive_rtcp, data, (CALLER, RTP_PORTS[CALLER] + 1))
+
+    def _on_beat(self) -> bool:
+        self._node.feed(self._tick)
+        self.watch.settled()
+        if self.end.is_over:
+            self._aftermath -= 1
+        return self._aftermath > 0
+
+    def _tick(self, *, now: float) -> None:
+        call = self.call
+        if call is None:
+            return
+        is_up = call.phase in (Phase.UP, Phase.ENDING)
+        data = call.next_packet(now=now)
+        assert data is None or is_up, "a packet before the answer or after the end"
+        if is_up:
+            if data is not None:
+                self._digest.update(data)
+            self.watch.call_ticks(call, data)
+            self.send_rtp(data, call.remote)
+
+    def check_end(self) -> None:
+        super().check_end()
+        if self.call is not None:
+            assert self.call.get_timer() is None
+            assert self.call.poll() is None

@@ -1,0 +1,75 @@
+"""Two hundred calls, each in a network of its own; ``World(seed)`` in a failure is all it takes to see it again."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from sim.scenario import KINDS, Scenario, draw
+from sim.world import World
+
+from sipagent.call import events
+
+SEEDS = 200
+GROUPS = 10
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_worlds(group: int) -> None:
+    for seed in range(group, SEEDS, GROUPS):
+        World(seed).run()
+
+
+def test_the_seeds_hold_something_of_everything() -> None:
+    drawn = [draw(World(seed).random("scenario")) for seed in range(SEEDS)]
+    assert len({scenario.name for scenario in drawn}) == len(KINDS)
+    assert max(scenario.rtp[0].loss for scenario in drawn) == 0.2
+    assert max(scenario.sip[1].loss for scenario in drawn) == 0.3
+    assert max(scenario.sip[0].reorder for scenario in drawn) > 0.1
+    assert max(scenario.rtp[1].duplicate for scenario in drawn) > 0.1
+    assert {scenario.transport for scenario in drawn} == {"UDP", "TCP"}
+
+
+EXPECTED: dict[str, set[type]] = {
+    "ordinary": {events.Answered, events.AgentStarted, events.CallerSaid, events.AgentSaid},
+    "barge_in": {events.BargedIn, events.Truncated, events.CallerSaid},
+    "mumbling": {events.BargedIn, events.Truncated},
+    "hold": {events.HeldByPeer},
+    "keys": {events.DigitPressed},
+    "tool": {events.ToolCalled, events.ToolReturned},
+    "goodbye": {events.ToolCalled},
+    "faults": {events.ModelFailed},
+    "server_detection": {events.BargedIn, events.CallerSaid},
+    "deaf_agent": {events.SpeechStarted},
+}
+REASONS = {
+    "ordinary": "bye",
+    "caller_hangs_up": "cancelled",
+    "agent_hangs_up": "hung_up",
+    "goodbye": "agent",
+    "drain": "drained",
+    "vanish": "no_media",
+    "too_long": "max_duration",
+    "faults": "rejected_503",
+}
+
+
+@pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__.lstrip("_"))
+def test_on_a_good_network_every_kind_is_what_it_says(make: Callable[[Random], Scenario]) -> None:
+    """A scenario in which nothing happens would prove nothing."""
+    worlds = [World(seed, make(Random(seed))).run() for seed in range(6)]
+    facts = [fact for world in worlds for fact in world.agent.facts]
+    name = worlds[0].scenario.name
+    assert {type(fact) for fact in facts} >= EXPECTED.get(name, set())
+    reasons = {fact.reason for fact in facts if isinstance(fact, events.Ended)}
+    assert reasons >= ({REASONS[name]} if name in REASONS else set())
+    if name == "codec":
+        assert all(world.agent.rtp.payload_types == {0, 8} for world in worlds)
+    if name == "deaf_agent":
+        assert not any(isinstance(fact, events.BargedIn) for fact in facts)
+
+
+def test_a_failure_names_its_world() -> None:
+    world = World(11)
+    world.agent.far = world.agent
+    with pytest.raises(AssertionError, match=r"^World\(seed=11\) \(\w+\) at \d+\.\d{3} s: "):
+        world.run()
