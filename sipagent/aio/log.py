@@ -56,6 +56,9 @@ ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code
     ord("\t"): "\\t",
 }
 
+PLAIN_TEXT = re.compile(r"""[^\s"'=]+""")
+"""What needs no quotes on a line of ``name=value``."""
+
 COLOURS = {"debug": "\x1b[2m", "info": "", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 PLAIN = "\x1b[0m"
 
@@ -198,4 +201,6 @@ def _mask(match: re.Match[str]) -> str:
 
 def _quote(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f'"{text}"' if not text or " " in text else text
+    if not text or not PLAIN_TEXT.fullmatch(text):
+        return '"' + text.replace('"', '\\"') + '"'  # or what a caller says could look like a field of ours
+    return text

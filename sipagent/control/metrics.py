@@ -42,16 +42,27 @@ class MediaTotals:
 class _State(Collector):
     """Reads the callables at each scrape."""
 
-    def __init__(self, active_calls: Callable[[], int], sip_counters: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        active_calls: Callable[[], int],
+        sip_counters: Callable[[], Mapping[str, int]],
+        shell_counters: Callable[[], Mapping[str, int]],
+    ) -> None:
         self._active_calls = active_calls
         self._sip_counters = sip_counters
+        self._shell_counters = shell_counters
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily("sipagent_active_calls", "Calls that have not ended.", self._active_calls())
-        sip = CounterMetricFamily("sipagent_sip", "What the SIP user agent counted, by its own names.", labels=["what"])
-        for what, count in sorted(self._sip_counters().items()):
-            sip.add_metric([what], count)
-        yield sip
+        yield _family("sip", "What the SIP user agent counted, by its own names.", self._sip_counters())
+        yield _family("shell", "What the sockets and the clock counted: what was refused, unsent, late.", self._shell_counters())
+
+
+def _family(name: str, words: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"sipagent_{name}", words, labels=["what"])
+    for what, count in sorted(counts.items()):
+        family.add_metric([what], count)
+    return family
 
 
 class Metrics:
@@ -59,11 +70,18 @@ class Metrics:
 
     :param active_calls: how many calls have not ended.
     :param sip_counters: the counters of the user agent.
+    :param shell_counters: the counters of the shell.
     """
 
-    def __init__(self, *, active_calls: Callable[[], int], sip_counters: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        *,
+        active_calls: Callable[[], int],
+        sip_counters: Callable[[], Mapping[str, int]],
+        shell_counters: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         registry = CollectorRegistry()
-        registry.register(_State(active_calls, sip_counters))
+        registry.register(_State(active_calls, sip_counters, shell_counters))
         ProcessCollector(registry=registry)
         self._registry = registry
         self._calls = Counter("sipagent_calls", "Calls that ended, by how.", ["outcome"], registry=registry)
@@ -73,7 +91,7 @@ class Metrics:
         self._down = self._histogram("delta_to_rtp_seconds", "An item's first audio on its way out.", PATH_BUCKETS)
         self._barge_ins = self._histogram("barge_in_seconds", "From speech to the agent's silence.", BARGE_IN_BUCKETS)
         self._truncates = self._counter("truncates", "Items cut to what the caller heard.")
-        self._tools = Counter("sipagent_tools", "Tools that were run, by how.", ["outcome"], registry=registry)
+        self._tools = self._counter("tools", "Tools whose output went to the model.")
         self._packets = Counter("sipagent_rtp_packets", "RTP packets.", ["direction"], registry=registry)
         self._lost = self._counter("rtp_lost", "RTP packets that callers sent and that never came.")
         self._strangers = self._counter("rtp_strangers", "RTP packets dropped: not from the call's other end.")
@@ -105,9 +123,9 @@ class Metrics:
         """The model was told how much of an item was heard."""
         self._truncates.inc()
 
-    def tool_finished(self, outcome: Literal["ok", "error", "timeout", "cancelled"]) -> None:
-        """A tool came to its end."""
-        self._tools.labels(outcome).inc()
+    def tool_returned(self) -> None:
+        """A tool's output, or the sentence about its failure, went to the model."""
+        self._tools.inc()
 
     def media_ended(self, totals: MediaTotals) -> None:
         """A call's RTP came to its end."""

@@ -87,6 +87,8 @@ class CallObserver:
                 metrics.barged_in(now - onset_at)
             case events.Truncated():
                 metrics.truncated()
+            case events.ToolReturned():
+                metrics.tool_returned()
             case events.Ended(reason, duration_s, media):
                 metrics.call_ended(reason, duration_s or None)
                 metrics.media_ended(

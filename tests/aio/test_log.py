@@ -206,3 +206,10 @@ def test_one_event_is_one_harmless_line(what: str, value: str) -> None:
         line.encode()
         assert "\x1b" not in line
         assert "\u202e" not in line
+
+
+def test_a_caller_can_not_forge_a_field_on_the_console() -> None:
+    stream = io.StringIO()
+    set_up(level="info", style="console", stream=stream)
+    get_logger().info("caller_said", text='four"  call="forged')
+    assert 'text="four\\"  call=\\"forged"' in stream.getvalue()

@@ -53,7 +53,7 @@ def test_a_call(state: State) -> None:
     metrics.agent_started(0.004)
     metrics.barged_in(0.07)
     metrics.truncated()
-    metrics.tool_finished("ok")
+    metrics.tool_returned()
     metrics.media_ended(MediaTotals(sent=100, received=90, lost=2, from_strangers=1))
     metrics.call_ended("bye", 42.0)
     values = state.read()
@@ -63,7 +63,7 @@ def test_a_call(state: State) -> None:
     assert values["sipagent_delta_to_rtp_seconds_bucket le=0.005"] == 1
     assert values["sipagent_barge_in_seconds_bucket le=0.08"] == 1
     assert values["sipagent_truncates_total"] == 1
-    assert values["sipagent_tools_total outcome=ok"] == 1
+    assert values["sipagent_tools_total"] == 1
     assert values["sipagent_rtp_packets_total direction=sent"] == 100
     assert values["sipagent_rtp_packets_total direction=received"] == 90
     assert values["sipagent_rtp_lost_total"] == 2
