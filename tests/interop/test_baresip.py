@@ -1,0 +1,208 @@
+"""baresip calls sipagent, listens, talks over it and hears it stop; what it heard is compared with what was said."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from interop.baresip import RATE, Baresip, Samples
+from program import Entry, Server
+
+from sipagent.aio.voice import open_voice
+from sipagent.audio.g711 import decode_ulaw
+from sipagent.audio.wav import read_wav
+from sipagent.realtime.local import phrases
+from sipagent.realtime.local.formats import PCMU
+
+pytestmark = pytest.mark.skipif(shutil.which("baresip") is None, reason="baresip is not installed: make tools")
+
+Transport = Literal["udp", "tcp"]
+
+QUESTION = "How are you?"
+CALLER_VOICE = "echo"
+AGENT_VOICE = "marin"
+"""As :class:`~sipagent.config.settings.AgentConfig` has it."""
+
+SPEAKS_AT_S = 3.0
+"""When the caller speaks; the greeting takes eight seconds."""
+
+STOPS_WITHIN_S = 0.3
+"""From the caller's first sound to the agent's silence."""
+
+FRAME = 160
+TALK_S = 20.0
+
+AUDIBLE_DBFS = -40.0
+SILENT_DBFS = -70.0
+SAME = 0.9
+"""A normalised correlation from which on two pieces of sound are the same recording."""
+FAINT = 10
+"""Below this, samples are too near to nothing to be compared."""
+ALIKE = 0.7
+"""And from which on they are the same sentence in the same voice: the local voice never says it twice quite alike."""
+
+
+@dataclass(frozen=True)
+class Voices:
+    """What is said, as it was rendered."""
+
+    question: Samples
+    greeting: Samples
+    answer: Samples
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A call that is over."""
+
+    entries: list[Entry]
+    heard: Samples
+    """By baresip."""
+    said: Samples
+    caller: Samples
+    """The left side of sipagent's own recording."""
+    agent: Samples
+    """The right side."""
+
+    def find(self, event: str) -> Entry:
+        return next(entry for entry in self.entries if entry["event"] == event)
+
+
+def level(samples: Samples) -> float:
+    """The root of the mean square in dBFS; -96 for nothing at all."""
+    return float(20 * np.log10(max(np.sqrt(np.mean(np.square(samples / 32768))), 10 ** (-96 / 20))))
+
+
+def correlate(wanted: Samples, within: Samples) -> tuple[int, float]:
+    """Where ``wanted`` fits best, and how well: 1 is a perfect likeness, whatever the volume."""
+    places = len(within) - len(wanted) + 1
+    size = 1 << (len(within) + len(wanted)).bit_length()
+    spectrum = np.fft.rfft(within, size) * np.conj(np.fft.rfft(wanted, size))
+    products = np.fft.irfft(spectrum, size)[:places]
+    energy = np.concatenate(([0.0], np.cumsum(np.square(within, dtype=np.float64))))
+    energies = np.maximum(energy[len(wanted) :] - energy[:places], len(wanted) * FAINT**2)
+    fits = products / np.sqrt(energies * np.sum(np.square(wanted, dtype=np.float64)))
+    at = int(np.argmax(fits))
+    return at, float(fits[at])
+
+
+def likeness(wanted: Samples, within: Samples) -> float:
+    """How well the worst half second of ``wanted`` is found again, silences and the last second left out."""
+    pieces = [wanted[at : at + RATE // 2] for at in range(0, len(wanted) - RATE - RATE // 2, RATE // 2)]
+    return min(correlate(piece, within)[1] for piece in pieces if level(piece) > AUDIBLE_DBFS)
+
+
+def onset(samples: Samples) -> int:
+    """The first sample that is no silence."""
+    return int(np.argmax(np.abs(samples) > 100))
+
+
+@pytest.fixture(scope="module")
+def voices() -> Voices:
+    async def render() -> Voices:
+        voice = await open_voice()
+        try:
+            return Voices(
+                decode_ulaw(await voice.render(QUESTION, CALLER_VOICE, 1.0, PCMU)),
+                decode_ulaw(await voice.render(phrases.GREETING, AGENT_VOICE, 1.0, PCMU)),
+                decode_ulaw(await voice.render(phrases.FINE, AGENT_VOICE, 1.0, PCMU)),
+            )
+        finally:
+            await voice.close()
+
+    return asyncio.run(render())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("server"), {"agents": {"tested": {"record": True}}}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["udp", "tcp"])
+def talk(
+    request: pytest.FixtureRequest, server: Server, voices: Voices, tmp_path_factory: pytest.TempPathFactory
+) -> Talk:
+    """A call: the caller asks something over the greeting, listens to the answer, and hangs up."""
+    user = f"talk-{request.param}"
+    pause, rest = np.zeros(int(SPEAKS_AT_S * RATE), np.int16), np.zeros(int(TALK_S * RATE), np.int16)
+    speech = np.concatenate((pause, voices.question, rest))
+    with Baresip(tmp_path_factory.mktemp(user), speech, transport=request.param) as phone:
+        phone.dial(user, server.sip_port)
+        (call,) = server.calls(user)
+        wait_for(server, call, "agent_said", is_cut=False)
+        phone.hang_up()
+        wait_for(server, call, "ended")
+        phone.stop()
+        recording = server.recordings / f"{call}.wav"
+        _, sides = read_wav(recording.read_bytes())
+        return Talk(server.calls(user)[call], phone.heard, phone.said, sides[:, 0], sides[:, 1])
+
+
+def wait_for(server: Server, call: str, event: str, **fields: object) -> Entry:
+    wanted = {"call": call, "event": event} | fields
+    return server.wait_for(lambda entry: wanted.items() <= entry.items(), timeout_s=TALK_S)
+
+
+def test_baresip_hears_the_agents_voice(talk: Talk, voices: Voices) -> None:
+    heard = talk.find("truncated")["audio_end_ms"] * RATE // 1000
+    at, fit = correlate(voices.greeting[:heard], talk.heard)
+    assert fit > ALIKE
+    assert level(talk.heard[at : at + heard]) > AUDIBLE_DBFS
+    assert correlate(voices.answer[:RATE], talk.heard[at + heard :])[1] > ALIKE
+
+
+def test_baresip_hears_what_sipagent_says_it_sent(talk: Talk) -> None:
+    assert likeness(talk.agent, talk.heard) > SAME
+
+
+def test_sipagent_hears_baresip(talk: Talk, voices: Voices) -> None:
+    assert correlate(voices.question, talk.caller)[1] > SAME
+    assert likeness(talk.said, talk.caller) > SAME
+
+
+def test_the_agent_stops_when_baresip_speaks(talk: Talk, voices: Voices) -> None:
+    """The two sides of sipagent's recording share a clock; by it, the caller's onset is found in what baresip heard."""
+    at, _ = correlate(voices.question, talk.caller)
+    skew, _ = correlate(talk.agent[: 2 * RATE], talk.heard)
+    begins = at + onset(voices.question) + skew
+    ends = begins + int(STOPS_WITHIN_S * RATE)
+    assert level(talk.heard[begins - RATE : begins]) > AUDIBLE_DBFS
+    assert level(talk.heard[ends : ends + RATE // 2]) < SILENT_DBFS
+
+
+def test_the_model_is_told_what_baresip_heard(talk: Talk, voices: Voices) -> None:
+    truncated = talk.find("truncated")
+    heard_ms, received_ms = truncated["audio_end_ms"], truncated["received_ms"]
+    assert talk.find("barged_in")["discarded_ms"] == pytest.approx(received_ms - heard_ms, abs=1)
+    assert SPEAKS_AT_S * 1000 - 500 < heard_ms < SPEAKS_AT_S * 1000 + 500
+    heard = heard_ms * RATE // 1000
+    at, _ = correlate(voices.greeting[:heard], talk.heard)
+    assert level(talk.heard[at + heard - RATE // 2 : at + heard]) > AUDIBLE_DBFS
+    assert level(talk.heard[at + heard + FRAME : at + heard + RATE // 2]) < SILENT_DBFS
+
+
+def test_the_log_tells_the_story(talk: Talk) -> None:
+    told = [entry["event"] for entry in talk.entries]
+    wanted = ["invited", "answered", "agent_started", "barged_in", "truncated", "agent_started", "agent_said", "ended"]
+    rest = iter(told)
+    assert [event for event in wanted if event in rest] == wanted, told
+    assert talk.find("invited")["caller"] == "sip:baresip@127.0.0.1"
+    media = talk.find("ended")["media"]
+    assert (media["lost"], media["from_strangers"], media["malformed"]) == (0, 0, 0)
+
+
+def test_a_key_of_baresips_ends_the_call(server: Server, tmp_path: Path) -> None:
+    with Baresip(tmp_path, np.zeros(30 * RATE, np.int16)) as phone:
+        phone.dial("keys", server.sip_port)
+        (call,) = server.calls("keys")
+        wait_for(server, call, "agent_started")
+        phone.press("9")
+        phone.wait_for("CALL_CLOSED")
+        assert wait_for(server, call, "ended")["reason"] == "agent"
+    events = [entry["event"] for entry in server.calls("keys")[call]]
+    assert (events.count("digit_pressed"), events.count("tool_called")) == (1, 1)

@@ -1,0 +1,332 @@
+"""Runs SIPp's scenarios against sipagent: ``python tests/sipp/run.py [NAME …]``, all of them without a name.
+
+A scenario is a pair: ``NAME.xml`` is what SIPp does, and ``NAME.yaml`` (an :class:`Expectation`) is what has to come of
+it at our end. They run side by side, each with its own user in the Request-URI: by that its calls are found in the log.
+"""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+import msgspec
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for who starts this by hand
+
+from program import ROOT, Entry, Model, Server, free_port, is_free
+
+FOLDER = Path(__file__).parent
+
+SIDE_BY_SIDE = 8
+"""Scenarios at a time: most of them wait most of the time."""
+
+MEDIA_PORT = 6000
+MEDIA_PORTS_EACH = 300
+"""Runs side by side each have their own."""
+
+END_S = 5.0
+"""How long after SIPp's end a call may take to end in our log."""
+
+PATIENCE_MS = 10_000
+"""How long SIPp waits for a message, where the scenario doesn't say."""
+
+PACKETS_A_SECOND = 50
+TOLERANCE = 25
+"""Packets more or less: SIPp's pauses are not exact, and on a busy machine some beats are let go."""
+
+EXPECTED_ERRORS = frozenset({"model_failed"})
+"""Errors in the log that some scenarios are about; any other is a fault."""
+
+FAULTS = {
+    "slow": "slow_session seconds=1.5",
+    "wrong_key": "refuse_handshake status=401",
+    "losing": "drop after_ms=1000",
+}
+"""What the models of some servers do; the others have the embedded one, in good health, or none at all."""
+
+Transport: TypeAlias = Literal["udp", "tcp"]
+ServerName: TypeAlias = Literal["healthy", "slow", "unreachable", "wrong_key", "losing", "draining"]
+
+
+class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a scenario needs, and what has to come of it."""
+
+    server: ServerName = "healthy"
+    transports: dict[Transport, int] = msgspec.field(default_factory=lambda: {"udp": 1})
+    """How many times SIPp plays the scenario over each, all at once."""
+    options: tuple[str, ...] = ()
+    """For SIPp."""
+    seconds: int = 30
+    """SIPp gives up after so many."""
+    needs_root: bool = False
+    terminate_on: str | None = None
+    """The event at which the server is sent SIGTERM."""
+    invited: int = 1
+    """How many calls of ours each play makes."""
+    events: tuple[str | dict[str, dict[str, Any]], ...] = ()
+    """What each of those calls logs, in this order, with others in between; a mapping gives some of the fields, and
+    of a text how it begins."""
+    counts: dict[str, int] = {}
+    """What each of them logs so many times, no more and no less."""
+    never: tuple[str, ...] = ()
+    """What none of them logs."""
+    silent_s: float = 0.0
+    """For how long of each call nothing was sent; else it was a packet every 20 ms."""
+    received: int = 0
+    """RTP packets in each call, at least."""
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A scenario over one transport."""
+
+    scenario: str
+    transport: Transport
+    calls: int
+    expectation: Expectation
+    number: int = 0
+
+    @property
+    def name(self) -> str:
+        """Unique; it is also the user whom SIPp calls."""
+        return f"{self.scenario}-{self.transport}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run; without faults it went right."""
+
+    faults: tuple[str, ...]
+    seconds: float
+
+
+def load_runs() -> list[Run]:
+    """Every scenario there is over every transport: the longest first, those of many calls when it is quiet again."""
+    found = []
+    for path in sorted(FOLDER.glob("*.xml")):
+        expectation = msgspec.yaml.decode(path.with_suffix(".yaml").read_bytes(), type=Expectation)
+        found += [Run(path.stem, *one, expectation) for one in expectation.transports.items()]
+    found.sort(key=lambda run: (-run.expectation.seconds, run.calls))
+    return [replace(run, number=number) for number, run in enumerate(found)]
+
+
+def obstacle(run: Run) -> str | None:
+    """Say why it can't be run here, if it can't."""
+    if shutil.which("sipp") is None:
+        return "SIPp is not installed: make tools"
+    if run.expectation.needs_root and os.geteuid() != 0:
+        return "SIPp replays captured packets only as root"
+    return None
+
+
+# The servers
+
+
+class Servers:
+    """Starts each server when it is first needed; use it as ``with``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+        self._servers: dict[str, Server] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def get(self, name: ServerName) -> Server:
+        """Return the server, started."""
+        with self._lock:
+            if name not in self._servers:
+                settings = {"engines": {"model": self._engine(name)}}
+                self._servers[name] = self._stack.enter_context(Server(self._folder / name, settings))
+            return self._servers[name]
+
+    def faults(self) -> Iterator[str]:
+        """Stop every server there is, and say what is wrong with how it ends."""
+        for name, server in self._servers.items():
+            if name != "draining" and (active := server.metrics()["sipagent_active_calls"]):
+                yield f"{name}: {active:.0f} calls have not ended"
+            if status := server.stop():
+                yield f"{name}: exit status {status}"
+            errors = [entry for entry in server.entries if entry["level"] in ("error", "critical")]
+            yield from (f"{name}: {entry}" for entry in errors if entry["event"] not in EXPECTED_ERRORS)
+
+    def _engine(self, name: ServerName) -> dict[str, str]:
+        if name in FAULTS:
+            return self._stack.enter_context(Model(FAULTS[name])).engine
+        if name == "unreachable":
+            return {"url": f"ws://127.0.0.1:{free_port()}/v1/realtime", "api_key": "any"}
+        return {"url": "local"}
+
+
+# A run
+
+
+def play(run: Run, servers: Servers, folder: Path) -> Outcome:
+    """Let SIPp play the scenario, and judge."""
+    began_at = monotonic()
+    server = servers.get(run.expectation.server)
+    faults = [*_run_sipp(run, server, folder), *_judge(run, server)]
+    return Outcome(tuple(faults), monotonic() - began_at)
+
+
+def _run_sipp(run: Run, server: Server, folder: Path) -> Iterator[str]:
+    count = str(run.calls)
+    errors, statistics = folder / f"{run.name}.errors", folder / f"{run.name}.csv"
+    command = [
+        "sipp", f"127.0.0.1:{server.sip_port}", "-sf", str(FOLDER / f"{run.scenario}.xml"), "-s", run.name,
+        "-t", "t1" if run.transport == "tcp" else "u1", "-i", "127.0.0.1", "-p", str(free_port()), "-ci", "127.0.0.1",
+        "-mi", "127.0.0.1", "-mp", str(_media_port(run.number)),
+        "-m", count, "-l", count, "-r", count, "-recv_timeout", str(PATIENCE_MS),
+        "-timeout", f"{run.expectation.seconds}s", "-timeout_error", "-nostdin",
+        "-trace_err", "-error_file", str(errors), "-trace_stat", "-stf", str(statistics), "-fd", "1",
+        *run.expectation.options,
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if run.expectation.terminate_on is not None:
+        event = run.expectation.terminate_on
+        server.wait_for(lambda entry: entry["event"] == event, timeout_s=END_S)
+        server.terminate()
+    output, _ = process.communicate()
+    if process.returncode:
+        reason = errors.read_text("utf-8", "replace") if errors.exists() else output.decode("utf-8", "replace")[-1000:]
+        yield f"SIPp's exit status is {process.returncode}: {reason.strip()}"
+    successful = _read_statistics(statistics).get("SuccessfulCall(C)")
+    if successful != count:
+        yield f"{successful} of {count} successful"
+
+
+def _media_port(number: int) -> int:
+    """Where a run's media begin; SIPp itself looks no further when its first ports are taken."""
+    first = MEDIA_PORT + MEDIA_PORTS_EACH * number
+    return next(port for port in range(first, first + MEDIA_PORTS_EACH, 10) if all(map(is_free, range(port, port + 4))))
+
+
+def _read_statistics(path: Path) -> dict[str, str]:
+    """The last line of SIPp's statistics, by column."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file, delimiter=";"))[-1]
+
+
+# What we logged of it
+
+
+def _judge(run: Run, server: Server) -> Iterator[str]:
+    expectation = run.expectation
+    calls = server.calls(run.name)
+    wanted = expectation.invited * run.calls
+    if len(calls) != wanted:
+        yield f"{len(calls)} calls in our log instead of {wanted}"
+    for call in calls:
+        try:
+            server.wait_for(_is_end_of(call), timeout_s=END_S)
+        except TimeoutError:
+            yield f"call {call} has not ended"
+            return
+    for call, entries in server.calls(run.name).items():
+        yield from (f"call {call}: {fault}" for fault in _judge_call(expectation, entries))
+
+
+def _is_end_of(call: str) -> Callable[[Entry], bool]:
+    return lambda entry: entry["event"] == "ended" and entry["call"] == call
+
+
+def _judge_call(expectation: Expectation, entries: Sequence[Entry]) -> Iterator[str]:
+    events = [str(entry["event"]) for entry in entries]
+    rest = iter(entries)
+    for event in expectation.events:
+        name, fields = next(iter(event.items())) if isinstance(event, dict) else (event, {})
+        if not any(entry["event"] == name and _has(entry, fields) for entry in rest):
+            yield f"no {name} {fields or ''} in its place among: {' '.join(events)}"
+            break
+    for name, count in expectation.counts.items():
+        if events.count(name) != count:
+            yield f"{events.count(name)} times {name} instead of {count}"
+    yield from (f"{name}, which is never to be" for name in expectation.never if name in events)
+    if entries[-1]["event"] != "ended":
+        yield f"{entries[-1]['event']} after its end"
+    yield from _judge_media(expectation, next(entry for entry in entries if entry["event"] == "ended"))
+
+
+def _has(entry: Entry, fields: dict[str, Any]) -> bool:
+    def fits(value: object, wanted: object) -> bool:
+        return value.startswith(wanted) if isinstance(value, str) and isinstance(wanted, str) else value == wanted
+
+    return all(fits(entry.get(name), wanted) for name, wanted in fields.items())
+
+
+def _judge_media(expectation: Expectation, ended: Entry) -> Iterator[str]:
+    media = ended["media"]
+    sent = round(max(0.0, ended["duration_s"] - expectation.silent_s) * PACKETS_A_SECOND)
+    if abs(media["packets_sent"] - sent) > TOLERANCE:
+        yield f"{media['packets_sent']} packets sent instead of {sent}"
+    if media["packets_received"] < expectation.received:
+        yield f"{media['packets_received']} packets received, which is less than {expectation.received}"
+    if media["lost"] != expectation.lost:
+        yield f"{media['lost']} packets lost instead of {expectation.lost}"
+
+
+# By hand
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the scenarios of these names, print a line for each, and return the exit status."""
+    runs = load_runs()
+    unknown = set(names) - {run.scenario for run in runs}
+    if unknown:
+        print(f"no such scenario: {', '.join(unknown)}; there are {', '.join(sorted({run.scenario for run in runs}))}")
+        return 2
+    runs = [run for run in runs if not names or run.scenario in names]
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Servers(Path(name)) as servers,
+        ThreadPoolExecutor(SIDE_BY_SIDE) as pool,
+    ):
+        faults = _play_all(runs, servers, Path(name), pool)
+        for fault in servers.faults():
+            print(f"FAILED  {fault}")
+            faults += 1
+    return 1 if faults else 0
+
+
+def _play_all(runs: Sequence[Run], servers: Servers, folder: Path, pool: ThreadPoolExecutor) -> int:
+    """Print what comes of each; return how many went wrong."""
+    futures: dict[Future[Outcome], Run] = {}
+    for run in runs:
+        if (reason := obstacle(run)) is not None:
+            print(f"skipped {run.name}: {reason}")
+        else:
+            futures[pool.submit(play, run, servers, folder)] = run
+    for future in as_completed(futures):
+        run, outcome = futures[future], future.result()
+        verdict = "FAILED" if outcome.faults else "ok"
+        print(f"{verdict:7} {run.name:24} {run.calls:3} calls {outcome.seconds:6.1f} s", flush=True)
+        for fault in outcome.faults:
+            print(f"        {fault}")
+    return sum(bool(future.result().faults) for future in futures)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
