@@ -5,7 +5,9 @@ import gc
 import importlib
 import importlib.util
 import signal
+import ssl
 from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import SystemRandom
 from types import ModuleType
@@ -15,7 +17,8 @@ from sipagent.agent.builtin import HANG_UP
 from sipagent.agent.tools import Tool
 from sipagent.aio.call import Engine
 from sipagent.aio.log import get_logger
-from sipagent.aio.model_server import ModelServer, serve_model
+from sipagent.aio.model_server import serve_model
+from sipagent.aio.names import look_up
 from sipagent.aio.service import Line, Service
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts, local_address_toward
@@ -37,6 +40,9 @@ from sipagent.sip.uri import Parameters, Uri
 LOCAL = "local"
 """The URL that stands for the embedded model."""
 
+SESSIONS_A_CALL = 2
+"""The user agent keeps a dialog a little longer than we keep the call: until its BYE is answered."""
+
 ANY = ("0.0.0.0", "::")
 """Listening everywhere is no address to dial."""
 
@@ -54,8 +60,12 @@ class Application:
         self._config = config
         self._log = get_logger()
         self._random = SystemRandom()
-        self._model: ModelServer | None = None
-        metrics = Metrics(active_calls=lambda: self.service.calls, sip_counters=lambda: self.endpoint.agent.counters)
+        self._closing = AsyncExitStack()
+        metrics = Metrics(
+            active_calls=lambda: self.service.calls,
+            sip_counters=lambda: self.endpoint.agent.counters,
+            shell_counters=self._counters,
+        )
         self.observer = CallObserver(metrics)
         self._control = ControlServer(reasons=self.reasons, metrics=metrics.page)
 
@@ -89,25 +99,38 @@ class Application:
 
         :raises SipagentError: when a port is taken or a tool can't be loaded; the message says which.
         """
+        try:
+            await self._open()
+        except BaseException:
+            await self._closing.aclose()
+            raise
+
+    async def _open(self) -> None:
         config = self._config
         engine = await self._make_engine()
+        external = await _numeric(config.sip.external_address)
+        ports = (config.rtp.ports.first, config.rtp.ports.last)
         self.service = Service(
             line=_make_line(config, self.agent, self.engine, engine),
-            ports=RtpPorts("0.0.0.0", (config.rtp.ports.first, config.rtp.ports.last), random=self._random),
+            ports=RtpPorts("0.0.0.0", ports, random=self._random),
+            ports6=RtpPorts("::", ports, random=self._random),
             max_calls=config.sip.max_calls,
             recordings=config.recording.directory,
             observer=self.observer,
             random=self._random,
-            media_address=config.rtp.external_address,
+            media_address=await _numeric(config.rtp.external_address),
         )
         self.endpoint = SipEndpoint(
-            UserAgentSettings(user_agent=config.sip.user_agent),
+            UserAgentSettings(user_agent=config.sip.user_agent, max_sessions=SESSIONS_A_CALL * config.sip.max_calls),
             on_event=self.service.receive,
             on_crash=lambda error: self._log.error("user_agent_crashed", exc_info=error),
             random=self._random,
-            external_address=config.sip.external_address,
+            external_address=external,
         )
         self.service.attach(self.endpoint)
+        self.observer.on_trouble = self._note_trouble
+        for close in (self._control.close, self.endpoint.close, self._end_calls):  # the last one first
+            self._closing.push_async_callback(close)
         for listener in config.sip.listen:
             await _or_explain(self.endpoint.listen(listener.transport, (listener.host, listener.port)), str(listener))
         control = config.control.listen
@@ -117,6 +140,18 @@ class Application:
         self._log.info(
             "ready", listen=[str(listener) for listener in config.sip.listen], model=urlsplit(engine.url).netloc
         )
+
+    def _note_trouble(self, trouble: str | None) -> None:
+        """Let a PBX that asks by OPTIONS know whether calls would be taken."""
+        self.endpoint.agent.ready = trouble is None
+
+    def _counters(self) -> dict[str, int]:
+        """What the shell counted."""
+        return {
+            "calls_refused": self.service.refused,
+            "skipped_beats": self.service.skipped_beats,
+            **self.endpoint.counters,
+        }
 
     def reasons(self) -> list[str]:
         """Why no call would be taken."""
@@ -138,24 +173,25 @@ class Application:
 
     async def stop(self) -> None:
         """End what is left and close everything."""
+        await self._closing.aclose()
+        self._log.info("stopped")
+
+    async def _end_calls(self) -> None:
         await self.service.stop()
         await self.endpoint.settle()
-        await self.endpoint.close()
-        await self._control.close()
-        if self._model is not None:
-            await self._model.close()
-        self._log.info("stopped")
+        await self.service.close()
 
     async def _make_engine(self) -> Engine:
         config = self.engine
         if config.url != LOCAL and (config.api_key or config.without_key == "fail"):
             return make_engine(config)
-        self._model = await serve_model("127.0.0.1", 0)
+        model = await serve_model("127.0.0.1", 0)
+        self._closing.push_async_callback(model.close)
         if config.url != LOCAL:
             self._log.info(
                 "no_api_key", engine=self.agent.engine, instead="the embedded local model, which knows set phrases"
             )
-        return make_engine(config, url=self._model.url)
+        return make_engine(config, url=model.url)
 
 
 def make_engine(config: EngineConfig, *, url: str | None = None) -> Engine:
@@ -163,7 +199,8 @@ def make_engine(config: EngineConfig, *, url: str | None = None) -> Engine:
     separator = "&" if urlsplit(url or config.url).query else "?"
     address = f"{url or config.url}{separator}{urlencode({'model': config.model})}"
     headers = {} if url else {"Authorization": f"Bearer {config.api_key.reveal()}"}
-    return Engine(address, headers, config.connect_timeout_s)
+    tls = ssl.create_default_context() if address.startswith("wss:") else None
+    return Engine(address, headers, config.connect_timeout_s, tls)
 
 
 def _make_line(config: Config, agent: AgentConfig, engine: EngineConfig, where: Engine) -> Line:
@@ -239,6 +276,19 @@ def address_of_ours() -> str:
         return local_address_toward(SOMEWHERE)
     except OSError:
         return "127.0.0.1"
+
+
+async def _numeric(host: str | None) -> str | None:
+    """The address of a host that may be given by name.
+
+    :raises SipagentError: when it has none.
+    """
+    if host is None:
+        return None
+    address = await look_up(host)
+    if address is None:
+        raise SipagentError(f"external_address {host}: there is no such host")
+    return address
 
 
 async def _or_explain(opening: Awaitable[object], what: str) -> None:

@@ -9,10 +9,12 @@ from random import SystemRandom
 from urllib.parse import urlsplit
 
 from rich.console import Console
+from rich.markup import escape
 
+from sipagent.agent.tools import Tool
 from sipagent.aio.call import Engine
 from sipagent.aio.driver import Driver
-from sipagent.aio.websocket import WebSocket, WSError
+from sipagent.aio.websocket import WebSocket
 from sipagent.app import LOCAL, address_of_ours, load_tool, make_engine, make_session
 from sipagent.config import Config, load
 from sipagent.config.settings import EngineConfig
@@ -31,16 +33,20 @@ class Checkup:
 
     def good(self, text: str) -> None:
         """It is as it should be."""
-        self._console.print(f"[green]ok[/green]    {text}")
+        self._print("[green]ok[/green]   ", text)
 
     def bad(self, text: str) -> None:
         """It is not."""
         self.is_well = False
-        self._console.print(f"[red]wrong[/red] {text}")
+        self._print("[red]wrong[/red]", text)
 
     def note(self, text: str) -> None:
         """Somebody should know."""
-        self._console.print(f"      {text}")
+        self._print("     ", text)
+
+    def _print(self, mark: str, text: str) -> None:
+        """A line stays a line, and what it says is text, whoever wrote it."""
+        self._console.print(f"{mark} {escape(text)}", soft_wrap=True, highlight=False)
 
 
 async def run_checkup(path: Path, *, console: Console) -> bool:
@@ -53,23 +59,28 @@ async def run_checkup(path: Path, *, console: Console) -> bool:
             checkup.bad(line)
         return False
     checkup.good(f"{path}: {len(config.lines)} line, {len(config.agents)} agents, {len(config.engines)} engines")
-    _check_tools(config, checkup)
+    tools = _check_tools(config, checkup)
     _check_ports(config, checkup)
     _check_address(config, checkup)
     for name, engine in config.engines.items():
-        await _check_engine(name, engine, config, checkup)
+        await _check_engine(name, engine, config, tools, checkup)
     return checkup.is_well
 
 
-def _check_tools(config: Config, checkup: Checkup) -> None:
+def _check_tools(config: Config, checkup: Checkup) -> dict[str, list[Tool]]:
+    """Load the tools of each agent; return those that can be."""
+    tools: dict[str, list[Tool]] = {}
     for name, agent in config.agents.items():
+        tools[name] = []
         for reference in agent.tools:
             try:
                 tool = load_tool(reference)
             except SipagentError as error:
                 checkup.bad(f"agent {name}: {error}")
             else:
+                tools[name].append(tool)
                 checkup.good(f"agent {name}: tool {tool.name}")
+    return tools
 
 
 def _check_ports(config: Config, checkup: Checkup) -> None:
@@ -110,7 +121,9 @@ def _is_private(host: str) -> bool:
     return ip_address(host).is_private
 
 
-async def _check_engine(name: str, config: EngineConfig, whole: Config, checkup: Checkup) -> None:
+async def _check_engine(
+    name: str, config: EngineConfig, whole: Config, tools: dict[str, list[Tool]], checkup: Checkup
+) -> None:
     if config.url == LOCAL or not (config.api_key or config.without_key == "fail"):
         why = (
             "it is the embedded model"
@@ -122,12 +135,12 @@ async def _check_engine(name: str, config: EngineConfig, whole: Config, checkup:
     host = urlsplit(config.url).hostname or ""
     try:
         await asyncio.get_running_loop().getaddrinfo(host, None)
-    except OSError as error:
-        checkup.bad(f"engine {name}: no address for {host}: {error.strerror or error}")
+    except (OSError, UnicodeError) as error:  # the latter for what can't be a name
+        checkup.bad(f"engine {name}: no address for {host}: {error}")
         return
-    agent = next((one for one in whole.agents.values() if one.engine == name), None)
+    agent = next((one for one in whole.agents if whole.agents[one].engine == name), None)
     settings = (
-        make_session(agent, config, tuple(map(load_tool, agent.tools))) if agent else SessionSettings(config.model)
+        make_session(whole.agents[agent], config, tuple(tools[agent])) if agent else SessionSettings(config.model)
     )
     failure = await _try_engine(make_engine(config), settings)
     if failure is None:
@@ -160,10 +173,7 @@ async def _try_engine(engine: Engine, settings: SessionSettings) -> str | None:
         received=lambda data: driver.feed(partial(session.receive_text, data)),
         lost=lambda code, reason: driver.feed(partial(session.connection_lost, code, reason)),
     )
-    try:
-        await connection.connect(engine.url, engine.headers, timeout_s=engine.connect_timeout_s)
-    except (OSError, WSError, TimeoutError) as error:
-        return f"{type(error).__name__}: {error}"
+    await connection.connect(engine.url, engine.headers, timeout_s=engine.connect_timeout_s, tls=engine.tls)
     failure = await over
     driver.close()
     connection.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from sipagent.aio import log, loop
 from sipagent.aio.model_server import ModelSettings, run_model
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return 0 if arguments.command(arguments, console) else 1
     except SipagentError as error:
-        Console(stderr=True).print(f"[red]sipagent:[/red] {error}", highlight=False)
+        Console(stderr=True).print(f"[red]sipagent:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -61,7 +62,7 @@ async def _serve(config: Config, console: Console, *, places_call: bool, stays: 
     try:
         went_right = await _place_call(application, console) if places_call else True
         if stays:
-            here, anywhere = application.uri("127.0.0.1"), application.uri()
+            here, anywhere = application.uri("127.0.0.1"), escape(str(application.uri()))
             console.print(f"[bold]Ready.[/bold] Dial {here} on this machine, {anywhere} from another. Ctrl-C ends.")
             await application.run()
     finally:
@@ -132,7 +133,10 @@ def _check(arguments: argparse.Namespace, console: Console) -> bool:
 def _model(arguments: argparse.Namespace, _console: Console) -> bool:
     log.set_up(level="info", style="auto")
     local = LocalSettings(faults=FaultScript.parse(arguments.faults))
-    loop.run(run_model(ModelSettings(arguments.host, arguments.port, local)))
+    try:
+        loop.run(run_model(ModelSettings(arguments.host, arguments.port, local)))
+    except OSError as error:
+        raise SipagentError(f"can't listen on {arguments.host}:{arguments.port}: {error.strerror or error}") from error
     return True
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import SystemRandom
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sipagent.aio.phone import PhoneRunner
@@ -55,13 +56,16 @@ class Demo:
 
     def __init__(self, *, console: Console) -> None:
         self._notebook = Notebook()
+        self._call_id = ""
         self._console = console
         FOLDER.mkdir(exist_ok=True)
         self._delays: dict[str, list[float]] = {"packet_to_model": [], "model_to_packet": []}
 
-    def follow(self, _call_id: str, fact: Fact, now: float) -> None:
-        """Take what the service tells of its call."""
-        self._notebook.note(fact, now)
+    def follow(self, call_id: str, fact: Fact, now: float) -> None:
+        """Take what the service tells of our call; that is the first that it takes."""
+        self._call_id = self._call_id or call_id
+        if call_id == self._call_id:
+            self._notebook.note(fact, now)
 
     def follow_delay(self, path: str, seconds: float) -> None:
         """Take a delay that the service measured."""
@@ -69,11 +73,11 @@ class Demo:
 
     async def run(self, target: Uri, voice: Voice) -> bool:
         """Place the call, print what came of it, write the recording and the picture; return whether it went right."""
-        recording = FOLDER / "demo.wav"
+        recording = _make_room()
         runner = PhoneRunner(
             lines=await _script(voice), recording=recording, noted=self._notebook.note, random=SystemRandom()
         )
-        self._console.print(f"[bold]Calling[/bold] {target} …")
+        self._console.print(f"[bold]Calling[/bold] {escape(str(target))} …")
         await runner.call(target, max_call_s=MAX_CALL_S)
         figures = self._figures()
         faults = list(self._faults(figures))
@@ -81,7 +85,7 @@ class Demo:
         self._print_figures(figures)
         await asyncio.to_thread(self._write_files, figures, faults, recording)
         for fault in faults:
-            self._console.print(f"[bold red]wrong:[/bold red] {fault}")
+            self._console.print(f"[bold red]wrong:[/bold red] {escape(fault)}")
         return not faults
 
     def _figures(self) -> Figures:
@@ -125,7 +129,7 @@ class Demo:
         table = Table(title="What was said", title_justify="left", show_header=False, box=None, padding=(0, 1))
         styles = {"caller": "cyan", "agent": "yellow", "tool": "green", "cut": "red", "heard": "dim", "key": "cyan"}
         for at_s, who, words in self._notebook.transcript():
-            table.add_row(f"{at_s:6.2f} s", f"[{styles[who]}]{who}[/]", words)
+            table.add_row(f"{at_s:6.2f} s", f"[{styles[who]}]{who}[/]", escape(words))
         self._console.print(table)
 
     def _print_figures(self, figures: Figures) -> None:
@@ -173,6 +177,17 @@ async def _script(voice: Voice) -> list[Line]:
         Line("Count to ten.", await spoken("Count to ten."), after_speech_ms=3000),
         Line("Goodbye.", await spoken("Goodbye.")),
     ]
+
+
+def _make_room() -> Path:
+    """Where the recording is to be; one of an earlier call must not pass for this one's."""
+    recording = FOLDER / "demo.wav"
+    try:
+        FOLDER.mkdir(exist_ok=True)
+        recording.unlink(missing_ok=True)
+    except OSError as error:
+        raise SipagentError(f"can't write to {FOLDER.resolve()}: {error.strerror}") from error
+    return recording
 
 
 def _ms(value: float | None) -> str:

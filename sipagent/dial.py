@@ -10,6 +10,7 @@ from random import SystemRandom
 import numpy as np
 import soxr
 from rich.console import Console
+from rich.markup import escape
 
 from sipagent.aio.phone import PhoneRunner
 from sipagent.aio.voice import Voice, open_voice
@@ -20,6 +21,7 @@ from sipagent.call.phone import CODEC, Line, PhoneOutput
 from sipagent.errors import RemoteProtocolError, SipagentError
 from sipagent.notebook import Notebook
 from sipagent.realtime.local.formats import PCMU
+from sipagent.rtp.dtmf import DIGITS
 from sipagent.sip.uri import Uri
 
 SAMPLE_RATE = 8000
@@ -71,10 +73,10 @@ async def dial(settings: DialSettings, *, console: Console) -> bool:
     finally:
         await voice.close()
     runner = PhoneRunner(lines=lines, recording=settings.record, noted=note, random=SystemRandom())
-    console.print(f"Calling {target} …")
+    console.print(f"Calling {escape(str(target))} …")
     await runner.call(target, linger_s=settings.linger_s, max_call_s=settings.max_call_s)
     if settings.facts is not None:
-        settings.facts.write_text(json.dumps(notebook.as_data(), indent=1))
+        _write(settings.facts, json.dumps(notebook.as_data(), indent=1))
     return bool(notebook.all(phone.PickedUp))
 
 
@@ -92,9 +94,18 @@ def parse_target(text: str) -> Uri:
     return target
 
 
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise SipagentError(f"can't write {path}: {error.strerror}") from error
+
+
 async def _line(cue: Cue, voice: Voice, speaker: str) -> Line:
     match cue.kind:
         case "press":
+            if not cue.value or not set(cue.value) <= set(DIGITS):
+                raise SipagentError(f"{cue.value!r} are no keys: a telephone has {DIGITS}")
             return Line(f"keys {cue.value}", digits=cue.value, after_speech_ms=cue.after_speech_ms)
         case "wav":
             return Line(cue.value, read_audio(Path(cue.value)), after_speech_ms=cue.after_speech_ms)
@@ -131,8 +142,8 @@ def _describe(fact: PhoneOutput) -> str:
         case phone.AgentStopped(after_ms):
             return f"[bold]the agent was interrupted: silent {after_ms:.0f} ms after our first sound[/bold]"
         case phone.LineSaid(text, is_interruption):
-            return f"[cyan]we say: {text}{' (over the agent)' if is_interruption else ''}[/cyan]"
+            return f"[cyan]we say: {escape(text)}{' (over the agent)' if is_interruption else ''}[/cyan]"
         case phone.HungUp(reason, status, duration_s):
             return f"over: {reason}{f' {status}' if status else ''}, {duration_s:.1f} s"
         case _:
-            return str(asdict(fact))
+            return escape(str(asdict(fact)))

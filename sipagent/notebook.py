@@ -54,9 +54,16 @@ class Notebook:
         """When the first of a kind happened."""
         return next((at for at, fact in self.entries if isinstance(fact, kind)), None)
 
+    def _began_at(self) -> float:
+        """When the call was answered, or, if it never was, when the first thing happened."""
+        answered_at = self.when(phone.PickedUp)
+        if answered_at is None:
+            return self.entries[0][0] if self.entries else 0.0
+        return answered_at
+
     def transcript(self) -> Iterable[tuple[float, str, str]]:
-        """What was said: seconds since the answer, who, and what."""
-        began_at = self.when(phone.PickedUp) or 0.0
+        """What was said: seconds since the call began, who, and what."""
+        began_at = self._began_at()
         for at, fact in self.entries:
             match fact:
                 case phone.LineSaid(text):
@@ -75,8 +82,8 @@ class Notebook:
                     yield at - began_at, "cut", f"after {audio_end_ms} ms of {received_ms} ms"
 
     def as_data(self) -> list[dict[str, object]]:
-        """For a file: seconds since the answer, kind, and fields."""
-        began_at = self.when(phone.PickedUp) or 0.0
+        """For a file: seconds since the call began, kind, and fields."""
+        began_at = self._began_at()
         return [
             {"at_s": round(at - began_at, 4), "kind": type(fact).__name__} | asdict(fact) for at, fact in self.entries
         ]

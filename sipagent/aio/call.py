@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from ssl import SSLContext
 from time import monotonic
 from typing import Protocol
 
@@ -12,16 +13,16 @@ from sipagent.aio.media import Media
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.tools import ToolRunner
 from sipagent.aio.ua import SipEndpoint
-from sipagent.aio.websocket import WebSocket, WSError
+from sipagent.aio.websocket import WebSocket
 from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.events import Fact
 
+NOT_ACCEPTABLE = 488
+"""It comes with a Warning that says why (:rfc:`3261#section-13.3.1.3`)."""
+
 SAMPLE_EVERY = 50
 """One packet in that many is timed on its way to the model: a figure a second and call."""
-
-NOT_CONNECTED = 0
-"""The close code of a connection that never was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,9 @@ class Engine:
     """Where the model is."""
 
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)  # the key is in it
     connect_timeout_s: float = 5.0
+    tls: SSLContext | None = None
 
 
 class Observer(Protocol):
@@ -117,8 +119,10 @@ class CallRunner:
                 command(agent.ring, self.handle)
             case events.Accept(body):
                 command(agent.accept, self.handle, body)
-            case events.Reject(status, _, retry_after_s):
-                headers = () if retry_after_s is None else (("Retry-After", str(retry_after_s)),)
+            case events.Reject(status, reason, retry_after_s):
+                headers = [] if retry_after_s is None else [("Retry-After", str(retry_after_s))]
+                if status == NOT_ACCEPTABLE:
+                    headers.append(("Warning", f'399 sipagent "{_quotable(reason)}"'))
                 command(agent.reject, self.handle, status, headers=headers)
             case events.HangUp():
                 command(agent.hang_up, self.handle)
@@ -127,10 +131,8 @@ class CallRunner:
 
     async def _connect_model(self) -> None:
         self._socket = WebSocket(opened=self._model_opened, received=self._receive_model, lost=self._model_lost)
-        try:
-            await self._socket.connect(self._engine.url, self._engine.headers, timeout_s=self._engine.connect_timeout_s)
-        except (OSError, WSError, TimeoutError) as error:
-            self._model_lost(NOT_CONNECTED, f"{type(error).__name__}: {error}")
+        engine = self._engine
+        await self._socket.connect(engine.url, engine.headers, timeout_s=engine.connect_timeout_s, tls=engine.tls)
 
     def _model_opened(self) -> None:
         self.driver.feed(self.call.model_connected)
@@ -187,3 +189,8 @@ class CallRunner:
         if self._recorder is not None:
             self._recorder.close()
         self._ended(self.handle)
+
+
+def _quotable(text: str) -> str:
+    """The text as it may stand in a quoted string."""
+    return "".join(letter for letter in text if letter.isprintable() and letter not in '"\\')

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from random import Random
+from socket import AF_INET
 from time import monotonic, time
 
 from sipagent.aio.driver import Driver
@@ -19,12 +21,15 @@ from sipagent.call.phone import HungUp, Line, Phone, PhoneOutput
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
 from sipagent.sip.core import UserAgentSettings
-from sipagent.sip.events import Accepted, Address, Ended, Event, Flow, Progressed, Reinvited
+from sipagent.sip.events import Accepted, Address, Ended, Event, Flow, IncomingInvite, Progressed, Reinvited
 from sipagent.sip.headers import NameAddr
 from sipagent.sip.uri import Uri
 
 PORTS = (40_000, 49_999)
 """Where the telephone takes its media ports, clear of the service's."""
+
+BUSY = 486
+"""What whoever calls this telephone is told: it only calls out."""
 
 
 class PhoneRunner:
@@ -48,28 +53,48 @@ class PhoneRunner:
         self._over = asyncio.Event()
         self._writer = ThreadPoolExecutor(max_workers=1)
         self._error: Exception | None = None
+        self._handle = 0
 
     async def call(self, target: Uri, *, linger_s: float = 4.0, max_call_s: float = 120.0) -> None:
         """Make the call; return when it is over.
 
         :raises SipagentError: when the call can't be started or a bug ends it.
         """
+        async with AsyncExitStack() as stack:
+            flow = await self._open_endpoint(target, stack)
+            self._open_phone(flow, stack, linger_s, max_call_s)
+            self._endpoint.command(self._dial, target, flow)
+            await self._over.wait()
+        if isinstance(self._error, SipagentError):
+            raise self._error
+        if self._error is not None:
+            raise SipagentError(f"the telephone failed: {self._error!r}") from self._error
+
+    # Within
+
+    async def _open_endpoint(self, target: Uri, stack: AsyncExitStack) -> Flow:
         transport = (target.parameters.get("transport") or "UDP").upper()
         remote: Address = (await _resolve(target.host), target.port or 5060)
-        endpoint = SipEndpoint(
+        self._endpoint = SipEndpoint(
             UserAgentSettings(user_agent="sipagent-phone"),
             on_event=self._receive,
             on_crash=self._crash,
             random=self._random,
         )
-        await endpoint.listen(transport, (_any_address(remote), 0))
-        flow = endpoint.flow_to(transport, remote)
-        local = flow.local or ("127.0.0.1", 0)
-        self._endpoint = endpoint
-        self._media = Media(RtpPorts(local[0], PORTS, random=self._random), Ticker())
+        stack.push_async_callback(self._endpoint.close)
+        try:
+            await self._endpoint.listen(transport, (_any_address(remote), 0))
+            return self._endpoint.flow_to(transport, remote)
+        except OSError as error:
+            raise SipagentError(f"no way to {target.host} over {transport}: {error.strerror or error}") from error
+
+    def _open_phone(self, flow: Flow, stack: AsyncExitStack, linger_s: float, max_call_s: float) -> None:
+        address = flow.local[0] if flow.local else "127.0.0.1"
+        self._media = Media(RtpPorts(address, PORTS, random=self._random), Ticker())
+        stack.callback(self._media.close)
         self._recorder = self._make_recorder()
         leg = SipLeg(
-            address=local[0],
+            address=address,
             port=self._media.port,
             codecs=("PCMU", "PCMA"),
             cname="phone@sipagent",
@@ -81,18 +106,10 @@ class PhoneRunner:
         )
         self._driver: Driver[PhoneOutput] = Driver(self._phone, carry=self._carry, crashed=self._crash)
         self._media.attach(self._phone, self._driver)
-        caller = NameAddr(None, Uri("sip", "caller", host=local[0]))
-        endpoint.command(self._dial, target, flow, caller)
-        try:
-            await self._over.wait()
-        finally:
-            await self._close()
-        if self._error is not None:
-            raise SipagentError("the telephone failed") from self._error
+        stack.push_async_callback(self._close)
 
-    # Within
-
-    def _dial(self, target: Uri, flow: Flow, caller: NameAddr, *, now: float) -> None:
+    def _dial(self, target: Uri, flow: Flow, *, now: float) -> None:
+        caller = NameAddr(None, Uri("sip", "caller", host=flow.local[0] if flow.local else "127.0.0.1"))
         self._handle = self._endpoint.agent.invite(target, flow, from_=caller, body=self._phone.offer(), now=now)
 
     def _receive(self, event: Event) -> None:
@@ -104,6 +121,8 @@ class PhoneRunner:
                 feed(partial(phone.receive_answer, body))
             case Reinvited(_, _, body):
                 feed(partial(phone.receive_reinvite, body))
+            case IncomingInvite(handle):
+                self._endpoint.command(self._endpoint.agent.reject, handle, BUSY)
             case Ended(_, reason, status):
                 feed(partial(phone.leg_ended, reason, status))
 
@@ -136,28 +155,30 @@ class PhoneRunner:
 
     def _crash(self, error: Exception) -> None:
         self._error = error
+        self._endpoint.command(self._endpoint.agent.hang_up, self._handle)
         self._over.set()
 
     async def _close(self) -> None:
+        """Hang up, if we are being stopped; let the goodbye be answered, and complete the recording."""
+        if not self._over.is_set():
+            self._driver.feed(self._phone.hang_up)
         await self._endpoint.settle()
         self._driver.close()
-        self._media.close()
         if self._recorder is not None:
             self._recorder.close()
         await asyncio.get_running_loop().run_in_executor(None, self._writer.shutdown)
-        await self._endpoint.close()
 
 
 async def _resolve(host: str) -> str:
-    """The first address of a host.
+    """An address of a host, of IPv4 if there is one: that is where most telephones listen.
 
     :raises SipagentError: when there is none.
     """
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise SipagentError(f"no address for {host}: {error}") from error
-    return str(found[0][4][0])
+    return str(min(found, key=lambda one: one[0] != AF_INET)[4][0])
 
 
 def _any_address(remote: Address) -> str:

@@ -29,15 +29,16 @@ class Recorder:
         self._writer = writer
         self._failed = failed
         self._file: wave.Wave_write | None = None
-        self._waiting = 0
+        self._given = 0  # written by the loop's thread alone, as the next is by the writer's
+        self._done = 0
         self._has_failed = False
 
     def write(self, piece: RecordAudio) -> None:
         """Add a piece."""
-        if self._waiting >= MAX_WAITING:
+        if self._given - self._done >= MAX_WAITING:
             self._fail("the disk is too slow")
             return
-        self._waiting += 1
+        self._given += 1
         self._writer.submit(self._write, piece)
 
     def close(self) -> None:
@@ -45,7 +46,7 @@ class Recorder:
         self._writer.submit(self._close)
 
     def _write(self, piece: RecordAudio) -> None:
-        self._waiting -= 1
+        self._done += 1
         if self._has_failed:
             return
         try:

@@ -43,6 +43,7 @@ class Line:
 class Service:
     """All calls of the process.
 
+    :param ports6: where media to and from IPv6 peers go.
     :param media_address: what peers are told to send media to, instead of the address by which they reach us.
     """
 
@@ -56,9 +57,11 @@ class Service:
         observer: Observer,
         random: Random,
         media_address: str | None = None,
+        ports6: RtpPorts | None = None,
     ) -> None:
         self._line = line
         self._ports = ports
+        self._ports6 = ports6 or ports
         self._max_calls = max_calls
         self._recordings = recordings
         self._observer = observer
@@ -117,11 +120,16 @@ class Service:
             await self._empty.wait()
 
     async def stop(self) -> None:
-        """End every call now."""
+        """End every call now, and take none any more."""
+        if self._endpoint is not None:
+            self._endpoint.agent.draining = True
         for runner in list(self._runners.values()):
             runner.driver.feed(partial(runner.call.hang_up, "stopped"))
         await self._empty.wait()
-        self._writer.shutdown(wait=True)
+
+    async def close(self) -> None:
+        """Wait until the recordings are written, however slow the disk is."""
+        await asyncio.get_running_loop().run_in_executor(None, self._writer.shutdown)
 
     # Within
 
@@ -133,11 +141,17 @@ class Service:
             self._refuse(event.handle, 503, RETRY_AFTER_S)
             return
         try:
-            media = Media(self._ports, self._ticker)
+            media = Media(self._ports6 if ":" in event.flow.remote[0] else self._ports, self._ticker)
         except SipagentError:
             self._refuse(event.handle, 503, RETRY_AFTER_S)
             return
-        runner = self._start(event, endpoint, media)
+        try:
+            runner = self._start(event, endpoint, media)
+        except Exception as error:  # noqa: BLE001 - a bug costs this call, not its ports nor the user agent
+            media.close()
+            self._observer.observe_crash("", error)
+            endpoint.command(endpoint.agent.reject, event.handle, 500)
+            return
         self._runners[event.handle] = runner
         self._empty.clear()
         runner.driver.feed(partial(runner.call.receive_invite, event.body))

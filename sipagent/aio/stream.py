@@ -16,8 +16,14 @@ CONNECT_S = 5.0
 IDLE_S = 180.0
 """A phone that keeps its connection sends a CRLF far more often (:rfc:`5626#section-4.4.1`)."""
 
+TALKED_IDLE_S = 7200.0
+"""A connection over which a message came may carry a call, whose next message is its BYE."""
+
 INCOMPLETE_S = 10.0
 """A message that has begun is complete by then, or the connection is closed."""
+
+LINGER_S = 5.0
+"""For a peer to take what was sent before we closed."""
 
 MAX_CONNECTIONS = 1_000
 MAX_CONNECTIONS_PER_HOST = 64
@@ -47,7 +53,7 @@ class Streams:
         self._connections: dict[Address, Connection] = {}
         self._opening: dict[Address, list[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self.refused = 0
 
     async def listen(self, address: Address) -> Address:
@@ -56,8 +62,9 @@ class Streams:
         :raises OSError: when the address can't be bound.
         """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), address[0], address[1])
-        name = self._server.sockets[0].getsockname()
+        server = await loop.create_server(lambda: Connection(self), address[0], address[1])
+        self._servers.append(server)
+        name = server.sockets[0].getsockname()
         return (name[0], name[1])
 
     def send(self, data: bytes, flow: Flow) -> None:
@@ -77,10 +84,10 @@ class Streams:
         """Close the listener and every connection."""
         for task in list(self._tasks):
             task.cancel()
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self._connections.values()):
-            connection.close()
+            connection.drop()
 
     async def _open(self, flow: Flow) -> None:
         loop = asyncio.get_running_loop()
@@ -133,22 +140,27 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._is_waiting = False
+        self._idle_s = IDLE_S
         self.flow = Flow("TCP", ("", 0))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note whose connection it is."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without being called one
         local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        if local is None or remote is None:  # it was reset before we looked
+            self._transport.abort()
+            return
         self.flow = Flow("TCP", (remote[0], remote[1]), (local[0], local[1]))
         if not self._streams.admit(self):
-            transport.abort()
+            self._transport.abort()
             return
-        self._set_deadline(IDLE_S)
+        self._set_deadline(self._idle_s, self.close)
 
     def data_received(self, data: bytes) -> None:
         """Frame what came."""
         try:
             while messages := self._framer.receive_data(data):
+                self._is_waiting, self._idle_s = False, TALKED_IDLE_S
                 for message in messages:
                     self._streams.receive(message, self.flow)
                 data = b""  # what came before a fault is handed up first; the next call raises it
@@ -160,10 +172,10 @@ class Connection(asyncio.Protocol):
             self.send(pong)
         if not self._framer.is_incomplete:
             self._is_waiting = False
-            self._set_deadline(IDLE_S)
+            self._set_deadline(self._idle_s, self.close)
         elif not self._is_waiting:  # however many bytes trickle in, the message has as long as from its first
             self._is_waiting = True
-            self._set_deadline(INCOMPLETE_S)
+            self._set_deadline(INCOMPLETE_S, self.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that it is gone."""
@@ -180,11 +192,19 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def close(self) -> None:
-        """Close it once what was sent has gone."""
+        """Close it once what was sent has gone, or does not go."""
         if self._transport is not None:
             self._transport.close()
+            self._set_deadline(LINGER_S, self._transport.abort)
 
-    def _set_deadline(self, seconds: float) -> None:
+    def drop(self) -> None:
+        """Close it now; what the kernel has not taken is lost, for a peer that does not read must not keep us."""
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
+            self.close()
+
+    def _set_deadline(self, seconds: float, act: Callable[[], None]) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self._loop.call_later(seconds, self.close)
+        self._deadline = self._loop.call_later(seconds, act)

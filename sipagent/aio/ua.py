@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -10,6 +9,7 @@ from random import Random
 from time import monotonic
 
 from sipagent.aio.driver import Driver
+from sipagent.aio.names import Names
 from sipagent.aio.stream import Streams
 from sipagent.aio.udp import SIP_BUFFER, UdpSocket, local_address_toward
 from sipagent.errors import LocalProtocolError
@@ -55,10 +55,10 @@ class SipEndpoint:
         self._streams = Streams(
             received=self._receive_message, malformed=self._receive_malformed, failed=self._transport_failed
         )
-        self._stream_address: Address | None = None
+        self._stream_ports: list[int] = []
         self._routes: dict[str, str] = {}
         self._routes_until = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._names = Names()
         self.moot_commands = 0
         """Commands that came too late, because the dialog ended in the same moment."""
 
@@ -68,8 +68,9 @@ class SipEndpoint:
         :raises OSError: when the address can't be bound.
         """
         if transport == "TCP":
-            self._stream_address = await self._streams.listen(address)
-            return self._stream_address
+            got = await self._streams.listen(address)
+            self._stream_ports.append(got[1])
+            return got
         listener: list[UdpSocket] = []
         udp = UdpSocket(
             address, lambda data, source: self._receive_datagram(listener[0], data, source), buffer=SIP_BUFFER
@@ -87,8 +88,8 @@ class SipEndpoint:
 
         :raises OSError: when there is no route or no listener for the transport.
         """
-        if transport == "TCP" and self._stream_address is not None:
-            return Flow("TCP", remote, (self.address_toward(remote), self._stream_address[1]))
+        if transport == "TCP" and self._stream_ports:
+            return Flow("TCP", remote, (self.address_toward(remote), self._stream_ports[0]))
         if transport == "UDP" and self._udp:
             return Flow("UDP", remote, (self.address_toward(remote), self._udp[0].address[1]))
         raise OSError(f"no listener for {transport}")
@@ -109,18 +110,26 @@ class SipEndpoint:
             self._routes[host] = local if is_near or self._external_address is None else self._external_address
         return self._routes[host]
 
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the sockets counted."""
+        return {
+            "moot_commands": self.moot_commands,
+            "tcp_refused": self._streams.refused,
+            "udp_unsent": sum(udp.unsent for udp in self._udp),
+        }
+
     async def settle(self) -> None:
         """Wait until every goodbye is answered, as long as a peer that is there takes to answer."""
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
-                while not self.agent.is_idle:
+                while not self.agent.is_idle:  # noqa: ASYNC110 - the machine tells nobody that it is idle; this is the end
                     await asyncio.sleep(SETTLE_STEP_S)
 
     async def close(self) -> None:
         """Close every socket."""
         self._driver.close()
-        for task in list(self._tasks):
-            task.cancel()
+        self._names.close()
         for udp in self._udp:
             udp.close()
         await self._streams.close()
@@ -135,10 +144,20 @@ class SipEndpoint:
         self._driver.feed(partial(self.agent.receive_datagram, data, Flow("UDP", source, local)))
 
     def _receive_message(self, data: bytes, flow: Flow) -> None:
-        self._driver.feed(partial(self.agent.receive_message, data, flow))
+        self._driver.feed(partial(self.agent.receive_message, data, self._as_seen(flow)))
 
     def _receive_malformed(self, error: MessageError, flow: Flow) -> None:
-        self._driver.feed(partial(self.agent.receive_malformed, error, flow))
+        self._driver.feed(partial(self.agent.receive_malformed, error, self._as_seen(flow)))
+
+    def _as_seen(self, flow: Flow) -> Flow:
+        """The flow of a connection, its end here the address at which the peer could open another."""
+        if not self._stream_ports:
+            return flow
+        port = flow.local[1] if flow.local and flow.local[1] in self._stream_ports else self._stream_ports[0]
+        try:
+            return Flow(flow.transport, flow.remote, (self.address_toward(flow.remote), port))
+        except OSError:
+            return flow
 
     def _transport_failed(self, flow: Flow) -> None:
         self._driver.feed(partial(self.agent.transport_failed, flow))
@@ -159,28 +178,27 @@ class SipEndpoint:
 
     def _send(self, data: bytes, flow: Flow) -> None:
         if not _is_address(flow.remote[0]):
-            task = asyncio.get_running_loop().create_task(self._resolve_and_send(data, flow))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            is_ipv6 = flow.local is not None and ":" in flow.local[0]
+            self._names.find(flow.remote[0], ipv6=is_ipv6, found=partial(self._send_to, data, flow))
         elif flow.transport == "TCP":
             self._streams.send(data, flow)
-        else:
+        elif self._udp:
             self._udp_for(flow).send(data, flow.remote)
+        else:
+            self._transport_failed(flow)  # it gave us an address for UDP, on which we don't listen
+
+    def _send_to(self, data: bytes, flow: Flow, host: str | None) -> None:
+        if host is None:
+            self._transport_failed(flow)
+        else:
+            self._send(data, Flow(flow.transport, (host, flow.remote[1]), flow.local))
 
     def _udp_for(self, flow: Flow) -> UdpSocket:
         """The listener that the peer knows, so that requests and responses use one port."""
-        port = flow.local[1] if flow.local else None
-        return next((udp for udp in self._udp if udp.address[1] == port), self._udp[0])
-
-    async def _resolve_and_send(self, data: bytes, flow: Flow) -> None:
-        loop = asyncio.get_running_loop()
-        kind = socket.SOCK_STREAM if flow.transport == "TCP" else socket.SOCK_DGRAM
-        try:
-            found = await loop.getaddrinfo(*flow.remote, type=kind)
-        except OSError:
-            self._transport_failed(flow)
-            return
-        self._send(data, Flow(flow.transport, (str(found[0][4][0]), flow.remote[1]), flow.local))
+        local, remote = flow.local or ("", 0), flow.remote
+        candidates = [udp for udp in self._udp if (":" in udp.address[0]) == (":" in remote[0])] or self._udp
+        by_port = [udp for udp in candidates if udp.address[1] == local[1]]
+        return next((udp for udp in by_port if udp.address == local), (by_port or candidates)[0])
 
 
 def _is_address(host: str) -> bool:

@@ -16,14 +16,14 @@ Address: TypeAlias = tuple[str, int]
 Received: TypeAlias = Callable[[bytes, Address], None]
 
 MAX_DATAGRAM = 65_535
-MAX_RTP_DATAGRAM = 2_048
-"""An RTP packet fits an Ethernet frame; a longer one is cut, and then refused as malformed."""
+MAX_RTP_DATAGRAM = 2_049
+"""One byte more than an RTP packet may have, so that a longer one is cut and then refused as malformed."""
 
 SIP_BUFFER = 4 * 1024 * 1024
 """A burst of INVITEs waits in the kernel while one is parsed."""
 
-MAX_PORT_TRIES = 64
-"""Random pairs that are tried before the range counts as full."""
+MAX_PORT_TRIES = 1024
+"""Pairs that are tried before the range counts as full: all there are in most ranges, in milliseconds at the worst."""
 
 
 class UdpSocket:
@@ -41,6 +41,8 @@ class UdpSocket:
         """Datagrams that the kernel did not take."""
         try:
             self._socket.setblocking(False)
+            if family == socket.AF_INET6:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # an IPv4 peer is one, not ::ffff:
             if buffer:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
             self._socket.bind(address)
@@ -56,7 +58,7 @@ class UdpSocket:
         """Send one datagram; what the kernel does not take is lost, as on any network, and counted."""
         try:
             self._socket.sendto(data, destination)
-        except OSError:
+        except (OSError, OverflowError):  # the latter for a port that is none
             self.unsent += 1
 
     def close(self) -> None:
@@ -88,13 +90,14 @@ class RtpPorts:
         self._random = random
 
     def open(self, rtp: Received, rtcp: Received) -> tuple[UdpSocket, UdpSocket]:
-        """Open a pair at random; a pair that somebody else holds is passed over.
+        """Open a pair, beginning at random; those that somebody holds, we or others, are passed over.
 
         :raises SipagentError: when no pair is free.
         """
-        for _ in range(MAX_PORT_TRIES):
-            port = self._random.choice(self._evens)
-            pair = self._try(port, rtp, rtcp)
+        count = len(self._evens)
+        first = self._random.randrange(count)
+        for number in range(first, first + min(count, MAX_PORT_TRIES)):
+            pair = self._try(self._evens[number % count], rtp, rtcp)
             if pair:
                 return pair
         raise SipagentError(f"no free RTP port between {self._evens[0]} and {self._evens[-1] + 1}")

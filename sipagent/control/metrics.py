@@ -55,7 +55,7 @@ class _State(Collector):
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily("sipagent_active_calls", "Calls that have not ended.", self._active_calls())
         yield _family("sip", "What the SIP user agent counted, by its own names.", self._sip_counters())
-        yield _family("shell", "What the sockets and the clock counted: what was refused, unsent, late.", self._shell_counters())
+        yield _family("shell", "What the sockets and the clock refused, lost and skipped.", self._shell_counters())
 
 
 def _family(name: str, words: str, counts: Mapping[str, int]) -> CounterMetricFamily:

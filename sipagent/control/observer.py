@@ -1,5 +1,6 @@
 """Follows every call: writes it in the log, counts it in the metrics, and remembers why no call would be taken."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Protocol
 
@@ -31,6 +32,8 @@ class CallObserver:
         self._log = get_logger()
         self.model_trouble: str | None = None
         """Why the model can't be used until somebody mends a setting; ``None`` when it can."""
+        self.on_trouble: Callable[[str | None], None] | None = None
+        """Is told whenever that changes."""
 
     def observe(self, call_id: str, fact: Fact, *, now: float) -> None:
         """Take a fact."""
@@ -79,10 +82,11 @@ class CallObserver:
             case events.Answered(_, setup_s):
                 metrics.call_answered(setup_s)
             case events.ModelReady():
-                self.model_trouble = None
+                self._set_trouble(None)
             case events.ModelFailed(kind, _, message):
                 metrics.model_failed("fatal" if kind == "fatal" else "transient")
-                self.model_trouble = message if kind == "fatal" else self.model_trouble
+                if kind == "fatal":
+                    self._set_trouble(message)
             case events.BargedIn(onset_at):
                 metrics.barged_in(now - onset_at)
             case events.Truncated():
@@ -94,6 +98,12 @@ class CallObserver:
                 metrics.media_ended(
                     MediaTotals(media.packets_sent, media.packets_received, media.lost, media.from_strangers)
                 )
+
+    def _set_trouble(self, trouble: str | None) -> None:
+        if trouble != self.model_trouble:
+            self.model_trouble = trouble
+            if self.on_trouble is not None:
+                self.on_trouble(trouble)
 
 
 def _short(value: object) -> object:

@@ -1,0 +1,156 @@
+import asyncio
+from pathlib import Path
+from struct import pack
+
+import pytest
+from loopback import HOST, Clean, RawUdp, options, until, within
+from serving import serving
+
+from sipagent.aio.udp import UdpSocket
+from sipagent.call import events
+from sipagent.call.call import Call
+from sipagent.sip.events import Ended
+from sipagent.sip.message import Response
+
+pytestmark = pytest.mark.usefixtures("nothing_unheard")
+
+
+def speech(number: int) -> bytes:
+    """A packet of 20 ms that nobody takes for silence."""
+    return pack("!BBHII", 0x80, 0, number, 160 * number, 0x5EED) + b"\x0f\x8f" * 80
+
+
+def test_one_call_too_many(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, max_calls=2) as world:
+            first, _ = await world.answered(), await world.answered()
+            peer = RawUdp()
+            peer.send(options(world.port).replace(b"OPTIONS", b"INVITE"), world.port)
+            trying, response = await peer.receive(), await peer.receive()
+            assert isinstance(trying, Response)
+            assert isinstance(response, Response)
+            assert (trying.status, response.status) == (100, 503)
+            assert int(response.headers.get("Retry-After") or 0) > 0
+            assert (await world.refused())[0].status == 503
+            assert world.service.refused == 2
+            first.hang_up()
+            await world.over()
+            await world.answered()
+            peer.close()
+
+    run(main())
+
+
+def test_no_port_is_left(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        with_port = UdpSocket((HOST, 0), lambda data, source: None)
+        first = with_port.address[1] & ~1
+        async with serving(tmp_path, ports=(first, first + 1)) as world:
+            ended, _ = await world.refused()
+            assert (ended.status, world.service.refused) == (503, 1)
+            with_port.close()
+            await until(lambda: _are_free(first))
+            await world.answered()
+
+    def _are_free(first: int) -> bool:
+        try:
+            for port in (first, first + 1):
+                UdpSocket((HOST, port), lambda data, source: None).close()
+        except OSError:
+            return False
+        return True
+
+    run(main())
+
+
+@pytest.mark.parametrize("where", ["the call's first input", "making the call"])
+def test_a_bug_before_the_call_is_up(
+    run: Clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    async def main() -> None:
+        async with serving(tmp_path) as world:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Call, "receive_invite" if where == "the call's first input" else "__init__", fail)
+                ended, _ = await world.refused()
+            assert ended.status in (480, 500)
+            assert [str(error) for error in world.ledger.crashes] == ["a bug"]
+            assert world.service.calls == 0
+            await world.answered()
+
+    run(main())
+
+
+def test_draining(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as world:
+            caller = await world.answered()
+            draining = asyncio.get_running_loop().create_task(world.service.drain(timeout_s=60.0))
+            await asyncio.sleep(0)
+            assert (await world.refused())[0].status == 503
+            peer = RawUdp()
+            peer.send(options(world.port), world.port)
+            response = await peer.receive()
+            assert isinstance(response, Response)
+            assert response.status == 503
+            heard = len(caller.packets)
+            await until(lambda: len(caller.packets) > heard + 5)
+            assert not draining.done(), "who is there may go on"
+            caller.hang_up()
+            await within(draining)
+            peer.close()
+
+    run(main())
+
+
+def test_draining_has_an_end(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, greeting=None) as world:
+            caller = await world.answered()
+            await within(world.service.drain(timeout_s=0.05))
+            (ended,) = await world.over()
+            assert ended.reason == "drained"
+            assert (await caller.expect(Ended)).reason == "bye"
+
+    run(main())
+
+
+def test_draining_with_nobody_there_is_done_at_once(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as world:
+            await within(world.service.drain(timeout_s=60.0))
+
+    run(main())
+
+
+def test_stop_ends_whoever_is_there(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, "slow_session on=2 seconds=30") as world:
+            talking, ringing = await world.answered(), await world.call()
+            await until(lambda: world.service.calls == 2)
+            await within(world.service.stop())
+            assert (await talking.expect(Ended)).reason == "bye"
+            assert (await ringing.expect(Ended)).status == 480
+            assert {ended.reason for ended in world.ledger.all(events.Ended)} == {"stopped"}
+            assert (await world.refused())[0].status == 503
+
+    run(main())
+
+
+def test_a_bad_offer_is_refused(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as world:
+            for body, status in ((b"nonsense", 400), (_video(), 488)):
+                caller = await world.caller()
+                caller.invite(world.port, body=body)
+                assert (await caller.expect(Ended)).status == status
+            assert world.ledger.crashes == []
+
+    run(main())
+
+
+def _video() -> bytes:
+    lines = ["v=0", f"o=- 1 1 IN IP4 {HOST}", "s=-", f"c=IN IP4 {HOST}", "t=0 0", "m=video 5000 RTP/AVP 96", ""]
+    return "\r\n".join(lines).encode()

@@ -1,0 +1,256 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from loopback import HOST, WITHIN_S, Caller, make_model, run_clean, until, within
+from program import Server, free_port
+
+from sipagent.aio import loop
+from sipagent.aio.udp import UdpSocket
+from sipagent.app import Application, load_tool, make_engine
+from sipagent.config import Config, EngineConfig, load
+from sipagent.config.values import Secret, ToolReference
+from sipagent.errors import SipagentError
+from sipagent.sip.events import Accepted, Ended
+
+TOOLS = """
+from sipagent import tool
+
+@tool
+def find(name: str) -> str:
+    "Finds."
+    return name
+
+plain = 3
+"""
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    return run_clean(loop.run, main)
+
+
+def configure(folder: Path, url: str, settings: Mapping[str, Any] | None = None) -> Config:
+    """A configuration on free ports, its engine at ``url``."""
+    port = free_port()
+    usual: dict[str, Any] = {
+        "sip": {"listen": [f"udp:{HOST}:{port}", f"tcp:{HOST}:{port}"], "max_calls": 10},
+        "rtp": {"ports": "20000-27999"},
+        "lines": [{"name": "main", "agent": "agent"}],
+        "agents": {"agent": {"engine": "model", "instructions": "Be brief."}},
+        "engines": {"model": {"url": url, "api_key": "right", "connect_timeout_s": 2}},
+        "control": {"listen": f"{HOST}:{free_port()}"},
+        "recording": {"directory": str(folder / "recordings")},
+    }
+    path = folder / "config.yaml"
+    path.write_text(json.dumps({**usual, **(settings or {})}))  # JSON is YAML
+    return load(path)
+
+
+@asynccontextmanager
+async def started(config: Config) -> AsyncIterator[Application]:
+    application = Application(config)
+    await application.start()
+    try:
+        yield application
+    finally:
+        await within(application.stop())
+
+
+async def get(config: Config, page: str) -> tuple[int, str]:
+    address = config.control.listen
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{address.host}:{address.port}/{page}") as response,
+    ):
+        return response.status, await response.text()
+
+
+async def dialled(config: Config) -> Caller:
+    caller = await Caller().open()
+    caller.invite(config.sip.listen[0].port)
+    return caller
+
+
+def test_a_wrong_key_makes_it_unready_and_a_right_one_ready_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        model = make_model(api_key="another")
+        await model.listen(HOST, 0)
+        config = load_config(model.url)
+        async with started(config):
+            assert await get(config, "health") == (200, '{"status": "ok"}')
+            assert await get(config, "ready") == (200, '{"ready": true, "reasons": []}')
+            caller = await dialled(config)
+            ended = await caller.expect(Ended)
+            assert ended.status == 503
+            await caller.close()
+            status, text = await get(config, "ready")
+            assert status == 503
+            assert "Incorrect API key" in text
+            assert "right" not in text
+            port = model.port
+            await model.close()
+            model = make_model(api_key="right")
+            await model.listen(HOST, port)
+            caller = await dialled(config)
+            await caller.expect(Accepted)
+            assert (await get(config, "ready"))[0] == 200
+            assert (await get(config, "health"))[0] == 200
+            status, page = await get(config, "metrics")
+            assert status == 200
+            assert "sipagent_active_calls 1.0" in page
+            assert 'sipagent_model_failures_total{kind="fatal"} 1.0' in page
+            assert 'sipagent_calls_total{outcome="rejected_503"} 1.0' in page
+            caller.hang_up()
+            await until(lambda: caller.endpoint.agent.is_idle)
+            await caller.close()
+        await model.close()
+
+    def load_config(url: str) -> Config:
+        return configure(tmp_path, url)
+
+    run(main())
+
+
+@pytest.mark.parametrize("which", ["udp", "tcp", "control port"])
+def test_a_port_that_is_taken_is_named_and_nothing_stays_open(tmp_path: Path, which: str) -> None:
+    config = configure(tmp_path, f"ws://{HOST}:1/v1/realtime")
+
+    async def main() -> None:
+        listener = config.control.listen if which == "control port" else config.sip.listen[0]
+        if which == "udp":
+            other = UdpSocket((HOST, listener.port), lambda data, source: None)
+        else:
+            server = await asyncio.get_running_loop().create_server(asyncio.Protocol, HOST, listener.port)
+        with pytest.raises(SipagentError, match=f"can't listen on {which}.*{listener.port}: .*in use"):
+            await Application(config).start()
+        if which == "udp":
+            other.close()
+        else:
+            server.close()
+        async with started(config):  # what was opened before it failed is closed again
+            pass
+
+    run(main())
+
+
+def test_a_tool_that_is_none_ends_the_embedded_model_as_well(tmp_path: Path) -> None:
+    agents = {"agent": {"engine": "model", "instructions": "Be brief.", "tools": ["sipagent.app:LOCAL"]}}
+    config = configure(tmp_path, "local", {"agents": agents})
+
+    async def main() -> None:
+        with pytest.raises(SipagentError, match="expected a function decorated with @tool"):
+            await Application(config).start()
+
+    run(main())
+
+
+def test_without_a_key_the_embedded_model_answers(tmp_path: Path) -> None:
+    config = configure(tmp_path, "local")
+
+    async def main() -> None:
+        async with started(config):
+            caller = await dialled(config)
+            await caller.expect(Accepted)
+            caller.hang_up()
+            await until(lambda: caller.endpoint.agent.is_idle)
+            await caller.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("listen", "external", "host", "uri"),
+    [
+        ("udp:0.0.0.0:5060", None, HOST, "sip:agent@127.0.0.1"),
+        ("udp:0.0.0.0:5070", None, HOST, "sip:agent@127.0.0.1:5070"),
+        ("tcp:192.0.2.3:5060", None, None, "sip:agent@192.0.2.3;transport=tcp"),
+        ("udp:0.0.0.0:5060", "203.0.113.7", None, "sip:agent@203.0.113.7"),
+    ],
+)
+def test_what_to_dial(tmp_path: Path, listen: str, external: str | None, host: str | None, uri: str) -> None:
+    sip = {"listen": [listen], "external_address": external, "max_calls": 10}
+    assert str(Application(configure(tmp_path, "local", {"sip": sip})).uri(host)) == uri
+
+
+def test_an_engine_of_a_configuration() -> None:
+    config = EngineConfig(url="wss://models.example/v1/realtime?zone=eu", model="a model", api_key=Secret("s3cret"))
+    engine = make_engine(config)
+    assert engine.url == "wss://models.example/v1/realtime?zone=eu&model=a+model"
+    assert engine.headers == {"Authorization": "Bearer s3cret"}
+    assert engine.tls is not None
+    assert "s3cret" not in repr(engine)
+    local = make_engine(config, url="ws://127.0.0.1:9/v1/realtime")
+    assert (local.url, dict(local.headers), local.tls) == ("ws://127.0.0.1:9/v1/realtime?model=a+model", {}, None)
+
+
+def test_tools_are_found(tmp_path: Path) -> None:
+    file = tmp_path / "tools.py"
+    file.write_text(TOOLS)
+    assert load_tool(ToolReference("hang_up")).name == "hang_up"
+    assert load_tool(ToolReference("find", file=file)).name == "find"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        (TOOLS, "plain", "expected a function decorated with @tool"),
+        (TOOLS, "absent", "AttributeError"),
+        ("raise KeyError('a [/bold] bug')", "find", "KeyError"),
+        ("def broken(", "find", "SyntaxError"),
+        (None, "find", "FileNotFoundError"),
+    ],
+)
+def test_tools_that_can_not_be_loaded(tmp_path: Path, text: str | None, name: str, words: str) -> None:
+    file = tmp_path / "tools.py"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SipagentError, match=words):
+        load_tool(ToolReference(name, file=file))
+    with pytest.raises(SipagentError, match="ModuleNotFoundError"):
+        load_tool(ToolReference("find", module="no.such.module"))
+
+
+def wait_for(server: Server, event: str) -> None:
+    server.wait_for(lambda entry: entry["event"] == event, timeout_s=WITHIN_S)
+
+
+def test_sigterm_lets_a_call_end_in_peace(tmp_path: Path) -> None:
+    async def main() -> None:
+        with await asyncio.to_thread(Server, tmp_path) as server:
+            caller, late = await Caller().open(), await Caller().open()
+            caller.invite(server.sip_port)
+            await caller.expect(Accepted)
+            server.terminate()
+            await asyncio.to_thread(wait_for, server, "draining")
+            late.invite(server.sip_port)
+            assert (await late.expect(Ended)).status == 503
+            heard = len(caller.packets)
+            await until(lambda: len(caller.packets) > heard + 10)
+            caller.hang_up()
+            await asyncio.to_thread(wait_for, server, "stopped")
+            await caller.close()
+            await late.close()
+
+    run(main())
+
+
+def test_a_second_signal_ends_the_call_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await asyncio.to_thread(Server, tmp_path)
+        with server:
+            caller = await Caller().open()
+            caller.invite(server.sip_port)
+            await caller.expect(Accepted)
+            server.terminate()
+            await asyncio.to_thread(wait_for, server, "draining")
+            assert await asyncio.to_thread(server.stop) == 0
+            assert (await caller.expect(Ended)).reason == "bye"
+            assert not [entry for entry in server.entries if entry["level"] == "error"]
+            await caller.close()
+
+    run(main())
