@@ -164,7 +164,9 @@ class Application:
         loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGINT"):
             loop.add_signal_handler(getattr(signal, name), signalled.put_nowait, name)
-        self._log.info("draining", signal=await signalled.get(), calls=self.service.calls)
+        name = await signalled.get()
+        self.service.close_doors()
+        self._log.info("draining", signal=name, calls=self.service.calls)
         drained = loop.create_task(self.service.drain(timeout_s=DRAIN_S))
         again = loop.create_task(signalled.get())
         await asyncio.wait((drained, again), return_when=asyncio.FIRST_COMPLETED)

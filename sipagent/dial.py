@@ -1,7 +1,6 @@
 """``sipagent call``, a telephone for the terminal: it dials, speaks, listens, records, and prints what happens."""
 
 import json
-import wave
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -122,7 +121,7 @@ def read_audio(path: Path) -> bytes:
     """
     try:
         rate, samples = read_wav(path.read_bytes())
-    except (OSError, RemoteProtocolError, wave.Error) as error:
+    except (OSError, SipagentError) as error:
         raise SipagentError(f"{path}: {error}") from error
     mono = samples.astype(np.float32).mean(axis=1)
     converted = soxr.resample(mono, rate, SAMPLE_RATE)

@@ -5,6 +5,7 @@ Nothing here sleeps to be right: who waits, waits for an event, and a timeout en
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -72,8 +73,11 @@ def open_files() -> set[str]:
 
 def child_processes() -> set[str]:
     """The processes that this one has started and not waited for."""
-    lists = Path("/proc/self/task").glob("*/children")
-    return {f"process {pid}" for path in lists for pid in path.read_text().split()}
+    found = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found |= {f"process {pid}" for pid in path.read_text().split()}
+    return found
 
 
 async def until(
@@ -162,6 +166,12 @@ class Caller:
         """Close all sockets."""
         self.rtp.close()
         await self.endpoint.close()
+
+    async def __aenter__(self) -> "Caller":
+        return await self.open()
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
 
 
 class RawUdp:

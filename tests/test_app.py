@@ -222,35 +222,31 @@ def wait_for(server: Server, event: str) -> None:
 def test_sigterm_lets_a_call_end_in_peace(tmp_path: Path) -> None:
     async def main() -> None:
         with await asyncio.to_thread(Server, tmp_path) as server:
-            caller, late = await Caller().open(), await Caller().open()
-            caller.invite(server.sip_port)
-            await caller.expect(Accepted)
-            server.terminate()
-            await asyncio.to_thread(wait_for, server, "draining")
-            late.invite(server.sip_port)
-            assert (await late.expect(Ended)).status == 503
-            heard = len(caller.packets)
-            await until(lambda: len(caller.packets) > heard + 10)
-            caller.hang_up()
-            await asyncio.to_thread(wait_for, server, "stopped")
-            await caller.close()
-            await late.close()
+            async with Caller() as caller, Caller() as late:
+                caller.invite(server.sip_port)
+                await caller.expect(Accepted)
+                server.terminate()
+                await asyncio.to_thread(wait_for, server, "draining")
+                late.invite(server.sip_port)
+                assert (await late.expect(Ended)).status == 503
+                heard = len(caller.packets)
+                await until(lambda: len(caller.packets) > heard + 10)
+                caller.hang_up()
+                await asyncio.to_thread(wait_for, server, "stopped")
 
     run(main())
 
 
 def test_a_second_signal_ends_the_call_at_once(tmp_path: Path) -> None:
     async def main() -> None:
-        server = await asyncio.to_thread(Server, tmp_path)
-        with server:
-            caller = await Caller().open()
-            caller.invite(server.sip_port)
-            await caller.expect(Accepted)
-            server.terminate()
-            await asyncio.to_thread(wait_for, server, "draining")
-            assert await asyncio.to_thread(server.stop) == 0
-            assert (await caller.expect(Ended)).reason == "bye"
-            assert not [entry for entry in server.entries if entry["level"] == "error"]
-            await caller.close()
+        with await asyncio.to_thread(Server, tmp_path) as server:
+            async with Caller() as caller:
+                caller.invite(server.sip_port)
+                await caller.expect(Accepted)
+                server.terminate()
+                await asyncio.to_thread(wait_for, server, "draining")
+                assert await asyncio.to_thread(server.stop) == 0
+                assert (await caller.expect(Ended)).reason == "bye"
+                assert not [entry for entry in server.entries if entry["level"] == "error"]
 
     run(main())

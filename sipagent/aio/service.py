@@ -107,10 +107,14 @@ class Service:
             case Ended(_, reason, _):
                 runner.driver.feed(partial(runner.call.leg_ended, reason))
 
-    async def drain(self, *, timeout_s: float) -> None:
-        """Take no more calls and wait for those there are; after ``timeout_s`` they say goodbye."""
+    def close_doors(self) -> None:
+        """Take no more calls."""
         if self._endpoint is not None:
             self._endpoint.agent.draining = True
+
+    async def drain(self, *, timeout_s: float) -> None:
+        """Take no more calls and wait for those there are; after ``timeout_s`` they say goodbye."""
+        self.close_doors()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
@@ -121,8 +125,7 @@ class Service:
 
     async def stop(self) -> None:
         """End every call now, and take none any more."""
-        if self._endpoint is not None:
-            self._endpoint.agent.draining = True
+        self.close_doors()
         for runner in list(self._runners.values()):
             runner.driver.feed(partial(runner.call.hang_up, "stopped"))
         await self._empty.wait()

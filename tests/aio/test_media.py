@@ -55,9 +55,7 @@ class Bench:
         self.ticker = Ticker()
         self.media = self.talker.media = Media(RtpPorts(HOST, ports, random=Random()), self.ticker)
         self.crashes: list[Exception] = []
-        self.driver: Driver[SendRtcp] = Driver(
-            self.talker, carry=self.media.send_rtcp, crashed=self.crashes.append
-        )
+        self.driver: Driver[SendRtcp] = Driver(self.talker, carry=self.media.send_rtcp, crashed=self.crashes.append)
         self.heard: list[tuple[bytes, Address]] = []
         self.peer = UdpSocket((HOST, 0), lambda data, source: self.heard.append((data, source)))
 

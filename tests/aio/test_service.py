@@ -64,9 +64,7 @@ def test_no_port_is_left(run: Clean, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["the call's first input", "making the call"])
-def test_a_bug_before_the_call_is_up(
-    run: Clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
+def test_a_bug_before_the_call_is_up(run: Clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     def fail(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("a bug")
 

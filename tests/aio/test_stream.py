@@ -261,9 +261,7 @@ def test_a_peer_that_does_not_read_is_cut_off(run: Clean, monkeypatch: pytest.Mo
     run(main())
 
 
-def test_a_peer_that_does_not_read_our_last_word_is_not_waited_for(
-    run: Clean, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_peer_that_does_not_read_our_last_word_is_not_waited_for(run: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_module, "TALKED_IDLE_S", 0.1)
     monkeypatch.setattr(stream_module, "LINGER_S", 0.1)
     monkeypatch.setattr(stream_module, "MAX_UNSENT", 1 << 30)
@@ -281,9 +279,7 @@ def test_a_peer_that_does_not_read_our_last_word_is_not_waited_for(
     run(main())
 
 
-def test_a_peer_that_does_not_read_does_not_keep_us_from_leaving(
-    run: Clean, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_peer_that_does_not_read_does_not_keep_us_from_leaving(run: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_module, "MAX_UNSENT", 1 << 30)
 
     async def main() -> None:
