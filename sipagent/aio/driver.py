@@ -50,8 +50,12 @@ class Driver(Generic[Output]):
         self._is_busy = False
         self.is_closed = False
 
-    def feed(self, receive: Input) -> None:
-        """Give the machine an input, now or as soon as the present one is done."""
+    def feed(self, receive: Input, *, arms: bool = True) -> None:
+        """Give the machine an input, now or as soon as the present one is done.
+
+        :param arms: whether to look at the machine's timer afterwards. For a frame, after which a beat comes within
+            20 ms, that would be a tenth of its cost, and no deadline that a frame sets is as near.
+        """
         if self.is_closed:
             return
         if self._is_busy:
@@ -62,7 +66,8 @@ class Driver(Generic[Output]):
             self._step(receive)
             while self._inbox:
                 self._step(self._inbox.popleft())
-            self._arm()
+            if arms:
+                self._arm()
         except Exception as error:  # noqa: BLE001 - any bug of this one machine
             self._crashed(error)
             if not self.is_closed:

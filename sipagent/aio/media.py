@@ -66,7 +66,7 @@ class Media:
     def _receive_rtp(self, data: bytes, source: Address) -> None:
         if self._talker is not None and self._driver is not None:
             self.received_at = monotonic()
-            self._driver.feed(partial(self._talker.receive_rtp, data, source))
+            self._driver.feed(partial(self._talker.receive_rtp, data, source), arms=False)
             self.received_at = None
 
     def send_rtcp(self, packet: SendRtcp) -> None:

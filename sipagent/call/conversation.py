@@ -75,8 +75,9 @@ class Conversation:
     @property
     def is_finished(self) -> bool:
         """Whether the goodbye has been played to its end."""
-        awaits_more = self.failure is None and self._session.has_live_response
-        return self.is_ending and not self._speaker.is_speaking and not awaits_more
+        if not self.is_ending or self._speaker.is_speaking:
+            return False
+        return self.failure is not None or not self._session.has_live_response
 
     @property
     def queued_ms(self) -> int:

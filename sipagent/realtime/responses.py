@@ -163,7 +163,8 @@ class ResponseGate:
         self._server_creates = server_creates
         self._state = State.IDLE
         self._alive_at = 0.0
-        self._due_at: float | None = None  # the end of the state's limit; in IDLE, of the wait for a retry
+        self.due_at: float | None = None
+        """When the present state has lasted too long; in IDLE, when to ask again. ``None`` for never."""
         self._response_id = ""
         self._awaited = ""  # the event id of the response.create that is not answered yet
         self._cancel_id = ""  # the event id of the last response.cancel
@@ -246,14 +247,14 @@ class ResponseGate:
 
     def get_timer(self) -> float | None:
         """When the present state has lasted too long."""
-        return self._due_at
+        return self.due_at
 
     def handle_timer(self, *, now: float) -> None:
         """Move on from a state that has lasted too long."""
-        if self._due_at is None or now < self._due_at:
+        if self.due_at is None or now < self.due_at:
             return
         if self._state is State.ACTIVE and now < self._alive_at + LIMITS_S[State.ACTIVE]:
-            self._due_at = self._alive_at + LIMITS_S[State.ACTIVE]
+            self.due_at = self._alive_at + LIMITS_S[State.ACTIVE]
         else:
             self._step(Input.OVERDUE, _Fact(now))
 
@@ -283,14 +284,14 @@ class ResponseGate:
             return False
         self._state, act = transition
         limit = LIMITS_S.get(self._state)
-        self._due_at = None if limit is None else fact.now + limit
+        self.due_at = None if limit is None else fact.now + limit
         self._alive_at = fact.now
         self._act(act, fact)
         self._ask_when_free(fact.now)
         return True
 
     def _ask_when_free(self, now: float) -> None:
-        if self._state is State.IDLE and self._due_at is None and self._deferred is not None:
+        if self._state is State.IDLE and self.due_at is None and self._deferred is not None:
             self._request, self._deferred = self._deferred, None
             self._step(Input.ASK, _Fact(now))
 
@@ -316,7 +317,7 @@ class ResponseGate:
                 self._postpone()
             case Act.RETRY:
                 self._postpone()
-                self._due_at = fact.now + RETRY_S
+                self.due_at = fact.now + RETRY_S
             case Act.REFUSE:
                 self._refuse(fact.error)
 

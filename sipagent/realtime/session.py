@@ -116,7 +116,7 @@ class RealtimeSession:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        due_at = self.get_timer()
+        due_at = self._responses.due_at if self._state is _State.READY else self._setup_due_at
         return inf if due_at is None else due_at
 
     @property
