@@ -10,6 +10,7 @@ INPUT_MS_PER_TOKEN = 100
 OUTPUT_MS_PER_TOKEN = 50
 CHARACTERS_PER_TOKEN = 4
 """A usual figure for English text."""
+TEXT_FIELDS = ("name", "arguments", "output")
 LIMITS = {"requests": 5000, "tokens": 400_000}
 """A minute's allowance, of the order the API grants; it is reported and not enforced."""
 
@@ -35,9 +36,9 @@ def count_text(text: str) -> int:
     return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
-def count_item(item: Item) -> Tokens:
-    """Tokens of one item: audio by its length, our own with its transcript; the rest by its text."""
-    text = sum(count_text(item.fields.get(name, "")) for name in ("name", "arguments", "output"))
+def count_item(item: Item) -> tuple[int, int]:
+    """Text and audio tokens of one item: audio by its length, our own with its transcript; the rest by its text."""
+    text = sum(count_text(value) for name in TEXT_FIELDS if (value := item.fields.get(name)))
     audio = 0
     for part in item.content:
         if part.format is None:
@@ -46,15 +47,17 @@ def count_item(item: Item) -> Tokens:
             spoken = item.role == "assistant"
             audio += -(-part.audio_ms // (OUTPUT_MS_PER_TOKEN if spoken else INPUT_MS_PER_TOKEN))
             text += count_text(part.memory) if spoken else 0
-    return Tokens(text, audio)
+    return text, audio
 
 
 def count_items(items: Iterable[Item]) -> Tokens:
     """Tokens of several items."""
-    total = Tokens()
-    for item in items:
-        total += count_item(item)
-    return total
+    text = audio = 0
+    for item in items:  # all of the conversation, before each response: hence no object an item
+        item_text, item_audio = count_item(item)
+        text += item_text
+        audio += item_audio
+    return Tokens(text, audio)
 
 
 def report(given: Tokens, cached: Tokens, made: Tokens) -> Json:
