@@ -84,6 +84,7 @@ class Call:
         self._was_held = False
         self._unheld_at = 0.0
         self._is_acknowledged = False
+        self._is_up = False
 
     # Driving
 
@@ -229,14 +230,11 @@ class Call:
 
     # Within
 
-    @property
-    def _is_up(self) -> bool:
-        return self.phase is Phase.UP or self.phase is Phase.ENDING
-
     def _hear(self, frames: Sequence[Frame], now: float) -> None:
         if frames and self._is_up and not self._leg.is_held:
             self._listen(frames, now)
-        self._take_digits(now)
+        if len(frames) != 1:  # a packet that is the next frame, as nearly all are, brings nothing else
+            self._take_digits(now)
 
     def _listen(self, frames: Sequence[Frame], now: float) -> None:
         if self._conversation is None:
@@ -295,6 +293,7 @@ class Call:
 
     def _accept(self, conversation: Conversation, now: float) -> None:
         self.phase = Phase.UP
+        self._is_up = True
         self._answered_at = now
         self._timers.set("max_call", now + self._settings.max_call_s)
         self._timers.set("silence", now + LOOK_FOR_LIFE_S)
@@ -350,6 +349,7 @@ class Call:
         if self.phase is Phase.ENDED:
             return
         self.phase = Phase.ENDED
+        self._is_up = False
         if self._conversation:
             self._conversation.close()
         self._leg.close(now=now)

@@ -44,6 +44,7 @@ class Listener:
         self._session = session
         self._vad = EnergyVad(codec)
         self._turn = Turn(settings.turn)
+        self._is_over_agent = False
         self._preroll: deque[bytes] = deque()
         self._preroll_bytes = 0
         self._max_preroll_bytes = settings.preroll_ms * BYTES_PER_MS
@@ -83,7 +84,9 @@ class Listener:
     def judge(self, frame: Frame, *, agent_speaks: bool, now: float) -> TurnChange | None:
         """Say whether this frame starts a turn; to be followed by :meth:`forward`."""
         payload = frame.payload
-        self._vad.gate_dbfs = OVER_AGENT_DBFS if agent_speaks else GATE_DBFS
+        if agent_speaks is not self._is_over_agent:
+            self._is_over_agent = agent_speaks
+            self._vad.gate_dbfs = OVER_AGENT_DBFS if agent_speaks else GATE_DBFS
         is_speech = not frame.lost and self._vad.is_speech(payload)
         return self._turn.receive_frame(is_speech, len(payload) / BYTES_PER_MS, agent_speaks=agent_speaks, now=now)
 

@@ -117,7 +117,8 @@ class SipLeg:
 
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
         """Take a packet; return the frames that may now be heard, in order."""
-        return self._in_our_codec(self._rtp.receive_packet(data, source, now=now))
+        frames = self._rtp.receive_packet(data, source, now=now)
+        return self._in_our_codec(frames) if self._foreign_types else frames
 
     def take_released(self) -> Sequence[Frame]:
         """Take the frames that a timer let go of."""
@@ -178,7 +179,7 @@ class SipLeg:
 
     def _in_our_codec(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         """Translate what came in the other law, frame by frame: after a re-INVITE both may be on their way."""
-        if not self._foreign_types or self._foreign_types.isdisjoint(frame.payload_type for frame in frames):
+        if self._foreign_types.isdisjoint(frame.payload_type for frame in frames):
             return frames
         table = ULAW_TO_ALAW if self.codec == "PCMA" else ALAW_TO_ULAW
         return [

@@ -66,7 +66,7 @@ def say_more(end: Callable[..., None]) -> Any:
 def ask_at_any_time(ask: Callable[..., None]) -> Any:
     def broken(gate: ResponseGate, now: float) -> None:
         if gate._deferred is not None:
-            gate._state, gate._due_at = State.IDLE, None
+            gate._state, gate.due_at = State.IDLE, None
         ask(gate, now)
 
     return broken
