@@ -221,7 +221,6 @@ def _make_line(config: Config, agent: AgentConfig, engine: EngineConfig, where: 
     )
     call = CallSettings(conversation=conversation, max_call_s=agent.max_call_s, records=agent.record)
     return Line(
-        name=config.lines[0].name,
         codecs=config.lines[0].codecs,
         call=call,
         engine=where,

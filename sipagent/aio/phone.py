@@ -101,9 +101,7 @@ class PhoneRunner:
             random=self._random,
             wall_offset=time() - monotonic(),
         )
-        self._phone = Phone(
-            leg=leg, lines=self._lines, random=self._random, linger_s=linger_s, max_call_s=max_call_s, now=monotonic()
-        )
+        self._phone = Phone(leg=leg, lines=self._lines, linger_s=linger_s, max_call_s=max_call_s, now=monotonic())
         self._driver: Driver[PhoneOutput] = Driver(self._phone, carry=self._carry, crashed=self._crash)
         self._media.attach(self._phone, self._driver)
         stack.push_async_callback(self._close)

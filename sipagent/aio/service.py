@@ -32,7 +32,6 @@ RETRY_AFTER_S = 10
 class Line:
     """What becomes of the calls that come in."""
 
-    name: str
     codecs: tuple[str, ...]
     call: CallSettings
     engine: Engine

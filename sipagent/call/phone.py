@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from random import Random
 from typing import TypeAlias
 
 from sipagent.audio.vad import level_dbfs
@@ -126,7 +125,6 @@ class Phone:
         *,
         leg: SipLeg,
         lines: Sequence[Line],
-        random: Random,
         linger_s: float = 4.0,
         max_call_s: float = 120.0,
         now: float,

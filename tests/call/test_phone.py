@@ -1,4 +1,3 @@
-from random import Random
 from typing import TypeVar
 
 import pytest
@@ -28,9 +27,7 @@ class Dial:
 
     def __init__(self, *lines: Line, linger_s: float = 4.0, max_call_s: float = 120.0) -> None:
         self.now = 50.0
-        self.phone = Phone(
-            leg=make_leg(), lines=lines, random=Random(1), linger_s=linger_s, max_call_s=max_call_s, now=self.now
-        )
+        self.phone = Phone(leg=make_leg(), lines=lines, linger_s=linger_s, max_call_s=max_call_s, now=self.now)
         self.agent = Caller()
         self.outputs: list[PhoneOutput] = []
         self.phone.offer()

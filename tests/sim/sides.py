@@ -183,7 +183,6 @@ class CallerSide(Side):
         self.phone = Phone(
             leg=self.leg,
             lines=scenario.lines,
-            random=self._random,
             linger_s=scenario.linger_s,
             max_call_s=scenario.caller_limit_s,
             now=self.clock.now,
