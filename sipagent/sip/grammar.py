@@ -48,6 +48,9 @@ GEN_VALUE = rf"(?:[{_BARE_CHAR}]++|{QUOTED_STRING})"
 GENERIC_PARAM = rf"{SWS};{SWS}({TOKEN})(?:{SWS}={SWS}({GEN_VALUE}))?"
 GENERIC_PARAMS = rf"(?:{SWS};{SWS}{TOKEN}(?:{SWS}={SWS}{GEN_VALUE})?)*+"
 
+# An auth-param's value is a token or a quoted string; some peers leave the quotes off a nonce.
+AUTH_VALUE = r'[^", \t]++'
+
 # callid is word ["@" word]; every visible character has been seen in one.
 CALL_ID = r"[!-~]++"
 
