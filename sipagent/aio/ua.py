@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from random import Random
@@ -13,10 +13,13 @@ from sipagent.aio.names import Names
 from sipagent.aio.stream import Streams
 from sipagent.aio.udp import SIP_BUFFER, UdpSocket, local_address_toward
 from sipagent.errors import LocalProtocolError
+from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
-from sipagent.sip.events import Address, Event, Flow, Transmit
+from sipagent.sip.dialog import flow_to, is_numeric
+from sipagent.sip.events import Address, Event, Flow, Locate, TargetFailed, Transmit
 from sipagent.sip.message import MessageError
 from sipagent.sip.ua import UserAgent
+from sipagent.sip.uri import Uri
 
 ROUTE_AGE_S = 60.0
 """A route learnt from the kernel is asked for again after that."""
@@ -33,6 +36,7 @@ MAX_ROUTES = 4096
 class SipEndpoint:
     """The user agent on real sockets.
 
+    :param accounts: who we are toward which PBX or trunk.
     :param external_address: what peers beyond our own hosts see of us, when a NAT stands between.
     :param on_event: is given every event but :class:`~sipagent.sip.events.Transmit`, in the stack that caused it.
     :param on_crash: is told a bug in the machine; the endpoint goes on.
@@ -45,9 +49,10 @@ class SipEndpoint:
         on_event: Callable[[Event], None],
         on_crash: Callable[[Exception], None],
         random: Random,
+        accounts: Iterable[Account] = (),
         external_address: str | None = None,
     ) -> None:
-        self.agent = UserAgent(settings, random=random)
+        self.agent = UserAgent(settings, accounts, random=random)
         self._driver: Driver[Event] = Driver(self.agent, carry=self._carry, crashed=on_crash)
         self._on_event = on_event
         self._external_address = external_address
@@ -171,13 +176,35 @@ class SipEndpoint:
     # Out
 
     def _carry(self, event: Event) -> None:
-        if isinstance(event, Transmit):
-            self._send(event.data, event.flow)
+        match event:
+            case Transmit(data, flow):
+                self._send(data, flow)
+            case Locate(query, uri):
+                self._locate(uri, partial(self._located, query))
+            case TargetFailed():
+                pass
+            case _:
+                self._on_event(event)
+
+    def _locate(self, uri: Uri, found: Callable[[Flow | None], None]) -> None:
+        flow = flow_to(uri, Flow("UDP", ("", 0)))
+        if is_numeric(flow.remote[0]):
+            found(self._reach(flow, flow.remote[0]))
         else:
-            self._on_event(event)
+            is_ipv6 = all(":" in udp.address[0] for udp in self._udp)
+            self._names.find(flow.remote[0], ipv6=is_ipv6, found=lambda host: found(self._reach(flow, host)))
+
+    def _reach(self, flow: Flow, host: str | None) -> Flow | None:
+        try:
+            return None if host is None else self.flow_to(flow.transport, (host, flow.remote[1]))
+        except OSError:
+            return None
+
+    def _located(self, query: int, flow: Flow | None) -> None:
+        self._driver.feed(partial(self.agent.located, query, [flow] if flow is not None else []))
 
     def _send(self, data: bytes, flow: Flow) -> None:
-        if not _is_address(flow.remote[0]):
+        if not is_numeric(flow.remote[0]):
             is_ipv6 = flow.local is not None and ":" in flow.local[0]
             self._names.find(flow.remote[0], ipv6=is_ipv6, found=partial(self._send_to, data, flow))
         elif flow.transport == "TCP":
@@ -199,11 +226,3 @@ class SipEndpoint:
         candidates = [udp for udp in self._udp if (":" in udp.address[0]) == (":" in remote[0])] or self._udp
         by_port = [udp for udp in candidates if udp.address[1] == local[1]]
         return next((udp for udp in by_port if udp.address == local), (by_port or candidates)[0])
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from sipagent.sip.client import Client
 from sipagent.sip.core import Core, HeaderList
 from sipagent.sip.dialog import Dialog
 from sipagent.sip.message import Response
@@ -27,7 +28,7 @@ class Bye:
     def start(self, *, now: float) -> None:
         """Send it."""
         request = self._dialog.make_request("BYE", self._headers)
-        self._core.send_request(request, self._dialog.next_hop(), self, now=now)
+        Client(self._core, request, self._dialog.hop(), self).start(now=now)
 
     def receive_response(self, response: Response, *, now: float) -> None:
         """It was heard."""

@@ -5,20 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from sipagent.errors import LocalProtocolError
-from sipagent.sip.events import Address, Event, Flow, Transmit
+from sipagent.sip.dialog import URI_TRANSPORTS
+from sipagent.sip.events import Address, Event, Flow, Locate, Transmit
 from sipagent.sip.headers import MAGIC_COOKIE, Headers, NameAddr, Via
+from sipagent.sip.line import Line
 from sipagent.sip.message import Request, make_response
-from sipagent.sip.transaction import (
-    MAX_TRANSACTIONS,
-    UNCONCERNED,
-    ClientUser,
-    TimerKey,
-    Transaction,
-    Transactions,
-)
+from sipagent.sip.transaction import MAX_TRANSACTIONS, TimerKey, Transactions
 from sipagent.sip.uri import NO_PARAMETERS, Parameters, Uri
 from sipagent.timers import Timers
 
@@ -44,6 +39,8 @@ RESERVED = frozenset(
 UNKNOWN_ADDRESS: Address = ("anonymous.invalid", 5060)
 """Stands where the shell has not said how we are reached (:rfc:`2606` keeps the name from ever being somebody's)."""
 
+NOWHERE = Flow("UDP", UNKNOWN_ADDRESS)
+
 IDENTIFIER_BITS = 96
 """Of tags, branches and Call-IDs: too many to guess, so that who is not on the path can't meddle with a call."""
 
@@ -64,6 +61,13 @@ class UserAgentSettings:
     """Seconds that a 503 asks the peer to wait."""
 
 
+class Locating(Protocol):
+    """Whoever waits for the targets of a URI."""
+
+    def located(self, targets: Sequence[Flow], *, now: float) -> None:
+        """Take them, the best first; there may be none."""
+
+
 class Core:
     """The common ground of the parts of one user agent."""
 
@@ -75,6 +79,8 @@ class Core:
         self.outputs: deque[Event] = deque()
         self.counters: Counter[str] = Counter()
         self._tag_key = random.randbytes(32)
+        self._locating: dict[int, Locating] = {}
+        self._last_query = 0
 
     def emit(self, event: Event) -> None:
         """Queue an output."""
@@ -84,28 +90,42 @@ class Core:
         """Make a tag, a Call-ID, or what follows the cookie of a branch."""
         return f"{self.random.getrandbits(IDENTIFIER_BITS):0{IDENTIFIER_BITS // 4}x}"
 
-    def session_headers(self, flow: Flow, body: bytes, *, product: str) -> list[tuple[str, str]]:
+    def contact_uri(self, flow: Flow, line: Line | None) -> Uri:
+        """Return by what URI whoever is at the far end of the flow reaches us, or that line of ours."""
+        host, port = flow.local or UNKNOWN_ADDRESS
+        user = self.settings.contact_user if line is None else line.account.contact_user
+        transport = Parameters([("transport", URI_TRANSPORTS[flow.transport])])
+        return Uri("sip", user, None, host, port, NO_PARAMETERS if flow.transport == "UDP" else transport)
+
+    def session_headers(
+        self, flow: Flow | None, body: bytes, *, product: str, line: Line | None = None
+    ) -> list[tuple[str, str]]:
         """Return what every message that opens or renews a session says of us.
 
-        :param flow: our Contact is for whoever is at the far end of it.
+        :param flow: our Contact is for whoever is at the far end of it; ``None`` where it is still to be located.
         :param body: of the message; an empty one is none.
         :param product: the field that names our program, ``User-Agent`` or ``Server``.
         """
-        host, port = flow.local or UNKNOWN_ADDRESS
-        parameters = Parameters([("transport", flow.transport.lower())]) if flow.transport != "UDP" else NO_PARAMETERS
-        contact = NameAddr(None, Uri("sip", self.settings.contact_user, None, host, port, parameters))
+        contact = self.contact_uri(flow or NOWHERE, line)
         headers = [
-            ("Contact", str(contact)),
+            ("Contact", str(NameAddr(None, contact))),
             ("Allow", ALLOW),
             ("Supported", SUPPORTED),
             (product, self.settings.user_agent),
         ]
         return [*headers, ("Content-Type", CONTENT_TYPE)] if body else headers
 
-    def send_request(self, request: Request, flow: Flow, user: ClientUser = UNCONCERNED, *, now: float) -> Transaction:
-        """Put our Via on a request and send it in a client transaction."""
-        self.add_via(request, flow)
-        return self.transactions.request(request, flow, user, now=now)
+    def locate(self, waiting: Locating, uri: Uri) -> None:
+        """Have the targets of a URI found."""
+        self._last_query += 1
+        self._locating[self._last_query] = waiting
+        self.emit(Locate(self._last_query, uri))
+
+    def located(self, query: int, targets: Sequence[Flow], *, now: float) -> None:
+        """Pass the targets on."""
+        waiting = self._locating.pop(query, None)
+        if waiting is not None:
+            waiting.located(targets, now=now)
 
     def add_via(self, request: Request, flow: Flow) -> None:
         """Put our Via on top, with a branch of its own, and ask for the port we are seen from (:rfc:`3581`)."""

@@ -5,10 +5,11 @@ come, and knows where the next one goes.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import TypeAlias
 
-from sipagent.sip.events import Address, Flow
+from sipagent.sip.events import Address, Flow, Hop
 from sipagent.sip.headers import CSeq, Headers, NameAddr
 from sipagent.sip.message import Request, Response
 from sipagent.sip.uri import Uri
@@ -16,7 +17,12 @@ from sipagent.sip.uri import Uri
 DialogId: TypeAlias = tuple[str, str, str]
 """Call-ID, our tag, their tag (empty for a peer of RFC 2543, which has none)."""
 
-DEFAULT_PORT = 5060
+URI_TRANSPORTS = {"UDP": "udp", "TCP": "tcp", "TLS": "tls", "WS": "ws", "WSS": "ws"}
+"""What a URI's parameter says for each; a secure WebSocket is a ``ws`` like the other (:rfc:`7118#section-5.2`)."""
+
+DEFAULT_PORTS = {"TLS": 5061, "WS": 80, "WSS": 443}
+"""Of transports that have one of their own (:rfc:`3261#section-19.1.2`, :rfc:`7118#section-8.3`); of others 5060."""
+
 MAX_FORWARDS = "70"
 
 
@@ -111,9 +117,21 @@ class Dialog:
 
     def next_hop(self) -> Flow:
         """Return where a request within the dialog goes (:rfc:`3261#section-12.2.1.1`): proxy, flow, or Contact."""
+        uri = self._next_uri()
+        return self.flow if uri is None else flow_to(uri, self.flow)
+
+    def hop(self) -> Hop:
+        """Return the same for a request that may be tried elsewhere: a domain is still to be located."""
+        uri = self._next_uri()
+        if uri is None or not uri.is_sip or uri.port is not None or is_numeric(uri.host):
+            return self.next_hop()
+        flow = flow_to(uri, self.flow)
+        return replace(uri, parameters=uri.parameters.replace("transport", URI_TRANSPORTS[flow.transport]))
+
+    def _next_uri(self) -> Uri | None:
         if self.route_set:
-            return flow_to(self.route_set[0].uri, self.flow)
-        return self.flow if self.is_flow_better else flow_to(self.remote_target, self.flow)
+            return self.route_set[0].uri
+        return None if self.is_flow_better else self.remote_target
 
     def make_request(
         self, method: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", *, sequence: int | None = None
@@ -152,12 +170,30 @@ def flow_to(uri: Uri, base: Flow) -> Flow:
     """
     if not uri.is_sip:
         return base
-    transport = (uri.parameters.get("transport") or base.transport).upper()
-    return Flow(transport, _address(uri.parameters.get("maddr") or uri.host, uri.port), base.local)
+    transport = _transport(uri, base)
+    address = _address(uri.parameters.get("maddr") or uri.host, uri.port, transport)
+    return Flow(transport, address, base.local, uri.host)
 
 
-def _address(host: str, port: int | None) -> Address:
-    return host, port or DEFAULT_PORT
+def is_numeric(host: str) -> bool:
+    """Whether a host is an address and no name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _transport(uri: Uri, base: Flow) -> str:
+    """The transport that a URI asks for; whether a WebSocket is secure only the scheme says, or the flow we have."""
+    asked = (uri.parameters.get("transport") or base.transport).upper()
+    if asked in ("WS", "WSS"):
+        return "WSS" if uri.scheme == "sips" or base.transport == "WSS" else "WS"
+    return "TLS" if uri.scheme == "sips" else asked
+
+
+def _address(host: str, port: int | None, transport: str) -> Address:
+    return host, port or DEFAULT_PORTS.get(transport, 5060)
 
 
 def _is_behind_nat(request: Request, target: Uri, flow: Flow) -> bool:
@@ -166,5 +202,5 @@ def _is_behind_nat(request: Request, target: Uri, flow: Flow) -> bool:
     Then nobody stands between us, and what it thinks is its address is of no use to us.
     """
     via = request.via
-    claimed = _address(via.host, via.port)
-    return claimed != flow.remote and claimed == _address(target.host, target.port)
+    claimed = _address(via.host, via.port, flow.transport)
+    return claimed != flow.remote and claimed == _address(target.host, target.port, flow.transport)

@@ -3,10 +3,11 @@
 A handle is an integer that names one INVITE session from its first message to its :class:`Ended`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from sipagent.sip.message import Request, Response
+from sipagent.sip.uri import Uri
 
 Address: TypeAlias = tuple[str, int]
 """A host (a name or an IP address without brackets) and a port."""
@@ -21,14 +22,25 @@ class Flow:
     """
 
     transport: str
-    """``UDP`` or ``TCP``."""
+    """``UDP``, ``TCP``, ``TLS``, ``WS`` or ``WSS``."""
     remote: Address
     local: Address | None = None
+    name: str = field(default="", compare=False)
+    """The domain of the URI that led here: what a certificate must be good for (:rfc:`5922#section-7.2`)."""
 
     @property
     def reliable(self) -> bool:
         """Whether the transport itself retransmits."""
         return self.transport != "UDP"
+
+    @property
+    def secure(self) -> bool:
+        """Whether nobody on the way can read along."""
+        return self.transport in ("TLS", "WSS")
+
+
+Hop: TypeAlias = Flow | Uri
+"""Where a request goes: by a flow that we have, or to a URI that is still to be located (:rfc:`3263`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,21 @@ class Transmit:
     """Send these bytes; the host of the flow may still be a name."""
 
     data: bytes
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Locate:
+    """Find where requests to this URI go (:rfc:`3263#section-4`), and tell it by :meth:`UserAgent.located`."""
+
+    query: int
+    uri: Uri
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFailed:
+    """A located target did not answer, or said 503: prefer others for a while."""
+
     flow: Flow
 
 
@@ -50,6 +77,8 @@ class IncomingInvite:
     request: Request
     flow: Flow
     body: bytes
+    line: str = ""
+    """The account that was called, by its name; empty when it was none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +156,8 @@ class Ended:
 
 Event: TypeAlias = (
     Transmit
+    | Locate
+    | TargetFailed
     | IncomingInvite
     | Reinvited
     | ReinviteCancelled

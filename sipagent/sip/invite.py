@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.bye import Bye
+from sipagent.sip.client import Client
 from sipagent.sip.core import CONTENT_TYPE, Core, HeaderList
 from sipagent.sip.dialog import Dialog, DialogId
 from sipagent.sip.events import (
@@ -18,6 +19,7 @@ from sipagent.sip.events import (
     Acknowledged,
     Ended,
     Flow,
+    Hop,
     IncomingInvite,
     Progressed,
     ReinviteCancelled,
@@ -26,6 +28,7 @@ from sipagent.sip.events import (
 )
 from sipagent.sip.invite_client import InviteClient
 from sipagent.sip.invite_server import InviteServer
+from sipagent.sip.line import Line
 from sipagent.sip.message import Request, Response, make_response
 from sipagent.sip.reinvite import Reinvite
 
@@ -55,9 +58,13 @@ class SessionOwner(Protocol):
 class InviteSession:
     """One call; it begins with :meth:`receive` or :meth:`send`."""
 
-    def __init__(self, core: Core, handle: int, phase: Phase, owner: SessionOwner) -> None:
+    def __init__(
+        self, core: Core, handle: int, phase: Phase, owner: SessionOwner, *, line: Line | None = None
+    ) -> None:
         self.handle = handle
         self.phase = phase
+        self.line = line
+        """The account that calls, or that was called; ``None`` for a call past all of them."""
         self.dialog: Dialog | None = None
         self.dialog_id: DialogId = ("", "", "")
         """With an empty remote tag as long as nobody answered our INVITE."""
@@ -74,14 +81,15 @@ class InviteSession:
         """Begin with an INVITE that came."""
         local_tag = self._core.new_identifier()
         self._set_dialog(Dialog.from_request(request, local_tag, flow))
-        self._server = InviteServer(self._core, request, flow, body, local_tag, self)
+        self._server = InviteServer(self._core, request, flow, body, local_tag, self, line=self.line)
         self._server.start(now=now)
-        self._core.emit(IncomingInvite(self.handle, request, flow, body))
+        name = self.line.account.name if self.line is not None else ""
+        self._core.emit(IncomingInvite(self.handle, request, flow, body, name))
 
-    def send(self, request: Request, flow: Flow, *, now: float) -> None:
+    def send(self, request: Request, hop: Hop, *, now: float) -> None:
         """Begin with an INVITE of ours."""
         self._set_dialog_id((request.call_id, request.from_.tag or "", ""))
-        self._client = InviteClient(self._core, request, flow, self)
+        self._client = InviteClient(self._core, request, hop, self, line=self.line)
         self._client.start(now=now)
 
     # Commands of the application.
@@ -118,7 +126,9 @@ class InviteSession:
             raise LocalProtocolError("a re-INVITE needs a call that is up, and an offer")
         if self._reinvite is not None or self.is_peer_inviting:
             raise LocalProtocolError("another INVITE is still in progress")
-        self._reinvite = Reinvite(self._core, self.dialog, body, self, is_call_id_ours=self._is_call_id_ours)
+        self._reinvite = Reinvite(
+            self._core, self.dialog, body, self, is_call_id_ours=self._is_call_id_ours, line=self.line
+        )
         self._reinvite.start(now=now)
 
     def hang_up(self, headers: HeaderList, *, now: float) -> None:
@@ -160,7 +170,8 @@ class InviteSession:
         elif self.dialog is not None:
             if self._server is not None:
                 self._server.overtaken(now=now)
-            self._server = InviteServer(self._core, request, flow, body, self.dialog.local.tag or "", self)
+            tag = self.dialog.local.tag or ""
+            self._server = InviteServer(self._core, request, flow, body, tag, self, line=self.line)
             self._server.start(now=now)
             self._core.emit(Reinvited(self.handle, request, body))
 
@@ -207,7 +218,7 @@ class InviteSession:
         client.acknowledge(dialog, response)
         if self.dialog is not None:
             self._core.counters["forks_hung_up"] += 1
-            self._core.send_request(dialog.make_request("BYE"), dialog.next_hop(), now=now)
+            Client(self._core, dialog.make_request("BYE"), dialog.hop()).start(now=now)
             return
         self._set_dialog(dialog)
         if self.phase is Phase.OUTGOING and not client.is_expired:

@@ -8,11 +8,13 @@ and each copy of it gets a copy of the same ACK (:rfc:`3261#section-13.2.2.4`). 
 from enum import Enum
 from typing import Protocol
 
-from sipagent.sip.core import Core
+from sipagent.sip.client import Client
+from sipagent.sip.core import NOWHERE, Core
 from sipagent.sip.dialog import Dialog
-from sipagent.sip.events import Flow, Transmit
+from sipagent.sip.events import Flow, Hop, Transmit
+from sipagent.sip.line import Line
 from sipagent.sip.message import Request, Response
-from sipagent.sip.transaction import TIMEOUT, Event, make_cancel
+from sipagent.sip.transaction import TIMEOUT
 
 RING_LIMIT_S = 180.0
 """A telephone that nobody picks up is given up after this long, as proxies do (timer C)."""
@@ -56,9 +58,9 @@ class InviteClientOwner(Protocol):
 class InviteClient:
     """One INVITE of ours."""
 
-    def __init__(self, core: Core, request: Request, flow: Flow, owner: InviteClientOwner) -> None:
-        self.request = request
-        self.flow = flow
+    def __init__(
+        self, core: Core, request: Request, hop: Hop, owner: InviteClientOwner, *, line: Line | None = None
+    ) -> None:
         self.is_pending = True
         """No final response yet."""
         self.is_expired = False
@@ -68,10 +70,21 @@ class InviteClient:
         self._cancel = Cancel.NO
         self._is_alive = False
         self._acks: dict[str, Transmit] = {}
+        self._client = Client(core, request, hop, self, line=line)
+
+    @property
+    def request(self) -> Request:
+        """The INVITE as it was last sent."""
+        return self._client.request
+
+    @property
+    def flow(self) -> Flow:
+        """Where it was last sent."""
+        return self._client.flow or NOWHERE
 
     def start(self, *, now: float) -> None:
         """Send it."""
-        self._transaction = self._core.send_request(self.request, self.flow, self, now=now)
+        self._client.start(now=now)
 
     def cancel(self, *, now: float) -> None:
         """Take it back; a final response comes all the same, and it may be a 2xx."""
@@ -83,7 +96,7 @@ class InviteClient:
 
     def acknowledge(self, dialog: Dialog, response: Response) -> None:
         """Send the ACK of a 2xx, and keep it for the copies."""
-        request = dialog.make_request("ACK", sequence=self.request.cseq.number)
+        request = dialog.make_request("ACK", sequence=response.cseq.number)
         flow = dialog.next_hop()
         self._core.add_via(request, flow)
         ack = self._acks[response.to.tag or ""] = Transmit(bytes(request), flow)
@@ -112,7 +125,7 @@ class InviteClient:
                 self.is_expired = True
                 self.cancel(now=now)
             case Timer.CANCEL:
-                self._transaction.on_event(Event.ABANDONED, None, now=now)
+                self._client.abandon(now=now)
                 self.transaction_failed("timeout", now=now)
 
     def _on_provisional(self, response: Response, now: float) -> None:
@@ -135,7 +148,7 @@ class InviteClient:
 
     def _send_cancel(self, now: float) -> None:
         self._cancel = Cancel.SENT
-        self._core.transactions.request(make_cancel(self.request), self.flow, now=now)
+        self._client.cancel(now=now)
         self._core.timers.set((self, Timer.CANCEL), now + TIMEOUT)
 
     def _finish(self) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 from sipagent.sip.core import CONTENT_TYPE, Core, HeaderList, add_headers
 from sipagent.sip.events import Flow
 from sipagent.sip.headers import check_text
+from sipagent.sip.line import Line
 from sipagent.sip.message import Request, Response, make_response
 from sipagent.sip.transaction import T1, T2, TIMEOUT
 
@@ -52,8 +53,17 @@ class InviteServer:
     """One INVITE of the peer's."""
 
     def __init__(
-        self, core: Core, request: Request, flow: Flow, body: bytes, local_tag: str, owner: InviteServerOwner
+        self,
+        core: Core,
+        request: Request,
+        flow: Flow,
+        body: bytes,
+        local_tag: str,
+        owner: InviteServerOwner,
+        *,
+        line: Line | None = None,
     ) -> None:
+        self._line = line
         self.request = request
         self.flow = flow
         self.local_tag = local_tag
@@ -163,6 +173,6 @@ class InviteServer:
         response = make_response(self.request, status, to_tag=self.local_tag)
         for route in self.request.headers.get_fields("Record-Route"):
             response.headers.add("Record-Route", route)
-        add_headers(response.headers, self._core.session_headers(self.flow, body, product="Server"))
+        add_headers(response.headers, self._core.session_headers(self.flow, body, product="Server", line=self._line))
         add_headers(response.headers, headers)
         return replace(response, body=body)

@@ -6,6 +6,7 @@ from typing import Protocol
 from sipagent.sip.core import Core
 from sipagent.sip.dialog import Dialog
 from sipagent.sip.invite_client import InviteClient
+from sipagent.sip.line import Line
 from sipagent.sip.message import Response
 
 GLARES_MAX = 8
@@ -39,7 +40,17 @@ class ReinviteOwner(Protocol):
 class Reinvite:
     """One offer of ours within a call."""
 
-    def __init__(self, core: Core, dialog: Dialog, body: bytes, owner: ReinviteOwner, *, is_call_id_ours: bool) -> None:
+    def __init__(
+        self,
+        core: Core,
+        dialog: Dialog,
+        body: bytes,
+        owner: ReinviteOwner,
+        *,
+        is_call_id_ours: bool,
+        line: Line | None = None,
+    ) -> None:
+        self._line = line
         self._core = core
         self._dialog = dialog
         self._body = body
@@ -55,10 +66,9 @@ class Reinvite:
 
     def start(self, *, now: float) -> None:
         """Send an INVITE."""
-        flow = self._dialog.next_hop()
-        headers = self._core.session_headers(flow, self._body, product="User-Agent")
+        headers = self._core.session_headers(None, self._body, product="User-Agent")
         request = self._dialog.make_request("INVITE", headers, self._body)
-        self._client = InviteClient(self._core, request, flow, self)
+        self._client = InviteClient(self._core, request, self._dialog.hop(), self, line=self._line)
         self._client.start(now=now)
 
     def stop(self, *, now: float) -> None:

@@ -6,45 +6,40 @@ answered and forgotten. A response is never answered, nor is an ACK.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from random import Random
-from typing import TypeAlias
 
 from sipagent.errors import LocalProtocolError
-from sipagent.sip.core import ALLOW, CONTENT_TYPE, SUPPORTED, Core, HeaderList, UserAgentSettings, check_headers
+from sipagent.sip.account import Account
+from sipagent.sip.core import CONTENT_TYPE, Core, HeaderList, UserAgentSettings, check_headers
 from sipagent.sip.dialog import MAX_FORWARDS, Dialog, DialogId
-from sipagent.sip.events import Event, Flow
+from sipagent.sip.events import Event, Flow, Hop
 from sipagent.sip.headers import CSeq, Headers, NameAddr
 from sipagent.sip.invite import InviteSession, Phase
+from sipagent.sip.line import Line
 from sipagent.sip.message import MessageError, Request, Response, make_response, parse_message
+from sipagent.sip.refusals import find_refusal
 from sipagent.sip.uri import Uri
-
-METHODS = frozenset(ALLOW.split(", "))
-
-KNOWN_METHODS = frozenset({"REGISTER", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "INFO", "UPDATE", "PRACK", "PUBLISH"})
-"""Methods that exist but that we don't serve: 405; what is in no RFC is 501 (:rfc:`3261#section-8.2.1`)."""
-
-SCHEMES = frozenset({"sip", "sips", "tel"})
-"""What a Request-URI may be; others are 416 (:rfc:`3261#section-8.2.2.1`)."""
-
-SDP_RANGES = frozenset({CONTENT_TYPE, "application/*", "*/*"})
-"""The media ranges of Accept that a session description fits."""
-
-Refusal: TypeAlias = tuple[int, HeaderList]
 
 
 class UserAgent:
     """A SIP endpoint as a :class:`~sipagent.machine.Machine`; its outputs are :mod:`sipagent.sip.events`.
 
+    :param accounts: who we are toward which PBX or trunk.
     :param random: tags, branches and delays come from it; in service it must be a cryptographic one.
     """
 
-    def __init__(self, settings: UserAgentSettings | None = None, *, random: Random) -> None:
+    def __init__(
+        self, settings: UserAgentSettings | None = None, accounts: Iterable[Account] = (), *, random: Random
+    ) -> None:
         self.settings = settings or UserAgentSettings()
         self.draining = False
         """Whether new calls are refused with 503, and OPTIONS answered so."""
         self.ready = True
         """Whether OPTIONS is answered with 200 or, as long as no call would succeed, with 503."""
         self._core = Core(self.settings, random)
+        self._lines = {account.name: Line(account, random=random) for account in accounts}
+        self._lines_by_contact = {line.account.contact_user: line for line in self._lines.values()}
         self._sessions: dict[int, InviteSession] = {}
         self._dialogs: dict[DialogId, InviteSession] = {}
         self._last_handle = 0
@@ -121,36 +116,59 @@ class UserAgent:
 
     # What the application commands.
 
+    def located(self, query: int, targets: Sequence[Flow], *, now: float) -> None:
+        """Take the answer to a :class:`~sipagent.sip.events.Locate`.
+
+        :param targets: numeric, with our own address, the best first; none when the URI leads nowhere.
+        """
+        self._core.located(query, targets, now=now)
+
     def invite(
-        self, target: Uri, flow: Flow, *, from_: NameAddr, body: bytes, headers: HeaderList = (), now: float
+        self,
+        target: Uri,
+        hop: Hop | None = None,
+        *,
+        account: str | None = None,
+        from_: NameAddr | None = None,
+        body: bytes,
+        headers: HeaderList = (),
+        now: float,
     ) -> int:
         """Call somebody.
 
         :param target: Request-URI and To.
-        :param flow: where the INVITE goes first.
-        :param from_: us; a tag is added.
+        :param hop: where the INVITE goes; else to the proxy of the account, or to the target.
+        :param account: the line that calls, by its name: it says who we are, and proves it.
+        :param from_: us, where the account does not say it, or otherwise; a tag is added.
         :param body: the offer; it must not be empty.
         :param headers: fields of the application's own.
         :return: the handle of the session.
-        :raises LocalProtocolError: for header fields that are not the application's, too many sessions, or no offer.
+        :raises LocalProtocolError: for header fields that are not the application's, too many sessions, no offer,
+            no such account, or neither account nor ``from_``.
         """
+        line = self._line(account)
+        us = from_ or (line.us if line else None)
+        if us is None:
+            raise LocalProtocolError("an INVITE of ours says who calls")
         check_headers(headers)
         if not body:
             raise LocalProtocolError("an INVITE of ours carries an offer")
         if len(self._sessions) >= self.settings.max_sessions:
             raise LocalProtocolError("too many sessions")
+        routes = line.routes() if line else ()
         fields = [
             ("Max-Forwards", MAX_FORWARDS),
-            ("From", str(from_.with_tag(self._core.new_identifier()))),
+            *(("Route", str(route)) for route in routes),
+            ("From", str(us.with_tag(self._core.new_identifier()))),
             ("To", str(NameAddr(None, target))),
             ("Call-ID", self._core.new_identifier()),
             ("CSeq", str(CSeq(1, "INVITE"))),
-            *self._core.session_headers(flow, body, product="User-Agent"),
+            *self._core.session_headers(None, body, product="User-Agent", line=line),
             *headers,
         ]
         request = Request("INVITE", target, Headers(fields), body)
-        session = self._add_session(Phase.OUTGOING)
-        session.send(request, flow, now=now)
+        session = self._add_session(Phase.OUTGOING, line)
+        session.send(request, hop or (routes[0].uri if routes else target), now=now)
         return session.handle
 
     def ring(self, handle: int, *, now: float, status: int = 180, headers: HeaderList = (), body: bytes = b"") -> None:
@@ -215,7 +233,7 @@ class UserAgent:
                 self._judge(request, flow, now)
 
     def _judge(self, request: Request, flow: Flow, now: float) -> None:
-        refusal = _refusal(request)
+        refusal = find_refusal(request)
         if refusal is not None:
             self._core.reply(request, flow, *refusal)
         elif request.to.tag:
@@ -251,7 +269,8 @@ class UserAgent:
             self._core.reply(request, flow, 503, self._core.retry_after())
         else:
             body = request.content(CONTENT_TYPE) or b""
-            self._add_session(Phase.INCOMING).receive(request, flow, body, now=now)
+            line = self._lines_by_contact.get(request.uri.user or "")
+            self._add_session(Phase.INCOMING, line).receive(request, flow, body, now=now)
 
     def _on_options(self, request: Request, flow: Flow) -> None:
         """Answer with the status that an INVITE would get (:rfc:`3261#section-11.2`)."""
@@ -297,10 +316,16 @@ class UserAgent:
     def _is_full(self) -> bool:
         return len(self._sessions) >= self.settings.max_sessions or self._core.transactions.is_full
 
-    def _add_session(self, phase: Phase) -> InviteSession:
+    def _add_session(self, phase: Phase, line: Line | None) -> InviteSession:
         self._last_handle += 1
-        session = self._sessions[self._last_handle] = InviteSession(self._core, self._last_handle, phase, self)
+        session = InviteSession(self._core, self._last_handle, phase, self, line=line)
+        self._sessions[self._last_handle] = session
         return session
+
+    def _line(self, account: str | None) -> Line | None:
+        if account is not None and account not in self._lines:
+            raise LocalProtocolError(f"there is no account {account}")
+        return None if account is None else self._lines[account]
 
     def _session(self, handle: int) -> InviteSession:
         try:
@@ -310,30 +335,6 @@ class UserAgent:
 
     def _find(self, request: Request) -> InviteSession | None:
         return self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
-
-
-def _refusal(request: Request) -> Refusal | None:
-    """Say what is wrong with a request that is well formed, if something is (:rfc:`3261#section-8.2`)."""
-    if request.method not in METHODS:
-        return (405 if request.method in KNOWN_METHODS else 501), [("Allow", ALLOW)]
-    if request.uri.scheme not in SCHEMES:
-        return 416, ()
-    unsupported = [tag for tag in request.require if tag not in SUPPORTED.split(", ")]
-    if unsupported:
-        return 420, [("Unsupported", ", ".join(unsupported))]
-    if request.method == "INVITE":
-        return _session_refusal(request)
-    return None
-
-
-def _session_refusal(request: Request) -> Refusal | None:
-    """Judge the body of an INVITE, and what may come back (:rfc:`3261#section-8.2.3`)."""
-    if request.content(CONTENT_TYPE) is None:
-        return 415, [("Accept", CONTENT_TYPE), ("Accept-Encoding", "identity")]
-    ranges = [value.partition(";")[0].strip().lower() for value in request.headers.get_all("Accept")]
-    if ranges and SDP_RANGES.isdisjoint(ranges):
-        return 406, [("Warning", '399 sipagent "only session descriptions are served"')]
-    return None
 
 
 def _stamp(request: Request, flow: Flow) -> None:

@@ -1,0 +1,46 @@
+"""An account in use: what we have learnt of its PBX, and how requests outside a dialog go there."""
+
+from random import Random
+
+from sipagent.sip.account import Account
+from sipagent.sip.digest import DigestClient
+from sipagent.sip.headers import NameAddr
+from sipagent.sip.uri import Parameters, Uri
+
+LOOSE = Parameters([("lr", None)])
+
+
+class Line:
+    """One account's credentials, routes and address."""
+
+    def __init__(self, account: Account, *, random: Random) -> None:
+        self.account = account
+        self.digest = DigestClient(account.credentials, random=random) if account.credentials else None
+        self.service_route: tuple[NameAddr, ...] = ()
+        """From the last REGISTER that was accepted (:rfc:`3608`)."""
+
+    @property
+    def us(self) -> NameAddr:
+        """Who we are in a From, still without a tag."""
+        return NameAddr(self.account.display_name, self.account.address)
+
+    def routes(self) -> tuple[NameAddr, ...]:
+        """Return the Route of a request outside a dialog, the nearest proxy first."""
+        proxy = self.account.outbound_proxy
+        first = () if proxy is None else (NameAddr(None, _loose(proxy)),)
+        return (*first, *self.service_route)
+
+    def is_home(self, uri: Uri) -> bool:
+        """Whether a request to this URI goes to the account's own PBX: nobody else's challenge is answered.
+
+        With a Route it always does. Without, the domain must be the account's; a password, even digested, is not for
+        whoever can name our realm.
+        """
+        homes = (self.account.address, *self.account.registrars)
+        return bool(self.routes()) or uri.host.lower() in {home.host.lower() for home in homes}
+
+
+def _loose(uri: Uri) -> Uri:
+    return uri if "lr" in uri.parameters else Uri(
+        uri.scheme, uri.user, None, uri.host, uri.port, Parameters([*uri.parameters.pairs, *LOOSE.pairs])
+    )
