@@ -2,38 +2,27 @@
 
 import asyncio
 import gc
-import importlib
-import importlib.util
 import signal
-import ssl
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from random import SystemRandom
-from types import ModuleType
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
-from sipagent.agent.builtin import HANG_UP
-from sipagent.agent.tools import Tool
 from sipagent.aio.call import Engine
 from sipagent.aio.log import get_logger
 from sipagent.aio.model_server import serve_model
 from sipagent.aio.names import look_up
-from sipagent.aio.service import Line, Service
+from sipagent.aio.service import Service
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts, local_address_toward
-from sipagent.call.call import CallSettings
-from sipagent.call.conversation import ConversationSettings
-from sipagent.call.listener import ListenerSettings
-from sipagent.call.turn import TurnSettings
 from sipagent.config import Config
-from sipagent.config.settings import AgentConfig, EngineConfig
-from sipagent.config.values import SIP_PORT, ToolReference
+from sipagent.config.settings import EngineConfig
+from sipagent.config.values import SIP_PORT
 from sipagent.control.http import ControlServer
 from sipagent.control.metrics import Metrics
 from sipagent.control.observer import CallObserver
 from sipagent.errors import SipagentError
-from sipagent.realtime.settings import SessionSettings
+from sipagent.lines import make_accounts, make_engine, make_lines
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.uri import Parameters, Uri
 
@@ -84,16 +73,6 @@ class Application:
             parameters=parameters,
         )
 
-    @property
-    def agent(self) -> AgentConfig:
-        """The agent that takes the calls."""
-        return self._config.agents[self._config.lines[0].agent]
-
-    @property
-    def engine(self) -> EngineConfig:
-        """The engine of that agent."""
-        return self._config.engines[self.agent.engine]
-
     async def start(self) -> None:
         """Open everything.
 
@@ -107,11 +86,11 @@ class Application:
 
     async def _open(self) -> None:
         config = self._config
-        engine = await self._make_engine()
+        engines = await self._make_engines()
         external = await _numeric(config.sip.external_address)
         ports = (config.rtp.ports.first, config.rtp.ports.last)
         self.service = Service(
-            line=_make_line(config, self.agent, self.engine, engine),
+            lines=make_lines(config, engines),
             ports=RtpPorts("0.0.0.0", ports, random=self._random),
             ports6=RtpPorts("::", ports, random=self._random),
             max_calls=config.sip.max_calls,
@@ -125,6 +104,7 @@ class Application:
             on_event=self.service.receive,
             on_crash=lambda error: self._log.error("user_agent_crashed", exc_info=error),
             random=self._random,
+            accounts=make_accounts(config),
             external_address=external,
         )
         self.service.attach(self.endpoint)
@@ -137,9 +117,8 @@ class Application:
         await _or_explain(self._control.start(control.host, control.port), f"control port {control}")
         gc.collect()
         gc.freeze()  # what lives for ever is not to be looked through while calls wait
-        self._log.info(
-            "ready", listen=[str(listener) for listener in config.sip.listen], model=urlsplit(engine.url).netloc
-        )
+        models = sorted({urlsplit(engine.url).netloc for engine in engines.values()})
+        self._log.info("ready", listen=[str(listener) for listener in config.sip.listen], model=", ".join(models))
 
     def _note_trouble(self, trouble: str | None) -> None:
         """Let a PBX that asks by OPTIONS know whether calls would be taken."""
@@ -183,92 +162,27 @@ class Application:
         await self.endpoint.settle()
         await self.service.close()
 
-    async def _make_engine(self) -> Engine:
-        config = self.engine
-        if config.url != LOCAL and (config.api_key or config.without_key == "fail"):
-            return make_engine(config)
+    async def _make_engines(self) -> dict[str, Engine]:
+        """The engines of the agents that take calls; the embedded model is started for those that need it."""
+        config = self._config
+        names = {config.agents[line.agent].engine for line in config.lines}
+        embedded = {name for name in names if _is_embedded(config.engines[name])}
+        url = await self._serve_model() if embedded else None
+        for name in embedded:
+            if config.engines[name].url != LOCAL:
+                self._log.info(
+                    "no_api_key", engine=name, instead="the embedded local model, which knows set phrases"
+                )
+        return {name: make_engine(config.engines[name], url=url if name in embedded else None) for name in names}
+
+    async def _serve_model(self) -> str:
         model = await serve_model("127.0.0.1", 0)
         self._closing.push_async_callback(model.close)
-        if config.url != LOCAL:
-            self._log.info(
-                "no_api_key", engine=self.agent.engine, instead="the embedded local model, which knows set phrases"
-            )
-        return make_engine(config, url=model.url)
+        return model.url
 
 
-def make_engine(config: EngineConfig, *, url: str | None = None) -> Engine:
-    """Where a model is and how we prove who we are; ``url`` is the embedded one's, which asks for no proof."""
-    separator = "&" if urlsplit(url or config.url).query else "?"
-    address = f"{url or config.url}{separator}{urlencode({'model': config.model})}"
-    headers = {} if url else {"Authorization": f"Bearer {config.api_key.reveal()}"}
-    tls = ssl.create_default_context() if address.startswith("wss:") else None
-    return Engine(address, headers, config.connect_timeout_s, tls)
-
-
-def _make_line(config: Config, agent: AgentConfig, engine: EngineConfig, where: Engine) -> Line:
-    tools = tuple(load_tool(reference) for reference in agent.tools)
-    turn = TurnSettings(
-        start_ms=agent.turn.start_ms,
-        barge_in_ms=agent.barge_in.confirm_ms,
-        end_silence_ms=agent.turn.end_silence_ms,
-        max_turn_ms=agent.turn.max_turn_ms,
-    )
-    conversation = ConversationSettings(
-        session=make_session(agent, engine, tools),
-        greeting=agent.greeting,
-        listener=ListenerSettings(detection=agent.turn.detection, preroll_ms=agent.turn.preroll_ms, turn=turn),
-        barge_in=agent.barge_in.enabled,
-    )
-    call = CallSettings(conversation=conversation, max_call_s=agent.max_call_s, records=agent.record)
-    return Line(
-        codecs=config.lines[0].codecs,
-        call=call,
-        engine=where,
-        tools=tools,
-        agent=config.lines[0].agent,
-    )
-
-
-def make_session(agent: AgentConfig, engine: EngineConfig, tools: tuple[Tool, ...]) -> SessionSettings:
-    """What the model is asked to be."""
-    return SessionSettings(
-        model=engine.model,
-        instructions=agent.instructions,
-        voice=agent.voice,
-        turn_detection=agent.turn.detection,
-        transcription_model=engine.transcription_model,
-        language=agent.language,
-        tools=tuple(tool.definition for tool in tools),
-        max_output_tokens=engine.max_output_tokens,
-        speed=agent.speed,
-        setup_timeout_s=engine.connect_timeout_s,
-    )
-
-
-def load_tool(reference: ToolReference) -> Tool:
-    """Find a tool.
-
-    :raises SipagentError: when it can't be imported or is none.
-    """
-    if reference.is_builtin:
-        return HANG_UP
-    try:
-        module = _import_file(reference.file) if reference.file else importlib.import_module(reference.module or "")
-        found = getattr(module, reference.name)
-    except Exception as error:  # whatever the user's module does on import
-        raise SipagentError(f"tool {reference}: {type(error).__name__}: {error}") from error
-    if not isinstance(found, Tool):
-        raise SipagentError(f"tool {reference}: expected a function decorated with @tool")
-    return found
-
-
-def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise SipagentError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _is_embedded(engine: EngineConfig) -> bool:
+    return engine.url == LOCAL or not (engine.api_key or engine.without_key == "fail")
 
 
 def address_of_ours() -> str:

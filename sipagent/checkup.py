@@ -15,10 +15,11 @@ from sipagent.agent.tools import Tool
 from sipagent.aio.call import Engine
 from sipagent.aio.driver import Driver
 from sipagent.aio.websocket import WebSocket
-from sipagent.app import LOCAL, address_of_ours, load_tool, make_engine, make_session
+from sipagent.app import LOCAL, address_of_ours
 from sipagent.config import Config, load
 from sipagent.config.settings import EngineConfig
 from sipagent.errors import ConfigError, SipagentError
+from sipagent.lines import load_tool, make_engine, make_session
 from sipagent.realtime import events
 from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import SessionSettings

@@ -75,7 +75,7 @@ class World:
         )
         call = CallSettings(ConversationSettings(session, greeting), records=records)
         self.service = Service(
-            line=Line(("PCMU", "PCMA"), call, engine, tools, "agent"),
+            lines={"main": Line(("PCMU", "PCMA"), call, engine, tools, "agent")},
             ports=RtpPorts(HOST, ports, random=Random()),
             max_calls=max_calls,
             recordings=recordings,

@@ -12,10 +12,11 @@ from program import Server, free_port
 
 from sipagent.aio import loop
 from sipagent.aio.udp import UdpSocket
-from sipagent.app import Application, load_tool, make_engine
+from sipagent.app import Application
 from sipagent.config import Config, EngineConfig, load
 from sipagent.config.values import Secret, ToolReference
 from sipagent.errors import SipagentError
+from sipagent.lines import load_tool, make_engine
 from sipagent.sip.events import Accepted, Ended
 
 TOOLS = """

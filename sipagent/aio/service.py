@@ -1,6 +1,7 @@
 """The service: it makes a call of every INVITE, keeps the calls, and brings them to an end in peace."""
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +43,7 @@ class Line:
 class Service:
     """All calls of the process.
 
+    :param lines: by name; the first takes the calls that are for none of them.
     :param ports6: where media to and from IPv6 peers go.
     :param media_address: what peers are told to send media to, instead of the address by which they reach us.
     """
@@ -49,7 +51,7 @@ class Service:
     def __init__(
         self,
         *,
-        line: Line,
+        lines: Mapping[str, Line],
         ports: RtpPorts,
         max_calls: int,
         recordings: Path,
@@ -58,7 +60,8 @@ class Service:
         media_address: str | None = None,
         ports6: RtpPorts | None = None,
     ) -> None:
-        self._line = line
+        self._lines = lines
+        self._first = next(iter(lines.values()))
         self._ports = ports
         self._ports6 = ports6 or ports
         self._max_calls = max_calls
@@ -165,9 +168,9 @@ class Service:
             self._endpoint.command(self._endpoint.agent.reject, handle, status, headers=headers)
 
     def _start(self, event: IncomingInvite, endpoint: SipEndpoint, media: Media) -> CallRunner:
-        line = self._line
+        line = self._lines.get(event.line, self._first)
         call_id = f"{self._random.getrandbits(48):012x}"
-        info = self._info(call_id, event.request)
+        info = _info(call_id, event.request, line.agent)
         invited = Invited(info.caller, info.called, event.request.call_id)
         self._observer.observe(call_id, invited, now=monotonic())
         address = endpoint.address_toward(event.flow.remote)
@@ -195,17 +198,12 @@ class Service:
                 call=info,
                 places=self._places,
             ),
-            recorder=self._make_recorder(call_id),
+            recorder=self._make_recorder(call_id) if line.call.records else None,
             observer=self._observer,
             ended=self._on_ended,
         )
 
-    def _info(self, call_id: str, request: Request) -> CallInfo:
-        return CallInfo(call_id, caller=str(request.from_.uri), called=str(request.uri), agent=self._line.agent)
-
-    def _make_recorder(self, call_id: str) -> Recorder | None:
-        if not self._line.call.records:
-            return None
+    def _make_recorder(self, call_id: str) -> Recorder:
         path = self._recordings / f"{call_id}.wav"
         failed = partial(self._observer.observe_recording_error, call_id)
         return Recorder(path, writer=self._writer, failed=failed)
@@ -214,3 +212,7 @@ class Service:
         self._runners.pop(handle, None)
         if not self._runners:
             self._empty.set()
+
+
+def _info(call_id: str, request: Request, agent: str) -> CallInfo:
+    return CallInfo(call_id, caller=str(request.from_.uri), called=str(request.uri), agent=agent)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sipagent.config.decode import suggest
 from sipagent.config.document import Node, Reader
-from sipagent.config.settings import Config
+from sipagent.config.settings import Config, LineConfig
 
 Path = tuple[str | int, ...]
 
@@ -23,11 +23,23 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
     for name, engine in config.engines.items():
         if not _is_model_url(engine.url):
             _report(root, ("engines", name, "url"), "expected local, or an address after wss:// or ws://", reader)
+    for number, line in enumerate(config.lines):
+        _check_line(root, number, line, reader)
     if len(set(config.sip.listen)) < len(config.sip.listen):
         _report(root, ("sip", "listen"), "the same address twice", reader)
     if config.rtp.ports.pairs < config.sip.max_calls:
         message = f"room for {config.rtp.ports.pairs} calls, two ports each; sip.max_calls is {config.sip.max_calls}"
         _report(root, ("rtp", "ports"), message, reader)
+
+
+def _check_line(root: Node, number: int, line: LineConfig, reader: Reader) -> None:
+    """What belongs together must come together."""
+    if line.domain is None:
+        for key in ("user", "password", "auth_user", "realm", "registrars", "outbound_proxy"):
+            if getattr(line, key):
+                _report(root, ("lines", number, key), "it needs the domain beside it", reader)
+    elif line.user is None and line.registrars:
+        _report(root, ("lines", number, "registrars"), "to register, the line needs a user", reader)
 
 
 def _check_names(root: Node, reader: Reader) -> None:

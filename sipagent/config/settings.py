@@ -8,7 +8,16 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-from sipagent.config.values import Endpoint, Host, ListenAddress, PortRange, Secret, ToolReference
+from sipagent.config.values import (
+    Endpoint,
+    Host,
+    ListenAddress,
+    Network,
+    PortRange,
+    Secret,
+    Server,
+    ToolReference,
+)
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 
@@ -33,11 +42,34 @@ class RtpConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which agent takes the calls that come in here."""
+    """A way in and out: an extension of a PBX, a trunk, or whoever dials us; and which agent takes its calls."""
 
     name: Text
     agent: Text
+    domain: Server | None = None
+    user: Text | None = None
+    password: Secret = field(default_factory=Secret)
+    auth_user: Text | None = None
+    realm: Text | None = None
+    caller_id: Text | None = None
+    anonymous: bool = False
+    register: bool = True
+    registrars: tuple[Server, ...] = ()
+    outbound_proxy: Server | None = None
+    transport: Literal["udp", "tcp", "tls", "ws", "wss"] | None = None
+    expires_s: Annotated[int, Meta(ge=30, le=86_400)] = 300
+    keep_alive: Literal["auto", "crlf", "stun", "options", "off"] = "auto"
+    keep_alive_s: Annotated[float, Meta(ge=5, le=600)] = 25.0
+    peers: tuple[Network, ...] = ()
+    callers: dict[str, Secret] = field(default_factory=dict)
+    ring_limit_s: Annotated[float, Meta(ge=1, le=600)] = 180.0
+    redirects: Annotated[int, Meta(ge=0, le=5)] = 0
     codecs: Annotated[tuple[Literal["PCMU", "PCMA"], ...], Meta(min_length=1)] = ("PCMU", "PCMA")
+
+    @property
+    def registers(self) -> bool:
+        """Whether it makes itself known to a registrar: it has whom to tell, and a name."""
+        return self.register and self.domain is not None and self.user is not None
 
 
 class TurnConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,4 +151,6 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """All that must never be shown."""
-        return tuple(engine.api_key for engine in self.engines.values() if engine.api_key)
+        keys = [engine.api_key for engine in self.engines.values()]
+        passwords = [secret for line in self.lines for secret in (line.password, *line.callers.values())]
+        return tuple(secret for secret in (*keys, *passwords) if secret)

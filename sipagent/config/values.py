@@ -5,7 +5,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Self
 
@@ -93,6 +93,49 @@ class ListenAddress:
 
     def __str__(self) -> str:
         return f"{self.transport.lower()}:{Endpoint(self.host, self.port)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A SIP server: a domain or an address, and a port where it has one; without, DNS says."""
+
+    host: str
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``host`` or ``host:port``, an IPv6 address in brackets."""
+        try:
+            if text.endswith("]") or ":" not in text:
+                return cls(_parse_host(text))
+            endpoint = Endpoint.parse(text)
+        except ValueError:
+            raise ValueError("a domain or an address, with or without a port, such as pbx.example.com") from None
+        return cls(endpoint.host, endpoint.port)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+
+class Network:
+    """Addresses that belong together."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: IPv4Network | IPv6Network) -> None:
+        self.value = value
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``192.0.2.0/24``, or a single address."""
+        try:
+            return cls(ip_network(text))
+        except ValueError:
+            raise ValueError("an address or a network such as 192.0.2.0/24") from None
+
+    def __str__(self) -> str:
+        return str(self.value)
 
 
 @dataclass(frozen=True, slots=True)

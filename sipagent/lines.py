@@ -1,0 +1,151 @@
+"""From what the file says of lines, agents and engines to what the machines take."""
+
+import importlib
+import importlib.util
+import ssl
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import urlencode, urlsplit
+from uuid import NAMESPACE_URL, getnode, uuid5
+
+from sipagent.agent.builtin import HANG_UP
+from sipagent.agent.tools import Tool
+from sipagent.aio.call import Engine
+from sipagent.aio.service import Line
+from sipagent.call.call import CallSettings
+from sipagent.call.conversation import ConversationSettings
+from sipagent.call.listener import ListenerSettings
+from sipagent.call.turn import TurnSettings
+from sipagent.config import Config
+from sipagent.config.settings import AgentConfig, EngineConfig, LineConfig
+from sipagent.config.values import Server, ToolReference
+from sipagent.errors import SipagentError
+from sipagent.realtime.settings import SessionSettings
+from sipagent.sip.account import Account
+from sipagent.sip.digest import Credentials
+from sipagent.sip.uri import NO_PARAMETERS, Parameters, Uri
+
+CONTACT_BYTES = 9
+"""Of the part of a Contact that nobody can guess."""
+
+
+def make_accounts(config: Config) -> list[Account]:
+    """Who we are toward each PBX and trunk: one for every line with a domain."""
+    return [make_account(line) for line in config.lines if line.domain is not None]
+
+
+def make_account(line: LineConfig) -> Account:
+    """Who we are on a line.
+
+    :raises SipagentError: for a line without a domain.
+    """
+    if line.domain is None:
+        raise SipagentError(f"line {line.name} has no domain to call through")
+    user = line.user or "agent"
+    servers = line.registrars or (line.domain,)
+    password = line.password.reveal()
+    instance = uuid5(NAMESPACE_URL, f"sipagent:{getnode():x}/{line.name}/{user}@{line.domain}")
+    token = blake2b(instance.bytes, digest_size=CONTACT_BYTES, key=password.encode()[:64]).hexdigest()
+    return Account(
+        name=line.name,
+        address=_uri(line.domain, user=user),
+        contact_user=f"{user}-{token}",
+        display_name=line.caller_id,
+        credentials=Credentials(line.auth_user or user, password, line.realm) if password else None,
+        registrars=tuple(_uri(server, transport=line.transport) for server in servers) if line.registers else (),
+        outbound_proxy=_uri(line.outbound_proxy, transport=line.transport) if line.outbound_proxy else None,
+        instance=instance.urn,
+        expires_s=line.expires_s,
+        keep_alive=line.keep_alive,
+        keep_alive_s=line.keep_alive_s,
+        ring_limit_s=line.ring_limit_s,
+        redirects=line.redirects,
+        is_anonymous=line.anonymous,
+    )
+
+
+def make_lines(config: Config, engines: Mapping[str, Engine]) -> dict[str, Line]:
+    """What becomes of the calls of each line.
+
+    :param engines: where the model of each engine is.
+    :raises SipagentError: when a tool can't be loaded.
+    """
+    return {line.name: _make_line(config, line, engines) for line in config.lines}
+
+
+def _make_line(config: Config, line: LineConfig, engines: Mapping[str, Engine]) -> Line:
+    agent = config.agents[line.agent]
+    tools = tuple(load_tool(reference) for reference in agent.tools)
+    turn = TurnSettings(
+        start_ms=agent.turn.start_ms,
+        barge_in_ms=agent.barge_in.confirm_ms,
+        end_silence_ms=agent.turn.end_silence_ms,
+        max_turn_ms=agent.turn.max_turn_ms,
+    )
+    conversation = ConversationSettings(
+        session=make_session(agent, config.engines[agent.engine], tools),
+        greeting=agent.greeting,
+        listener=ListenerSettings(detection=agent.turn.detection, preroll_ms=agent.turn.preroll_ms, turn=turn),
+        barge_in=agent.barge_in.enabled,
+    )
+    call = CallSettings(conversation=conversation, max_call_s=agent.max_call_s, records=agent.record)
+    return Line(codecs=line.codecs, call=call, engine=engines[agent.engine], tools=tools, agent=line.agent)
+
+
+def make_engine(config: EngineConfig, *, url: str | None = None) -> Engine:
+    """Where a model is and how we prove who we are; ``url`` is the embedded one's, which asks for no proof."""
+    separator = "&" if urlsplit(url or config.url).query else "?"
+    address = f"{url or config.url}{separator}{urlencode({'model': config.model})}"
+    headers = {} if url else {"Authorization": f"Bearer {config.api_key.reveal()}"}
+    tls = ssl.create_default_context() if address.startswith("wss:") else None
+    return Engine(address, headers, config.connect_timeout_s, tls)
+
+
+def make_session(agent: AgentConfig, engine: EngineConfig, tools: tuple[Tool, ...]) -> SessionSettings:
+    """What the model is asked to be."""
+    return SessionSettings(
+        model=engine.model,
+        instructions=agent.instructions,
+        voice=agent.voice,
+        turn_detection=agent.turn.detection,
+        transcription_model=engine.transcription_model,
+        language=agent.language,
+        tools=tuple(tool.definition for tool in tools),
+        max_output_tokens=engine.max_output_tokens,
+        speed=agent.speed,
+        setup_timeout_s=engine.connect_timeout_s,
+    )
+
+
+def load_tool(reference: ToolReference) -> Tool:
+    """Find a tool.
+
+    :raises SipagentError: when it can't be imported or is none.
+    """
+    if reference.is_builtin:
+        return HANG_UP
+    try:
+        module = _import_file(reference.file) if reference.file else importlib.import_module(reference.module or "")
+        found = getattr(module, reference.name)
+    except Exception as error:  # whatever the user's module does on import
+        raise SipagentError(f"tool {reference}: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Tool):
+        raise SipagentError(f"tool {reference}: expected a function decorated with @tool")
+    return found
+
+
+def _import_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise SipagentError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _uri(server: Server, *, user: str | None = None, transport: str | None = None) -> Uri:
+    """The URI of a server; a transport of TLS is written as such, for DNS may know better when there is none."""
+    parameters = NO_PARAMETERS if transport is None else Parameters([("transport", transport)])
+    return Uri("sip", user, None, server.host, server.port, parameters)
