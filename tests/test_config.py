@@ -286,3 +286,32 @@ def test_no_text_does_worse_than_have_problems(tmp_path_factory: pytest.TempPath
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(ConfigFileError):
         load(file, {})
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('user: "100"', "2: lines[0].user: it needs the domain beside it"),
+        ("password: secret", "2: lines[0].password: it needs the domain beside it"),
+        ("domain: a.b, registrars: [c.d]", "2: lines[0].registrars: to register, the line needs a user"),
+        (
+            "peers: [192.0.2.1/24]",
+            "2: lines[0].peers[0]: expected an address or a network such as 192.0.2.0/24; got the text '192.0.2.1/24'",
+        ),
+        (
+            "domain: 'sip:pbx'",
+            "2: lines[0].domain: expected a domain or an address, with or without a port, such as pbx.example.com; "
+            "got the text 'sip:pbx'",
+        ),
+    ],
+)
+def test_a_line_that_lacks_something(problems: Problems, line: str, problem: str) -> None:
+    text = MINIMAL.replace("{name: main, agent: receptionist}", f"{{name: main, agent: receptionist, {line}}}")
+    assert problems(text) == [problem]
+
+
+def test_a_password_does_not_show(load_text: Load) -> None:
+    line = "{name: main, agent: receptionist, domain: a.b, user: u, password: topsecret, callers: {bob: alsosecret}}"
+    config = load_text(MINIMAL.replace("{name: main, agent: receptionist}", line))
+    assert "secret" not in repr(config)
+    assert {secret.reveal() for secret in config.secrets} == {"topsecret", "alsosecret"}
