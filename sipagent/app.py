@@ -22,7 +22,7 @@ from sipagent.control.http import ControlServer
 from sipagent.control.metrics import Metrics
 from sipagent.control.observer import CallObserver
 from sipagent.errors import SipagentError
-from sipagent.lines import make_accounts, make_engine, make_lines
+from sipagent.lines import make_accounts, make_engine, make_lines, parse_target
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.uri import Parameters, Uri
 
@@ -50,13 +50,14 @@ class Application:
         self._log = get_logger()
         self._random = SystemRandom()
         self._closing = AsyncExitStack()
+        self._accounts = make_accounts(config)
         metrics = Metrics(
             active_calls=lambda: self.service.calls,
             sip_counters=lambda: self.endpoint.agent.counters,
             shell_counters=self._counters,
         )
         self.observer = CallObserver(metrics)
-        self._control = ControlServer(reasons=self.reasons, metrics=metrics.page)
+        self._control = ControlServer(reasons=self.reasons, metrics=metrics.page, dial=self.dial)
 
     def uri(self, host: str | None = None) -> Uri:
         """What to dial from ``host``, or from wherever callers reach our first listener."""
@@ -101,10 +102,10 @@ class Application:
         )
         self.endpoint = SipEndpoint(
             UserAgentSettings(user_agent=config.sip.user_agent, max_sessions=SESSIONS_A_CALL * config.sip.max_calls),
+            self._accounts,
             on_event=self.service.receive,
             on_crash=lambda error: self._log.error("user_agent_crashed", exc_info=error),
             random=self._random,
-            accounts=make_accounts(config),
             external_address=external,
         )
         self.service.attach(self.endpoint)
@@ -119,6 +120,17 @@ class Application:
         gc.freeze()  # what lives for ever is not to be looked through while calls wait
         models = sorted({urlsplit(engine.url).netloc for engine in engines.values()})
         self._log.info("ready", listen=[str(listener) for listener in config.sip.listen], model=", ".join(models))
+
+    async def dial(self, line: str, to: str) -> str:
+        """Have the agent of a line call somebody; return the id of the call.
+
+        :param to: a SIP URI, or a number at the line's own domain.
+        :raises SipagentError: when it can't be tried.
+        """
+        account = next((one for one in self._accounts if one.name == line), None)
+        if account is None:
+            raise SipagentError(f"there is no line {line} with a domain to call through")
+        return await self.service.dial(line, parse_target(to, domain=account.address))
 
     def _note_trouble(self, trouble: str | None) -> None:
         """Let a PBX that asks by OPTIONS know whether calls would be taken."""

@@ -19,8 +19,10 @@ from sipagent.config import Config, load
 from sipagent.demo import Demo
 from sipagent.dial import Cue, DialSettings, dial
 from sipagent.errors import SipagentError
+from sipagent.lines import make_account
 from sipagent.realtime.local.faults import KINDS, FaultScript
 from sipagent.realtime.local.settings import LocalSettings
+from sipagent.sip.account import Account
 
 CONFIG = Path("config.yaml")
 """The file that is read when none is named."""
@@ -114,6 +116,7 @@ def _call(arguments: argparse.Namespace, console: Console) -> bool:
     log.set_up(level="warning", style="auto")
     settings = DialSettings(
         target=arguments.uri,
+        account=_account(arguments.line, arguments.config) if arguments.line else None,
         cues=arguments.cues or (),
         record=arguments.record,
         facts=arguments.facts,
@@ -121,6 +124,13 @@ def _call(arguments: argparse.Namespace, console: Console) -> bool:
         max_call_s=arguments.max,
     )
     return loop.run(dial(settings, console=console))
+
+
+def _account(name: str, path: Path) -> Account:
+    lines = {line.name: line for line in load(path).lines}
+    if name not in lines:
+        raise SipagentError(f"{path} has no line {name}; there is {', '.join(lines)}")
+    return make_account(lines[name])
 
 
 # check, model
@@ -183,6 +193,8 @@ def _add_call(commands: Any) -> None:
     parser.add_argument(
         "uri", metavar="URI", help="such as sip:agent@127.0.0.1 or sip:100@192.0.2.7:5080;transport=tcp"
     )
+    parser.add_argument("--line", metavar="NAME", help="call by this line of the file; URI may then be a mere number")
+    parser.add_argument("--config", metavar="FILE", type=Path, default=CONFIG, help=f"the file ({CONFIG})")
     cues = (
         ("--say", "SENTENCE", "speak a sentence in the local voice"),
         ("--interrupt", "SENTENCE", f"speak it over the agent, {OVER_AGENT_MS} ms after it began"),

@@ -17,11 +17,12 @@ from sipagent.audio.g711 import encode
 from sipagent.audio.wav import read_wav
 from sipagent.call import phone
 from sipagent.call.phone import CODEC, Line, PhoneOutput
-from sipagent.errors import RemoteProtocolError, SipagentError
+from sipagent.errors import SipagentError
+from sipagent.lines import parse_target
 from sipagent.notebook import Notebook
 from sipagent.realtime.local.formats import PCMU
 from sipagent.rtp.dtmf import DIGITS
-from sipagent.sip.uri import Uri
+from sipagent.sip.account import Account
 
 SAMPLE_RATE = 8000
 
@@ -50,6 +51,8 @@ class DialSettings:
     voice: str = "caller"
     linger_s: float = 4.0
     max_call_s: float = 120.0
+    account: Account | None = None
+    """By which we call; without one as nobody, straight to the target."""
 
 
 async def dial(settings: DialSettings, *, console: Console) -> bool:
@@ -57,7 +60,7 @@ async def dial(settings: DialSettings, *, console: Console) -> bool:
 
     :raises SipagentError: when it can't be made at all.
     """
-    target = parse_target(settings.target)
+    target = parse_target(settings.target, domain=settings.account.address if settings.account else None)
     notebook = Notebook()
     began_at: list[float] = []
 
@@ -71,26 +74,14 @@ async def dial(settings: DialSettings, *, console: Console) -> bool:
         lines = [await _line(cue, voice, settings.voice) for cue in settings.cues]
     finally:
         await voice.close()
-    runner = PhoneRunner(lines=lines, recording=settings.record, noted=note, random=SystemRandom())
+    runner = PhoneRunner(
+        lines=lines, recording=settings.record, noted=note, random=SystemRandom(), account=settings.account
+    )
     console.print(f"Calling {escape(str(target))} …")
     await runner.call(target, linger_s=settings.linger_s, max_call_s=settings.max_call_s)
     if settings.facts is not None:
         _write(settings.facts, json.dumps(notebook.as_data(), indent=1))
     return bool(notebook.all(phone.PickedUp))
-
-
-def parse_target(text: str) -> Uri:
-    """Read a SIP URI; ``sip:`` may be left out.
-
-    :raises SipagentError: when it is none.
-    """
-    try:
-        target = Uri.parse(text if text.partition(":")[0].lower() in ("sip", "sips") else f"sip:{text}")
-    except RemoteProtocolError as error:
-        raise SipagentError(f"{text!r} is no SIP URI, such as sip:agent@127.0.0.1: {error}") from error
-    if target.scheme == "sips":
-        raise SipagentError("sips: needs TLS, which this version does not have; use sip: with ;transport=tcp or UDP")
-    return target
 
 
 def _write(path: Path, text: str) -> None:

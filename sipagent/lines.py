@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ from sipagent.call.turn import TurnSettings
 from sipagent.config import Config
 from sipagent.config.settings import AgentConfig, EngineConfig, LineConfig
 from sipagent.config.values import Server, ToolReference
-from sipagent.errors import SipagentError
+from sipagent.errors import RemoteProtocolError, SipagentError
 from sipagent.realtime.settings import SessionSettings
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
@@ -64,6 +65,20 @@ def make_account(line: LineConfig) -> Account:
         redirects=line.redirects,
         is_anonymous=line.anonymous,
     )
+
+
+def parse_target(text: str, *, domain: Uri | None = None) -> Uri:
+    """Read a SIP URI; ``sip:`` may be left out, and where a domain is given so may that.
+
+    :raises SipagentError: when it is none.
+    """
+    uri = text if text.partition(":")[0].lower() in ("sip", "sips", "tel") else f"sip:{text}"
+    try:
+        if domain is not None and "@" not in uri and uri.startswith("sip:"):
+            return replace(domain, user=Uri.parse(f"{uri}@host").user)
+        return Uri.parse(uri)
+    except RemoteProtocolError as error:
+        raise SipagentError(f"{text!r} is no SIP URI, such as sip:agent@127.0.0.1: {error}") from error
 
 
 def make_lines(config: Config, engines: Mapping[str, Engine]) -> dict[str, Line]:

@@ -18,11 +18,17 @@ from sipagent.call.call import CallSettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Fact
 from sipagent.realtime.settings import SessionSettings
+from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import Accepted, Ended
+from sipagent.sip.uri import Uri
 
 Kind = TypeVar("Kind")
 PORTS = (20_000, 27_999)
+
+
+ACCOUNT = Account(name="main", address=Uri.parse("sip:100@pbx.example.com"), contact_user="100-abc")
+"""By which the service calls."""
 
 
 class Ledger:
@@ -83,7 +89,11 @@ class World:
             random=Random(5),
         )
         self.endpoint = SipEndpoint(
-            UserAgentSettings(), on_event=self.service.receive, on_crash=self.crashes.append, random=Random(6)
+            UserAgentSettings(),
+            [ACCOUNT],
+            on_event=self.service.receive,
+            on_crash=self.crashes.append,
+            random=Random(6),
         )
         self.service.attach(self.endpoint)
         self.callers: list[Caller] = []

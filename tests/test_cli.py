@@ -94,7 +94,8 @@ def test_a_taken_port_is_one_line(tmp_path: Path, kind: socket.SocketKind, capsy
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["sips:a@b"], "needs TLS"),
+        (["200", "--line", "other"], "config.yaml has no line other; there is main"),
+        (["200", "--line", "main"], "line main has no domain to call through"),
         ([f"a@{HOST};transport=tls"], "no way to"),
         ([f"a@{HOST}", "--wav", "/none.wav"], "/none.wav"),
         ([f"a@{HOST}", "--press", "1 2"], "no keys"),

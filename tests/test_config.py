@@ -300,8 +300,8 @@ def test_no_text_does_worse_than_have_problems(tmp_path_factory: pytest.TempPath
         ),
         (
             "domain: 'sip:pbx'",
-            "2: lines[0].domain: expected a domain or an address, with or without a port, such as pbx.example.com; "
-            "got the text 'sip:pbx'",
+            ("2: lines[0].domain: expected a domain or an address, with or without a port, such as pbx.example.com; "
+            "got the text 'sip:pbx'"),
         ),
     ],
 )

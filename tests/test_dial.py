@@ -15,8 +15,10 @@ from sipagent.aio import loop
 from sipagent.audio.g711 import decode
 from sipagent.audio.tones import sine
 from sipagent.audio.wav import read_wav
-from sipagent.dial import Cue, DialSettings, dial, parse_target, read_audio
+from sipagent.dial import Cue, DialSettings, dial, read_audio
 from sipagent.errors import SipagentError
+from sipagent.lines import parse_target
+from sipagent.sip.uri import Uri
 
 
 def write_wav(path: Path, samples: Any, rate: int, channels: int) -> Path:
@@ -41,7 +43,25 @@ def test_what_can_be_dialled(text: str, uri: str) -> None:
     assert str(parse_target(text)) == uri
 
 
-@pytest.mark.parametrize(("text", "words"), [("sips:a@b", "needs TLS"), ("a b@c", "is no SIP URI"), ("", "is no SIP")])
+@pytest.mark.parametrize(
+    ("text", "uri"),
+    [
+        ("200", "sip:200@pbx.example.com:5080"),
+        ("*97", "sip:*97@pbx.example.com:5080"),
+        ("sip:200@other", "sip:200@other"),
+        ("+49 30", ""),
+    ],
+)
+def test_a_number_is_dialled_at_the_domain_of_the_line(text: str, uri: str) -> None:
+    domain = Uri.parse("sip:100@pbx.example.com:5080")
+    if uri:
+        assert str(parse_target(text, domain=domain)) == uri
+    else:
+        with pytest.raises(SipagentError):
+            parse_target(text, domain=domain)
+
+
+@pytest.mark.parametrize(("text", "words"), [("a b@c", "is no SIP URI"), ("", "is no SIP")])
 def test_what_can_not(text: str, words: str) -> None:
     with pytest.raises(SipagentError, match=words):
         parse_target(text)

@@ -17,6 +17,8 @@ from sipagent.aio.websocket import WebSocket
 from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.events import Fact
+from sipagent.errors import LocalProtocolError
+from sipagent.sip.uri import Uri
 
 NOT_ACCEPTABLE = 488
 """It comes with a Warning that says why (:rfc:`3261#section-13.3.1.3`)."""
@@ -54,9 +56,20 @@ class Observer(Protocol):
         """Take the end of a recording."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Whom a call of ours is for."""
+
+    account: str
+    target: Uri
+    dialled: Callable[[int, "CallRunner"], None]
+    """Is told the handle of its INVITE."""
+
+
 class CallRunner:
     """Runs one call from its INVITE to its end.
 
+    :param handle: of the INVITE that came; ``None`` for a call that we make.
     :param ended: is called once, when nothing is left of the call.
     """
 
@@ -64,17 +77,19 @@ class CallRunner:
         self,
         call: Call,
         *,
-        handle: int,
+        handle: int | None = None,
+        outgoing: Outgoing | None = None,
         media: Media,
         endpoint: SipEndpoint,
         engine: Engine,
         tools: ToolRunner,
         recorder: Recorder | None,
         observer: Observer,
-        ended: Callable[[int], None],
+        ended: Callable[["CallRunner"], None],
     ) -> None:
         self.call = call
         self.handle = handle
+        self._outgoing = outgoing
         self._media = media
         self._endpoint = endpoint
         self._engine = engine
@@ -107,25 +122,39 @@ class CallRunner:
                 self._connecting = self._loop.create_task(self._connect_model())
             case events.CloseModel():
                 self._close_model()
+            case events.Dial(offer):
+                self._endpoint.command(self._dial, offer)
             case events.Ring() | events.Accept() | events.Reject() | events.HangUp():
-                self._carry_sip(output)
+                if self.handle is not None:
+                    self._carry_sip(self.handle, output)
             case _:
                 self._note(output)
 
-    def _carry_sip(self, output: events.Ring | events.Accept | events.Reject | events.HangUp) -> None:
+    def _dial(self, offer: bytes, *, now: float) -> None:
+        outgoing = self._outgoing
+        if outgoing is None or self.driver.is_closed:
+            return
+        try:
+            self.handle = self._endpoint.agent.invite(outgoing.target, account=outgoing.account, body=offer, now=now)
+        except LocalProtocolError as error:
+            self.driver.feed(partial(self.call.leg_ended, str(error)))
+        else:
+            outgoing.dialled(self.handle, self)
+
+    def _carry_sip(self, handle: int, output: events.Ring | events.Accept | events.Reject | events.HangUp) -> None:
         agent, command = self._endpoint.agent, self._endpoint.command
         match output:
             case events.Ring():
-                command(agent.ring, self.handle)
+                command(agent.ring, handle)
             case events.Accept(body):
-                command(agent.accept, self.handle, body)
+                command(agent.accept, handle, body)
             case events.Reject(status, reason, retry_after_s):
                 headers = [] if retry_after_s is None else [("Retry-After", str(retry_after_s))]
                 if status == NOT_ACCEPTABLE:
                     headers.append(("Warning", f'399 sipagent "{_quotable(reason)}"'))
-                command(agent.reject, self.handle, status, headers=headers)
+                command(agent.reject, handle, status, headers=headers)
             case events.HangUp():
-                command(agent.hang_up, self.handle)
+                command(agent.hang_up, handle)
 
     # The model
 
@@ -176,7 +205,8 @@ class CallRunner:
     def _on_crash(self, error: Exception) -> None:
         """A bug ends this call: tell the caller, and leave nothing behind."""
         self._observer.observe_crash(self.call.id, error)
-        self._endpoint.command(self._endpoint.agent.hang_up, self.handle)
+        if self.handle is not None:
+            self._endpoint.command(self._endpoint.agent.hang_up, self.handle)
         self._close_model()
         self._finish()
 
@@ -188,7 +218,7 @@ class CallRunner:
         self._media.close()
         if self._recorder is not None:
             self._recorder.close()
-        self._ended(self.handle)
+        self._ended(self)
 
 
 def _quotable(text: str) -> str:

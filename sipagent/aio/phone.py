@@ -20,6 +20,7 @@ from sipagent.call import events
 from sipagent.call.phone import HungUp, Line, Phone, PhoneOutput
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
+from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import Accepted, Address, Ended, Event, Flow, IncomingInvite, Progressed, Reinvited
 from sipagent.sip.headers import NameAddr
@@ -35,6 +36,7 @@ BUSY = 486
 class PhoneRunner:
     """Dials, runs the script and waits for the end.
 
+    :param account: by which we call; without one straight to the target, and as nobody.
     :param noted: is given every fact as it happens, with its time.
     """
 
@@ -45,7 +47,9 @@ class PhoneRunner:
         recording: Path | None,
         noted: Callable[[PhoneOutput, float], None],
         random: Random,
+        account: Account | None = None,
     ) -> None:
+        self._account = account
         self._lines = lines
         self._recording = recording
         self._noted = noted
@@ -61,7 +65,15 @@ class PhoneRunner:
         :raises SipagentError: when the call can't be started or a bug ends it.
         """
         async with AsyncExitStack() as stack:
-            flow = await self._open_endpoint(target, stack)
+            self._endpoint = SipEndpoint(
+                UserAgentSettings(user_agent="sipagent-phone"),
+                [] if self._account is None else [self._account],
+                on_event=self._receive,
+                on_crash=self._crash,
+                random=self._random,
+            )
+            stack.push_async_callback(self._endpoint.close)
+            flow = await (self._find_way(target) if self._account is None else self._find_proxy(target, self._account))
             self._open_phone(flow, stack, linger_s, max_call_s)
             self._endpoint.command(self._dial, target, flow)
             await self._over.wait()
@@ -72,16 +84,15 @@ class PhoneRunner:
 
     # Within
 
-    async def _open_endpoint(self, target: Uri, stack: AsyncExitStack) -> Flow:
+    async def _find_proxy(self, target: Uri, account: Account) -> Flow:
+        """The way to the account's PBX, whatever transport that wants."""
+        for transport in ("UDP", "TCP"):
+            await self._endpoint.listen(transport, ("0.0.0.0", 0))
+        return await self._endpoint.find_flow(self._endpoint.agent.first_hop(account.name, target))
+
+    async def _find_way(self, target: Uri) -> Flow:
         transport = (target.parameters.get("transport") or "UDP").upper()
         remote: Address = (await _resolve(target.host), target.port or 5060)
-        self._endpoint = SipEndpoint(
-            UserAgentSettings(user_agent="sipagent-phone"),
-            on_event=self._receive,
-            on_crash=self._crash,
-            random=self._random,
-        )
-        stack.push_async_callback(self._endpoint.close)
         try:
             await self._endpoint.listen(transport, (_any_address(remote), 0))
             return self._endpoint.flow_to(transport, remote)
@@ -107,8 +118,12 @@ class PhoneRunner:
         stack.push_async_callback(self._close)
 
     def _dial(self, target: Uri, flow: Flow, *, now: float) -> None:
+        agent, offer = self._endpoint.agent, self._phone.offer()
+        if self._account is not None:
+            self._handle = agent.invite(target, account=self._account.name, body=offer, now=now)
+            return
         caller = NameAddr(None, Uri("sip", "caller", host=flow.local[0] if flow.local else "127.0.0.1"))
-        self._handle = self._endpoint.agent.invite(target, flow, from_=caller, body=self._phone.offer(), now=now)
+        self._handle = agent.invite(target, flow, from_=caller, body=offer, now=now)
 
     def _receive(self, event: Event) -> None:
         phone, feed = self._phone, self._driver.feed

@@ -11,7 +11,7 @@ from random import Random
 from time import monotonic, time
 
 from sipagent.agent.tools import CallInfo, Tool
-from sipagent.aio.call import CallRunner, Engine, Observer
+from sipagent.aio.call import CallRunner, Engine, Observer, Outgoing
 from sipagent.aio.media import Media
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.ticker import Ticker
@@ -19,11 +19,22 @@ from sipagent.aio.tools import ToolRunner, make_places
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call.call import Call, CallSettings
-from sipagent.call.events import Invited
+from sipagent.call.events import Dialled, Fact, Invited
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
-from sipagent.sip.events import Acknowledged, Ended, Event, IncomingInvite, Reinvited
+from sipagent.sip.events import (
+    Accepted,
+    Acknowledged,
+    Address,
+    Ended,
+    Event,
+    Flow,
+    IncomingInvite,
+    Progressed,
+    Reinvited,
+)
 from sipagent.sip.message import Request
+from sipagent.sip.uri import Uri
 
 RETRY_AFTER_S = 10
 """When a caller who found us full may try again."""
@@ -72,7 +83,8 @@ class Service:
         self._ticker = Ticker()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._places = make_places()
-        self._runners: dict[int, CallRunner] = {}
+        self._runners: set[CallRunner] = set()
+        self._by_handle: dict[int, CallRunner] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self._endpoint: SipEndpoint | None = None
@@ -98,7 +110,7 @@ class Service:
         if isinstance(event, IncomingInvite):
             self._on_invite(event)
             return
-        runner = self._runners.get(getattr(event, "handle", 0))
+        runner = self._by_handle.get(getattr(event, "handle", 0))
         if runner is None:
             return
         match event:
@@ -106,8 +118,33 @@ class Service:
                 runner.driver.feed(partial(runner.call.receive_reinvite, body))
             case Acknowledged(_, body):
                 runner.driver.feed(partial(runner.call.receive_ack, body))
-            case Ended(_, reason, _):
-                runner.driver.feed(partial(runner.call.leg_ended, reason))
+            case Progressed(_, response, body):
+                runner.driver.feed(partial(runner.call.receive_progress, response.status, body))
+            case Accepted(_, _, body):
+                runner.driver.feed(partial(runner.call.receive_answer, body))
+            case Ended(_, reason, status):
+                text = f"{reason}_{status}" if status is not None else reason
+                runner.driver.feed(partial(runner.call.leg_ended, text))
+
+    async def dial(self, line_name: str, target: Uri) -> str:
+        """Call somebody by a line; return the id of the call, which is under way.
+
+        :raises SipagentError: when the line can't call, or we are full or about to stop.
+        """
+        endpoint, line = self._endpoint, self._lines.get(line_name)
+        if endpoint is None or line is None:
+            raise SipagentError(f"there is no line {line_name}")
+        if endpoint.agent.draining or len(self._runners) >= self._max_calls:
+            raise SipagentError("no call can be made now: there are too many, or we are about to stop")
+        flow = await endpoint.find_flow(endpoint.agent.first_hop(line_name, target))
+        media = self._open_media(flow)
+        info = CallInfo(self._new_call_id(), caller=line_name, called=str(target), agent=line.agent)
+        outgoing = Outgoing(line_name, target, self._on_dialled)
+        runner = self._make_runner(info, line, flow, media, endpoint, outgoing=outgoing)
+        self._observe(info.call_id, Dialled(line_name, str(target)))
+        self._keep(runner)
+        runner.driver.feed(runner.call.dial)
+        return info.call_id
 
     def close_doors(self) -> None:
         """Take no more calls."""
@@ -121,14 +158,14 @@ class Service:
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
         except TimeoutError:
-            for runner in list(self._runners.values()):
+            for runner in list(self._runners):
                 runner.driver.feed(runner.call.drain)
             await self._empty.wait()
 
     async def stop(self) -> None:
         """End every call now, and take none any more."""
         self.close_doors()
-        for runner in list(self._runners.values()):
+        for runner in list(self._runners):
             runner.driver.feed(partial(runner.call.hang_up, "stopped"))
         await self._empty.wait()
 
@@ -146,19 +183,23 @@ class Service:
             self._refuse(event.handle, 503, RETRY_AFTER_S)
             return
         try:
-            media = Media(self._ports6 if ":" in event.flow.remote[0] else self._ports, self._ticker)
+            media = self._open_media(event.flow)
         except SipagentError:
             self._refuse(event.handle, 503, RETRY_AFTER_S)
             return
+        line = self._lines.get(event.line, self._first)
+        call_id = self._new_call_id()
         try:
-            runner = self._start(event, endpoint, media)
+            info = _info(call_id, event.request, line.agent)
+            self._observe(call_id, Invited(info.caller, info.called, event.request.call_id))
+            runner = self._make_runner(info, line, event.flow, media, endpoint, handle=event.handle)
         except Exception as error:  # noqa: BLE001 - a bug costs this call, not its ports nor the user agent
             media.close()
             self._observer.observe_crash("", error)
             endpoint.command(endpoint.agent.reject, event.handle, 500)
             return
-        self._runners[event.handle] = runner
-        self._empty.clear()
+        self._keep(runner)
+        self._by_handle[event.handle] = runner
         runner.driver.feed(partial(runner.call.receive_invite, event.body))
 
     def _refuse(self, handle: int, status: int, retry_after_s: int) -> None:
@@ -167,28 +208,43 @@ class Service:
             headers = (("Retry-After", str(retry_after_s)),)
             self._endpoint.command(self._endpoint.agent.reject, handle, status, headers=headers)
 
-    def _start(self, event: IncomingInvite, endpoint: SipEndpoint, media: Media) -> CallRunner:
-        line = self._lines.get(event.line, self._first)
-        call_id = f"{self._random.getrandbits(48):012x}"
-        info = _info(call_id, event.request, line.agent)
-        invited = Invited(info.caller, info.called, event.request.call_id)
-        self._observer.observe(call_id, invited, now=monotonic())
-        address = endpoint.address_toward(event.flow.remote)
-        if self._media_address is not None and not ip_address(address).is_loopback:
-            address = self._media_address
+    def _new_call_id(self) -> str:
+        return f"{self._random.getrandbits(48):012x}"
+
+    def _open_media(self, flow: Flow) -> Media:
+        return Media(self._ports6 if ":" in flow.remote[0] else self._ports, self._ticker)
+
+    def _media_address_toward(self, remote: Address, endpoint: SipEndpoint) -> str:
+        address = endpoint.address_toward(remote)
+        is_near = self._media_address is None or ip_address(address).is_loopback
+        return address if is_near else self._media_address or address
+
+    def _make_runner(
+        self,
+        info: CallInfo,
+        line: Line,
+        flow: Flow,
+        media: Media,
+        endpoint: SipEndpoint,
+        *,
+        handle: int | None = None,
+        outgoing: Outgoing | None = None,
+    ) -> CallRunner:
+        call_id = info.call_id
         leg = SipLeg(
-            address=address,
+            address=self._media_address_toward(flow.remote, endpoint),
             port=media.port,
             codecs=line.codecs,
             cname=f"{call_id}@sipagent",
             random=self._random,
-            signalling_host=event.flow.remote[0],
+            signalling_host=flow.remote[0],
             wall_offset=time() - monotonic(),
         )
         call = Call(call_id, leg=leg, settings=line.call, random=self._random)
         return CallRunner(
             call,
-            handle=event.handle,
+            handle=handle,
+            outgoing=outgoing,
             media=media,
             endpoint=endpoint,
             engine=line.engine,
@@ -208,8 +264,20 @@ class Service:
         failed = partial(self._observer.observe_recording_error, call_id)
         return Recorder(path, writer=self._writer, failed=failed)
 
-    def _on_ended(self, handle: int) -> None:
-        self._runners.pop(handle, None)
+    def _observe(self, call_id: str, fact: Fact) -> None:
+        self._observer.observe(call_id, fact, now=monotonic())
+
+    def _keep(self, runner: CallRunner) -> None:
+        self._runners.add(runner)
+        self._empty.clear()
+
+    def _on_dialled(self, handle: int, runner: CallRunner) -> None:
+        self._by_handle[handle] = runner
+
+    def _on_ended(self, runner: CallRunner) -> None:
+        self._runners.discard(runner)
+        if runner.handle is not None:
+            self._by_handle.pop(runner.handle, None)
         if not self._runners:
             self._empty.set()
 

@@ -12,7 +12,7 @@ from sipagent.aio.driver import Driver
 from sipagent.aio.names import Names
 from sipagent.aio.stream import Streams
 from sipagent.aio.udp import SIP_BUFFER, UdpSocket, local_address_toward
-from sipagent.errors import LocalProtocolError
+from sipagent.errors import LocalProtocolError, SipagentError
 from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.dialog import flow_to, is_numeric
@@ -45,11 +45,11 @@ class SipEndpoint:
     def __init__(
         self,
         settings: UserAgentSettings,
+        accounts: Iterable[Account] = (),
         *,
         on_event: Callable[[Event], None],
         on_crash: Callable[[Exception], None],
         random: Random,
-        accounts: Iterable[Account] = (),
         external_address: str | None = None,
     ) -> None:
         self.agent = UserAgent(settings, accounts, random=random)
@@ -98,6 +98,18 @@ class SipEndpoint:
         if transport == "UDP" and self._udp:
             return Flow("UDP", remote, (self.address_toward(remote), self._udp[0].address[1]))
         raise OSError(f"no listener for {transport}")
+
+    async def find_flow(self, uri: Uri) -> Flow:
+        """The way that a request to this URI would go first.
+
+        :raises SipagentError: when there is none.
+        """
+        found: asyncio.Future[Flow | None] = asyncio.get_running_loop().create_future()
+        self._locate(uri, lambda flow: None if found.done() else found.set_result(flow))
+        flow = await found
+        if flow is None:
+            raise SipagentError(f"no way to {uri}: no such host, no route, or no listener for its transport")
+        return flow
 
     def address_toward(self, remote: Address) -> str:
         """Our address as ``remote`` sees it.

@@ -45,6 +45,8 @@ class Phase(Enum):
 
     NEW = "new"
     RINGING = "ringing"
+    """A call that came in, or one of ours that is not dialled yet, waits for the model."""
+    DIALLED = "dialled"
     UP = "up"
     ENDING = "ending"
     ENDED = "ended"
@@ -76,6 +78,7 @@ class Call:
         self._conversation: Conversation | None = None
         self._record: Record | None = None
         self._silence = b""
+        self._offer = b""
         self._answer = b""
         self._invited_at = 0.0
         self._answered_at: float | None = None
@@ -84,6 +87,7 @@ class Call:
         self._was_held = False
         self._unheld_at = 0.0
         self._is_acknowledged = False
+        self._is_outgoing = False
         self._is_up = False
 
     # Driving
@@ -121,13 +125,34 @@ class Call:
         except RemoteProtocolError as error:
             self._reject(error.status, str(error), now)
             return
-        codec = self._leg.codec
-        self._silence = silence(codec, FRAME_SAMPLES)
-        self._conversation = Conversation(
-            self._settings.conversation, codec=codec, emit=self._outputs.append, random=self._random
-        )
-        self.phase = Phase.RINGING
-        self._outputs += (events.Ring(), events.ConnectModel())
+        self._outputs.append(events.Ring())
+        self._prepare()
+
+    def dial(self, *, now: float) -> None:
+        """Call somebody; the model is to be there first, so that nobody picks up to silence."""
+        self._is_outgoing = True
+        self._invited_at = now
+        self._offer = self._leg.offer(settles_codec=True)
+        self._prepare()
+
+    def receive_progress(self, status: int, answer: bytes, *, now: float) -> None:
+        """Take a provisional response to our INVITE, with an answer already where a telephone has early media."""
+        if self.phase is Phase.DIALLED:
+            self._answer = answer or self._answer
+            self._outputs.append(events.Progressed(status))
+
+    def receive_answer(self, answer: bytes, *, now: float) -> None:
+        """Take the 2xx to our INVITE or re-INVITE; one without an answer confirms what came early."""
+        if self.phase is Phase.ENDED:
+            return
+        try:
+            self._leg.receive_answer(answer or self._answer, now=now)
+        except RemoteProtocolError as error:
+            self._outputs.append(events.LegComplained(str(error)))
+            self._hang_up("bad_answer", now)
+            return
+        if self.phase is Phase.DIALLED and self._conversation:
+            self._start(self._conversation, now)
 
     def receive_reinvite(self, offer: bytes, *, now: float) -> None:
         """Take a re-INVITE; a bad one is refused and the call goes on as it was."""
@@ -164,7 +189,9 @@ class Call:
 
     def drain(self, *, now: float) -> None:
         """Let the sentence that is being said finish, say goodbye and end; who still hears it ring is refused."""
-        if self.phase is Phase.RINGING:
+        if self._is_calling:
+            self._hang_up("drained", now)
+        elif self.phase is Phase.RINGING:
             self._reject(503, "we are about to stop", now, retry_after_s=RETRY_AFTER_S)
         else:
             self._begin_ending("drained", now, says_goodbye=True)
@@ -230,6 +257,11 @@ class Call:
 
     # Within
 
+    @property
+    def _is_calling(self) -> bool:
+        """Whether it is a call of ours that nobody answered yet."""
+        return self._is_outgoing and self.phase in (Phase.RINGING, Phase.DIALLED)
+
     def _hear(self, frames: Sequence[Frame], now: float) -> None:
         if frames and self._is_up and not self._leg.is_held:
             self._listen(frames, now)
@@ -287,23 +319,41 @@ class Call:
         if conversation.failure is not None:
             self._on_model_failed(conversation.failure.message, now)
         elif self.phase is Phase.RINGING and conversation.is_ready:
-            self._accept(conversation, now)
+            if self._is_outgoing:
+                self.phase = Phase.DIALLED
+                self._outputs.append(events.Dial(self._offer))
+            else:
+                self._outputs.append(events.Accept(self._answer))
+                self._start(conversation, now)
         elif self.phase is Phase.UP and conversation.is_ending:
             self._begin_ending("agent", now)
 
-    def _accept(self, conversation: Conversation, now: float) -> None:
+    def _prepare(self) -> None:
+        """Have the model's connection opened, for a conversation in the leg's codec."""
+        codec = self._leg.codec
+        self._silence = silence(codec, FRAME_SAMPLES)
+        self._conversation = Conversation(
+            self._settings.conversation, codec=codec, emit=self._outputs.append, random=self._random
+        )
+        self.phase = Phase.RINGING
+        self._outputs.append(events.ConnectModel())
+
+    def _start(self, conversation: Conversation, now: float) -> None:
         self.phase = Phase.UP
+        self._is_acknowledged |= self._is_outgoing
         self._is_up = True
         self._answered_at = now
         self._timers.set("max_call", now + self._settings.max_call_s)
         self._timers.set("silence", now + LOOK_FOR_LIFE_S)
         if self._settings.records:
             self._record = Record(codec=self._leg.codec, began_at=now)
-        self._outputs += (events.Accept(self._answer), events.Answered(self._leg.codec, now - self._invited_at))
+        self._outputs.append(events.Answered(self._leg.codec, now - self._invited_at))
         conversation.greet(now=now)
 
     def _on_model_failed(self, message: str, now: float) -> None:
-        if self.phase is Phase.RINGING:
+        if self._is_calling:
+            self._hang_up("model_failed", now)
+        elif self.phase is Phase.RINGING:
             self._reject(503, message, now, retry_after_s=RETRY_AFTER_S)
         else:
             self._begin_ending("model_failed", now)

@@ -16,6 +16,13 @@ Address: TypeAlias = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Dial:
+    """Send an INVITE with this offer to whom the call is for."""
+
+    offer: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Ring:
     """Send 180."""
 
@@ -103,6 +110,21 @@ class Invited:
     caller: str
     called: str
     sip_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """We call: by which account, and whom."""
+
+    line: str
+    called: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """The telephone we call rings, or says otherwise that it was reached."""
+
+    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +268,8 @@ class Ended:
 
 
 Command: TypeAlias = (
-    Ring
+    Dial
+    | Ring
     | Accept
     | Reject
     | HangUp
@@ -260,6 +283,8 @@ Command: TypeAlias = (
 )
 Fact: TypeAlias = (
     Invited
+    | Dialled
+    | Progressed
     | Answered
     | ModelReady
     | ModelFailed

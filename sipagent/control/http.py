@@ -1,16 +1,30 @@
-"""The control port: is it alive, may it be sent calls, and how is it doing.
+"""The control port: is it alive, may it be sent calls, how is it doing; and have it call somebody.
 
 ``/health`` answers as long as the event loop turns. ``/ready`` is 503, with the reasons, when no new call would be
-taken. The server knows nothing of calls: it is given callables.
+taken. ``POST /calls`` with ``{"line": "main", "to": "200"}`` has an agent call, and answers with the id of the call.
+The server knows nothing of calls: it is given callables.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from aiohttp import web
+
+from sipagent.errors import SipagentError
+
+BODY_MAX = 4096
+"""Bytes; an order for a call has a hundred."""
 
 CLOSE_TIMEOUT_S = 1.0
 """Every answer takes far less; a client that dawdles is not waited for."""
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call that is to be made."""
+
+    line: str
+    to: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +40,26 @@ class ControlServer:
 
     :param reasons: why new calls would be refused at present; empty when they would not.
     :param metrics: the page for Prometheus.
+    :param dial: makes a call by a line to somebody, and returns its id.
     """
 
-    def __init__(self, *, reasons: Callable[[], Sequence[str]], metrics: Callable[[], Page]) -> None:
+    def __init__(
+        self,
+        *,
+        reasons: Callable[[], Sequence[str]],
+        metrics: Callable[[], Page],
+        dial: Callable[[str, str], Awaitable[str]],
+    ) -> None:
         self._reasons = reasons
         self._metrics = metrics
-        application = web.Application()
+        self._dial = dial
+        application = web.Application(client_max_size=BODY_MAX)
         application.add_routes(
             [
                 web.get("/health", self._get_health),
                 web.get("/ready", self._get_ready),
                 web.get("/metrics", self._get_metrics),
+                web.post("/calls", self._post_calls),
             ]
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_TIMEOUT_S)
@@ -65,6 +88,19 @@ class ControlServer:
     async def _get_ready(self, _request: web.Request) -> web.Response:
         reasons = list(self._reasons())
         return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+
+    async def _post_calls(self, request: web.Request) -> web.Response:
+        """Have somebody called; a page of another site in a browser can't ask for it, for it may not send JSON."""
+        if request.content_type != "application/json":
+            raise web.HTTPUnsupportedMediaType(text="expected application/json\n")
+        try:
+            order = msgspec.json.decode(await request.read(), type=Order)
+            call_id = await self._dial(order.line, order.to)
+        except msgspec.DecodeError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        except SipagentError as error:
+            return web.json_response({"error": str(error)}, status=409)
+        return web.json_response({"id": call_id}, status=202)
 
     async def _get_metrics(self, _request: web.Request) -> web.Response:
         page = self._metrics()

@@ -123,6 +123,15 @@ class UserAgent:
         """
         self._core.located(query, targets, now=now)
 
+    def first_hop(self, account: str, target: Uri) -> Uri:
+        """Return where a request of the account's goes first: to its proxy, or to the target.
+
+        :raises LocalProtocolError: when there is no such account.
+        """
+        line = self._line(account)
+        routes = line.routes() if line else ()
+        return routes[0].uri if routes else target
+
     def invite(
         self,
         target: Uri,

@@ -3,14 +3,16 @@ from pathlib import Path
 from struct import pack
 
 import pytest
-from loopback import HOST, Clean, RawUdp, options, until, within
-from serving import serving
+from loopback import HOST, Caller, Clean, RawUdp, options, until, within
+from serving import ACCOUNT, serving
 
 from sipagent.aio.udp import UdpSocket
 from sipagent.call import events
 from sipagent.call.call import Call
-from sipagent.sip.events import Ended
+from sipagent.errors import SipagentError
+from sipagent.sip.events import Acknowledged, Ended, IncomingInvite
 from sipagent.sip.message import Response
+from sipagent.sip.uri import Uri
 
 pytestmark = pytest.mark.usefixtures("nothing_unheard")
 
@@ -152,3 +154,52 @@ def test_a_bad_offer_is_refused(run: Clean, tmp_path: Path) -> None:
 def _video() -> bytes:
     lines = ["v=0", f"o=- 1 1 IN IP4 {HOST}", "s=-", f"c=IN IP4 {HOST}", "t=0 0", "m=video 5000 RTP/AVP 96", ""]
     return "\r\n".join(lines).encode()
+
+
+def test_a_call_that_we_make(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as world, Caller() as callee:
+            port = callee.endpoint.flow_to("UDP", (HOST, 9)).local[1]  # type: ignore[index]
+            target = Uri.parse(f"sip:200@{HOST}:{port}")
+            await world.service.dial("main", target)
+            invite = await callee.expect(IncomingInvite)
+            assert invite.request.from_.uri == ACCOUNT.address
+            assert world.service.calls == 1
+            callee.endpoint.command(callee.endpoint.agent.accept, invite.handle, callee.offer())
+            await callee.expect(Acknowledged)
+            await within(callee.heard.wait())
+            callee.endpoint.command(callee.endpoint.agent.hang_up, invite.handle)
+            (ended,) = await world.over()
+            assert ended.reason == "bye"
+            assert world.ledger.all(events.Dialled) == [events.Dialled("main", str(target))]
+
+    run(main())
+
+
+def test_a_call_that_we_make_is_refused(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as world, Caller() as callee:
+            port = callee.endpoint.flow_to("UDP", (HOST, 9)).local[1]  # type: ignore[index]
+            await world.service.dial("main", Uri.parse(f"sip:200@{HOST}:{port}"))
+            invite = await callee.expect(IncomingInvite)
+            callee.endpoint.command(callee.endpoint.agent.reject, invite.handle, 486)
+            (ended,) = await world.over()
+            assert ended.reason == "rejected_486"
+            assert world.service.calls == 0
+
+    run(main())
+
+
+def test_calls_that_can_not_be_made(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, max_calls=1) as world:
+            with pytest.raises(SipagentError, match="no line other"):
+                await world.service.dial("other", Uri.parse(f"sip:200@{HOST}"))
+            with pytest.raises(SipagentError, match=r"no way to sip:200@no\.such"):
+                await world.service.dial("main", Uri.parse("sip:200@no.such.host.invalid"))
+            await world.answered()
+            with pytest.raises(SipagentError, match="too many"):
+                await world.service.dial("main", Uri.parse(f"sip:200@{HOST}"))
+            assert len(world.ledger.all(events.Dialled)) == 0
+
+    run(main())

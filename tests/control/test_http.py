@@ -8,8 +8,15 @@ import pytest
 
 from sipagent.control.http import ControlServer, Page
 from sipagent.control.metrics import Metrics
+from sipagent.errors import SipagentError
 
 Test = Callable[[aiohttp.ClientSession], Awaitable[None]]
+
+
+async def dial(line: str, to: str) -> str:
+    if line != "main":
+        raise SipagentError(f"there is no line {line}")
+    return f"id of {to}"
 
 
 def serve(test: Test, *, reasons: list[str] | None = None) -> None:
@@ -17,7 +24,7 @@ def serve(test: Test, *, reasons: list[str] | None = None) -> None:
 
     async def run() -> None:
         metrics = Metrics(active_calls=lambda: 7, sip_counters=dict)
-        server = ControlServer(reasons=lambda: reasons or [], metrics=metrics.page)
+        server = ControlServer(reasons=lambda: reasons or [], metrics=metrics.page, dial=dial)
         host, port = await server.start("127.0.0.1", 0)
         try:
             async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
@@ -77,7 +84,8 @@ def test_there_is_nothing_else(method: str, path: str, status: int) -> None:
 
 def test_a_port_that_is_taken() -> None:
     async def run() -> None:
-        first, second = (ControlServer(reasons=list, metrics=lambda: Page(b"", "text/plain")) for _ in range(2))
+        page = Page(b"", "text/plain")
+        first, second = (ControlServer(reasons=list, metrics=lambda: page, dial=dial) for _ in range(2))
         host, port = await first.start("127.0.0.1", 0)
         try:
             with pytest.raises(OSError, match="address already in use"):
@@ -86,3 +94,28 @@ def test_a_port_that_is_taken() -> None:
             await first.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "answer"),
+    [
+        ({"line": "main", "to": "200"}, 202, {"id": "id of 200"}),
+        ({"line": "other", "to": "200"}, 409, {"error": "there is no line other"}),
+        ({"line": "main"}, 400, {"error": "Object missing required field `to`"}),
+        ({"line": "main", "to": "1", "x": 1}, 400, {"error": "Object contains unknown field `x`"}),
+    ],
+)
+def test_a_call_is_ordered(order: dict[str, object], status: int, answer: dict[str, str]) -> None:
+    async def test(client: aiohttp.ClientSession) -> None:
+        async with client.post("/calls", json=order) as response:
+            assert (response.status, await response.json()) == (status, answer)
+
+    serve(test)
+
+
+def test_what_a_browser_may_send_for_another_site_orders_nothing() -> None:
+    async def test(client: aiohttp.ClientSession) -> None:
+        async with client.post("/calls", data='{"line": "main", "to": "200"}') as response:
+            assert response.status == 415
+
+    serve(test)

@@ -1,0 +1,81 @@
+"""Calls that we make: the model first, then the telephone."""
+
+from call.stage import Stage, describe
+
+from sipagent.call import events
+from sipagent.call.call import Phase
+
+GREETING = "Say who calls."
+
+
+def dialled() -> Stage:
+    """A call whose INVITE is on its way."""
+    stage = Stage(greeting=GREETING)
+    assert stage.feed(stage.call.dial) == [events.ConnectModel()]
+    stage.feed(stage.call.model_connected)
+    stage.say("session.created", session={"id": "sess_1"})
+    assert not stage.of(events.Dial)
+    stage.say("session.updated", session=stage.sent("session.update")[0]["session"])
+    assert len(stage.of(events.Dial)) == 1
+    return stage
+
+
+def test_the_model_is_there_before_anybody_is_dialled_and_speaks_when_they_pick_up() -> None:
+    stage = dialled()
+    assert stage.call.phase is Phase.DIALLED
+    assert stage.call.next_packet(now=stage.now) is None
+    stage.feed(lambda *, now: stage.call.receive_progress(180, b"", now=now))
+    assert stage.of(events.Progressed) == [events.Progressed(180)]
+    assert not stage.sent("response.create")
+    stage.advance(3.0)
+    stage.feed(stage.call.receive_answer, describe())
+    assert stage.call.phase is Phase.UP
+    (answered,) = stage.of(events.Answered)
+    assert answered.setup_s == 3.0
+    assert len(stage.sent("response.create")) == 1
+    assert stage.call.next_packet(now=stage.now) is not None
+
+
+def test_an_answer_that_came_with_the_ringing_holds_when_the_200_has_none() -> None:
+    stage = dialled()
+    stage.feed(lambda *, now: stage.call.receive_progress(183, describe(), now=now))
+    stage.feed(stage.call.receive_answer, b"")
+    assert stage.call.phase is Phase.UP
+    assert stage.call.next_packet(now=stage.now) is not None
+
+
+def test_a_200_without_any_answer_is_hung_up() -> None:
+    stage = dialled()
+    stage.feed(stage.call.receive_answer, b"")
+    assert stage.of(events.HangUp) == [events.HangUp()]
+    assert stage.of(events.Ended)[0].reason == "bad_answer"
+
+
+def test_nobody_picks_up() -> None:
+    stage = dialled()
+    stage.feed(stage.call.leg_ended, "rejected_486")
+    (ended,) = stage.of(events.Ended)
+    assert (ended.reason, ended.duration_s) == ("rejected_486", 0.0)
+    assert stage.call.get_timer() is None
+
+
+def test_without_a_model_nobody_is_called() -> None:
+    stage = Stage(greeting=GREETING)
+    stage.feed(stage.call.dial)
+    stage.feed(lambda *, now: stage.call.model_lost(0, "refused", now=now))
+    assert not stage.of(events.Dial)
+    assert stage.of(events.Ended)[0].reason == "model_failed"
+
+
+def test_a_model_that_is_lost_while_it_rings_takes_the_call_back() -> None:
+    stage = dialled()
+    stage.feed(lambda *, now: stage.call.model_lost(1006, "gone", now=now))
+    assert stage.of(events.HangUp) == [events.HangUp()]
+    assert stage.of(events.Ended)[0].reason == "model_failed"
+
+
+def test_a_service_that_stops_takes_the_call_back() -> None:
+    stage = dialled()
+    stage.feed(stage.call.drain)
+    assert stage.of(events.HangUp) == [events.HangUp()]
+    assert stage.of(events.Ended)[0].reason == "drained"
