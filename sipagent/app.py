@@ -9,9 +9,9 @@ from random import SystemRandom
 from urllib.parse import urlsplit
 
 from sipagent.aio.call import Engine
+from sipagent.aio.dns import look_up
 from sipagent.aio.log import get_logger
 from sipagent.aio.model_server import serve_model
-from sipagent.aio.names import look_up
 from sipagent.aio.service import Service
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts, local_address_toward

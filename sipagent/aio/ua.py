@@ -1,43 +1,44 @@
 """The shell of the user agent: its UDP and TCP sockets, its driver, and the address that each peer sees of us."""
 
 import asyncio
-import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from random import Random
 from time import monotonic
 
+from sipagent.aio.dns import Resolver
 from sipagent.aio.driver import Driver
-from sipagent.aio.names import Names
+from sipagent.aio.routes import Routes
 from sipagent.aio.stream import Streams
-from sipagent.aio.udp import SIP_BUFFER, UdpSocket, local_address_toward
+from sipagent.aio.udp import SIP_BUFFER, UdpSocket
 from sipagent.errors import LocalProtocolError, SipagentError
 from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
-from sipagent.sip.dialog import flow_to, is_numeric
+from sipagent.sip.dead_targets import DeadTargets
+from sipagent.sip.dialog import is_numeric
 from sipagent.sip.events import Address, Event, Flow, Locate, TargetFailed, Transmit
+from sipagent.sip.locate import Answer, Family, Location, Query
 from sipagent.sip.message import MessageError
 from sipagent.sip.ua import UserAgent
 from sipagent.sip.uri import Uri
 
-ROUTE_AGE_S = 60.0
-"""A route learnt from the kernel is asked for again after that."""
+MARKS: dict[Family, str] = {"AAAA": ":", "A": "."}
+"""How an address of a family is known. IPv6 comes first, as it has no NAT (:rfc:`7984`)."""
 
 SETTLE_S = 2.0
 """A BYE that got no answer by then was sent three times; its peer is gone."""
 
 SETTLE_STEP_S = 0.02
 
-MAX_ROUTES = 4096
-"""Peers whose route is remembered; a flood of spoofed sources costs no more memory than that."""
-
 
 class SipEndpoint:
     """The user agent on real sockets.
 
     :param accounts: who we are toward which PBX or trunk.
-    :param external_address: what peers beyond our own hosts see of us, when a NAT stands between.
+    :param external_address: what peers beyond our own networks see of us, when a NAT stands between; numeric.
+    :param resolver: looks names up, where not as the system does.
     :param on_event: is given every event but :class:`~sipagent.sip.events.Transmit`, in the stack that caused it.
     :param on_crash: is told a bug in the machine; the endpoint goes on.
     """
@@ -51,19 +52,20 @@ class SipEndpoint:
         on_crash: Callable[[Exception], None],
         random: Random,
         external_address: str | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         self.agent = UserAgent(settings, accounts, random=random)
         self._driver: Driver[Event] = Driver(self.agent, carry=self._carry, crashed=on_crash)
         self._on_event = on_event
-        self._external_address = external_address
         self._udp: list[UdpSocket] = []
         self._streams = Streams(
             received=self._receive_message, malformed=self._receive_malformed, failed=self._transport_failed
         )
         self._stream_ports: list[int] = []
-        self._routes: dict[str, str] = {}
-        self._routes_until = 0.0
-        self._names = Names()
+        self._hosts: list[str] = []
+        self._routes = Routes(external_address)
+        self._resolver = resolver or Resolver(random=random)
+        self._dead = DeadTargets()
         self.moot_commands = 0
         """Commands that came too late, because the dialog ended in the same moment."""
 
@@ -75,6 +77,7 @@ class SipEndpoint:
         if transport == "TCP":
             got = await self._streams.listen(address)
             self._stream_ports.append(got[1])
+            self._hosts.append(got[0])
             return got
         listener: list[UdpSocket] = []
         udp = UdpSocket(
@@ -82,6 +85,7 @@ class SipEndpoint:
         )
         listener.append(udp)
         self._udp.append(udp)
+        self._hosts.append(udp.address[0])
         return udp.address
 
     def command(self, method: Callable[..., object], *args: object, **kwargs: object) -> None:
@@ -94,9 +98,9 @@ class SipEndpoint:
         :raises OSError: when there is no route or no listener for the transport.
         """
         if transport == "TCP" and self._stream_ports:
-            return Flow("TCP", remote, (self.address_toward(remote), self._stream_ports[0]))
+            return Flow("TCP", remote, self._routes.toward(remote, self._stream_ports[0]))
         if transport == "UDP" and self._udp:
-            return Flow("UDP", remote, (self.address_toward(remote), self._udp[0].address[1]))
+            return Flow("UDP", remote, self._routes.toward(remote, self._udp_to(remote)[0].address[1]))
         raise OSError(f"no listener for {transport}")
 
     async def find_flow(self, uri: Uri) -> Flow:
@@ -104,28 +108,29 @@ class SipEndpoint:
 
         :raises SipagentError: when there is none.
         """
-        found: asyncio.Future[Flow | None] = asyncio.get_running_loop().create_future()
-        self._locate(uri, lambda flow: None if found.done() else found.set_result(flow))
-        flow = await found
-        if flow is None:
+        found: asyncio.Future[Location] = asyncio.get_running_loop().create_future()
+
+        def located(location: Location) -> None:
+            if not found.done():
+                found.set_result(location)
+
+        self._resolver.locate(uri, transports=self.transports, families=self._families(), located=located)
+        targets = self._targets_of(await found)
+        if not targets:
             raise SipagentError(f"no way to {uri}: no such host, no route, or no listener for its transport")
-        return flow
+        return targets[0]
 
     def address_toward(self, remote: Address) -> str:
         """Our address as ``remote`` sees it.
 
         :raises OSError: when there is no route.
         """
-        now = monotonic()
-        if now >= self._routes_until or len(self._routes) >= MAX_ROUTES:
-            self._routes.clear()
-            self._routes_until = now + ROUTE_AGE_S
-        host = remote[0]
-        if host not in self._routes:
-            local = local_address_toward(remote)
-            is_near = local == host or ipaddress.ip_address(local).is_loopback
-            self._routes[host] = local if is_near or self._external_address is None else self._external_address
-        return self._routes[host]
+        return self._routes.toward(remote, 0)[0]
+
+    @property
+    def transports(self) -> frozenset[str]:
+        """Those by which we can send requests: there is a listener where the answers come."""
+        return frozenset((*(("UDP",) if self._udp else ()), *(("TCP",) if self._stream_ports else ())))
 
     @property
     def counters(self) -> dict[str, int]:
@@ -146,7 +151,7 @@ class SipEndpoint:
     async def close(self) -> None:
         """Close every socket."""
         self._driver.close()
-        self._names.close()
+        self._resolver.close()
         for udp in self._udp:
             udp.close()
         await self._streams.close()
@@ -155,7 +160,7 @@ class SipEndpoint:
 
     def _receive_datagram(self, udp: UdpSocket, data: bytes, source: Address) -> None:
         try:
-            local = (self.address_toward(source), udp.address[1])
+            local = self._routes.toward(source, udp.address[1])
         except OSError:
             return  # there is no way back to that source, so there is nobody to answer
         self._driver.feed(partial(self.agent.receive_datagram, data, Flow("UDP", source, local)))
@@ -172,7 +177,7 @@ class SipEndpoint:
             return flow
         port = flow.local[1] if flow.local and flow.local[1] in self._stream_ports else self._stream_ports[0]
         try:
-            return Flow(flow.transport, flow.remote, (self.address_toward(flow.remote), port))
+            return Flow(flow.transport, flow.remote, self._routes.toward(flow.remote, port))
         except OSError:
             return flow
 
@@ -192,33 +197,35 @@ class SipEndpoint:
             case Transmit(data, flow):
                 self._send(data, flow)
             case Locate(query, uri):
-                self._locate(uri, partial(self._located, query))
-            case TargetFailed():
-                pass
+                located = partial(self._located, query)
+                self._resolver.locate(uri, transports=self.transports, families=self._families(), located=located)
+            case TargetFailed(flow):
+                self._dead.add(flow, now=monotonic())
             case _:
                 self._on_event(event)
 
-    def _locate(self, uri: Uri, found: Callable[[Flow | None], None]) -> None:
-        flow = flow_to(uri, Flow("UDP", ("", 0)))
-        if is_numeric(flow.remote[0]):
-            found(self._reach(flow, flow.remote[0]))
-        else:
-            is_ipv6 = all(":" in udp.address[0] for udp in self._udp)
-            self._names.find(flow.remote[0], ipv6=is_ipv6, found=lambda host: found(self._reach(flow, host)))
+    def _located(self, query: int, location: Location) -> None:
+        self._driver.feed(partial(self.agent.located, query, self._targets_of(location)))
 
-    def _reach(self, flow: Flow, host: str | None) -> Flow | None:
-        try:
-            return None if host is None else self.flow_to(flow.transport, (host, flow.remote[1]))
-        except OSError:
-            return None
+    def _targets_of(self, location: Location) -> list[Flow]:
+        return self._dead.put_last(list(self._reach(location.targets)), now=monotonic())
 
-    def _located(self, query: int, flow: Flow | None) -> None:
-        self._driver.feed(partial(self.agent.located, query, [flow] if flow is not None else []))
+    def _reach(self, targets: Iterable[Flow]) -> Iterator[Flow]:
+        """Those of the targets to which there is a route, with our address toward them."""
+        for target in targets:
+            with suppress(OSError):
+                flow = self.flow_to(target.transport, target.remote)
+                yield replace(flow, name=target.name)
+
+    def _families(self) -> tuple[Family, ...]:
+        """Those in which we listen."""
+        return tuple(family for family, mark in MARKS.items() if any(mark in host for host in self._hosts))
 
     def _send(self, data: bytes, flow: Flow) -> None:
         if not is_numeric(flow.remote[0]):
             is_ipv6 = flow.local is not None and ":" in flow.local[0]
-            self._names.find(flow.remote[0], ipv6=is_ipv6, found=partial(self._send_to, data, flow))
+            query = Query(flow.remote[0].lower(), "AAAA" if is_ipv6 else "A")
+            self._resolver.ask(query, partial(self._send_to, data, flow))
         elif flow.transport == "TCP":
             self._streams.send(data, flow)
         elif self._udp:
@@ -226,15 +233,26 @@ class SipEndpoint:
         else:
             self._transport_failed(flow)  # it gave us an address for UDP, on which we don't listen
 
-    def _send_to(self, data: bytes, flow: Flow, host: str | None) -> None:
-        if host is None:
-            self._transport_failed(flow)
+    def _send_to(self, data: bytes, flow: Flow, answer: Answer) -> None:
+        if answer.records:
+            self._send(data, replace(flow, remote=(str(answer.records[0]), flow.remote[1])))
         else:
-            self._send(data, Flow(flow.transport, (host, flow.remote[1]), flow.local))
+            self._transport_failed(flow)
+
+    def _udp_to(self, remote: Address) -> list[UdpSocket]:
+        """Our sockets of the family of a peer; if there is none, all."""
+        return [udp for udp in self._udp if (":" in udp.address[0]) == (":" in remote[0])] or self._udp
 
     def _udp_for(self, flow: Flow) -> UdpSocket:
         """The listener that the peer knows, so that requests and responses use one port."""
-        local, remote = flow.local or ("", 0), flow.remote
-        candidates = [udp for udp in self._udp if (":" in udp.address[0]) == (":" in remote[0])] or self._udp
-        by_port = [udp for udp in candidates if udp.address[1] == local[1]]
-        return next((udp for udp in by_port if udp.address == local), (by_port or candidates)[0])
+        candidates = self._udp_to(flow.remote)
+        if len(candidates) == 1 or flow.local is None:
+            return candidates[0]
+        known = [udp for udp in candidates if self._looks_like(udp, flow)]
+        return next((udp for udp in known if udp.address == flow.local), (known or candidates)[0])
+
+    def _looks_like(self, udp: UdpSocket, flow: Flow) -> bool:
+        try:
+            return self._routes.toward(flow.remote, udp.address[1]) == flow.local
+        except OSError:
+            return udp.address == flow.local

@@ -7,9 +7,6 @@ from sipagent.sip.events import Address, Flow
 DEAD_S = 60.0
 """Twice as long as a request to a dead server takes to fail, so that it is not every other one that waits."""
 
-MAX_DEAD_S = 300.0
-"""The most that a Retry-After can ask for."""
-
 MAX_DEAD = 1_024
 """Targets that are remembered; beyond it the oldest is forgotten."""
 
@@ -23,20 +20,13 @@ class DeadTargets:
     def __len__(self) -> int:
         return len(self._until)
 
-    def add(self, target: Flow, *, now: float, for_s: float = DEAD_S) -> None:
-        """Put a target last from now on.
-
-        :param for_s: as long as that, in seconds; at most :data:`MAX_DEAD_S`.
-        """
+    def add(self, target: Flow, *, now: float) -> None:
+        """Put a target last for :data:`DEAD_S`."""
         key = (target.transport, target.remote)
         self._until.pop(key, None)
         if len(self._until) >= MAX_DEAD:
             del self._until[next(iter(self._until))]
-        self._until[key] = now + min(for_s, MAX_DEAD_S)
-
-    def discard(self, target: Flow) -> None:
-        """It answered: it is not dead."""
-        self._until.pop((target.transport, target.remote), None)
+        self._until[key] = now + DEAD_S
 
     def put_last(self, targets: Sequence[Flow], *, now: float) -> list[Flow]:
         """Return the targets in their order, those that are dead behind the others, the one longest dead in front."""

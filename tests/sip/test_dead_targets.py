@@ -1,7 +1,7 @@
 """No call sticks to a dead target, and none is dead for ever."""
 
+from sipagent.sip.dead_targets import DEAD_S, MAX_DEAD, DeadTargets
 from sipagent.sip.events import Flow
-from sipagent.sip.targets import DEAD_S, MAX_DEAD, MAX_DEAD_S, DeadTargets
 
 A, B, C = (Flow("UDP", (f"192.0.2.{n}", 5060)) for n in (1, 2, 3))
 
@@ -22,28 +22,11 @@ def test_when_all_are_dead_the_one_longest_dead_is_tried_first() -> None:
     assert dead.put_last([A, B, C], now=10.0) == [C, A, B]
 
 
-def test_one_that_answers_is_not_dead() -> None:
-    dead = DeadTargets()
-    dead.add(A, now=0.0)
-    dead.discard(Flow("UDP", A.remote, ("192.0.2.9", 5060), "example.com"))
-    dead.discard(B)
-    assert dead.put_last([A, B], now=1.0) == [A, B]
-
-
 def test_a_transport_of_a_host_may_be_dead_alone() -> None:
     dead = DeadTargets()
     tcp = Flow("TCP", A.remote)
     dead.add(tcp, now=0.0)
     assert dead.put_last([tcp, A], now=1.0) == [A, tcp]
-
-
-def test_a_server_may_say_how_long_but_not_for_ever() -> None:
-    dead = DeadTargets()
-    dead.add(A, now=0.0, for_s=5.0)
-    assert dead.put_last([A, B], now=4.9) == [B, A]
-    assert dead.put_last([A, B], now=5.0) == [A, B]
-    dead.add(A, now=0.0, for_s=1e9)
-    assert dead.put_last([A, B], now=MAX_DEAD_S) == [A, B]
 
 
 def test_a_crowd_is_forgotten_from_its_oldest() -> None:

@@ -1,0 +1,87 @@
+"""By which of our addresses the kernel sends to a peer, and how the peer sees that address."""
+
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+
+from sipagent.aio.udp import local_address_toward
+from sipagent.sip.events import Address
+from sipagent.sip.nat import Outside, View
+
+ROUTE_AGE_S = 60.0
+"""A route learnt from the kernel is asked for again after that."""
+
+MAX_ROUTES = 4_096
+"""Peers whose route is remembered; a flood of spoofed sources costs no more memory than that."""
+
+DISCARD = 9
+"""A port to ask the kernel for a route with; nothing is sent there."""
+
+MAX_WATCHED = 64
+"""Peers whose route is watched: registrars and proxies."""
+
+
+class Routes:
+    """The routes to peers, remembered for a while.
+
+    :param external_address: what peers beyond our own networks see of us, when a NAT stands between; numeric.
+    """
+
+    def __init__(self, external_address: str | None = None, *, clock: Callable[[], float] = monotonic) -> None:
+        self._outside = Outside(external_address)
+        self._clock = clock
+        self._locals: dict[str, str] = {}
+        self._seen: dict[tuple[str, int], Address] = {}
+        self._until = -inf
+        self._watched: dict[str, str | None] = {}
+
+    def toward(self, remote: Address, port: int) -> Address:
+        """Return how ``remote`` sees our port.
+
+        :raises OSError: when there is no route.
+        """
+        now = self._clock()
+        if now >= self._until or len(self._seen) >= MAX_ROUTES:
+            self._locals.clear()
+            self._seen.clear()
+            self._until = now + ROUTE_AGE_S
+        host = remote[0]
+        if (host, port) not in self._seen:
+            if host not in self._locals:
+                self._locals[host] = local_address_toward(remote)
+            self._seen[host, port] = self._outside.toward(host, (self._locals[host], port))
+        return self._seen[host, port]
+
+    def learn(self, registrar: str, view: View) -> bool:
+        """A registrar saw us; return whether that is news."""
+        return self._note(self._outside.learn(registrar, view))
+
+    def discover(self, view: View) -> bool:
+        """A STUN server saw us; return whether that is news."""
+        return self._note(self._outside.discover(view))
+
+    def watch(self, host: str) -> None:
+        """Look after the route to a host from now on."""
+        if host not in self._watched and len(self._watched) < MAX_WATCHED:
+            self._watched[host] = _find_local(host)
+
+    def look(self) -> bool:
+        """Look at the watched routes; return whether one leads another way than before, or leads anywhere again."""
+        is_changed = False
+        for host, before in self._watched.items():
+            local = _find_local(host)
+            is_changed = is_changed or local not in (None, before)
+            self._watched[host] = local
+        return self._note(is_changed)
+
+    def _note(self, is_news: bool) -> bool:
+        if is_news:
+            self._until = -inf
+        return is_news
+
+
+def _find_local(host: str) -> str | None:
+    try:
+        return local_address_toward((host, DISCARD))
+    except OSError:
+        return None
