@@ -154,6 +154,18 @@ class Ended:
     status: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SourceBanned:
+    """A source failed too often and is shut out; told once for each ban."""
+
+    source: str
+    """An address, or an IPv6 subnet."""
+    reason: str
+    count: int
+    """How often it failed."""
+    seconds: float
+
+
 Event: TypeAlias = (
     Transmit
     | Locate
@@ -166,4 +178,5 @@ Event: TypeAlias = (
     | Accepted
     | ReinviteRejected
     | Ended
+    | SourceBanned
 )

@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from ipaddress import ip_network
 from random import Random
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from sipagent.sip.digest import DigestServer
@@ -70,7 +69,7 @@ class Rule:
     line: str
     networks: tuple[Network, ...] = ()
     """Where its peers are, who need no password."""
-    users: Mapping[str, str] = field(default=MappingProxyType({}), repr=False)
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Passwords by user name, of those who may call from anywhere."""
     contact_user: str = ""
     """What only its registrar was told: a request to that user is for this line. Empty for none."""
@@ -143,11 +142,11 @@ class Guard:
         settings: GuardSettings,
         *,
         random: Random,
-        counters: Counter[str] | None = None,
-        banned: Callable[[SourceBanned], None] = lambda ban: None,
+        counters: Counter[str],
+        banned: Callable[[SourceBanned], None],
     ) -> None:
         self.settings = settings
-        self.counters: Counter[str] = Counter() if counters is None else counters
+        self.counters = counters
         self._banned = banned
         self._rules = settings.rules
         self._sources = Sources(rule.networks for rule in settings.rules)
