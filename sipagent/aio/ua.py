@@ -159,6 +159,8 @@ class SipEndpoint:
     # In
 
     def _receive_datagram(self, udp: UdpSocket, data: bytes, source: Address) -> None:
+        if not self.agent.admits(source, now=monotonic()):
+            return
         try:
             local = self._routes.toward(source, udp.address[1])
         except OSError:
@@ -166,10 +168,12 @@ class SipEndpoint:
         self._driver.feed(partial(self.agent.receive_datagram, data, Flow("UDP", source, local)))
 
     def _receive_message(self, data: bytes, flow: Flow) -> None:
-        self._driver.feed(partial(self.agent.receive_message, data, self._as_seen(flow)))
+        if self.agent.admits(flow.remote, now=monotonic()):
+            self._driver.feed(partial(self.agent.receive_message, data, self._as_seen(flow)))
 
     def _receive_malformed(self, error: MessageError, flow: Flow) -> None:
-        self._driver.feed(partial(self.agent.receive_malformed, error, self._as_seen(flow)))
+        if self.agent.admits(flow.remote, now=monotonic()):
+            self._driver.feed(partial(self.agent.receive_malformed, error, self._as_seen(flow)))
 
     def _as_seen(self, flow: Flow) -> Flow:
         """The flow of a connection, its end here the address at which the peer could open another."""

@@ -49,6 +49,7 @@ class Attempt:
 
     def start(self, *, now: float) -> None:
         """Send it."""
+        self._client.core.know(self.flow, now=now)
         self._transaction = self._client.core.transactions.request(self.request, self.flow, self, now=now)
 
     def abandon(self, *, now: float) -> None:

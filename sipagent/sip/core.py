@@ -10,9 +10,10 @@ from typing import Protocol, TypeAlias
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.dialog import URI_TRANSPORTS
 from sipagent.sip.events import Address, Event, Flow, Locate, Transmit
+from sipagent.sip.guard import Guard, GuardSettings
 from sipagent.sip.headers import MAGIC_COOKIE, Headers, NameAddr, Via
 from sipagent.sip.line import Line
-from sipagent.sip.message import Request, make_response
+from sipagent.sip.message import Request, Response, make_response
 from sipagent.sip.transaction import MAX_TRANSACTIONS, TimerKey, Transactions
 from sipagent.sip.uri import NO_PARAMETERS, Parameters, Uri
 from sipagent.timers import Timers
@@ -59,6 +60,8 @@ class UserAgentSettings:
     """Server transactions at once; what needs one more is refused with 503."""
     retry_after_s: int = 10
     """Seconds that a 503 asks the peer to wait."""
+    guard: GuardSettings | None = None
+    """Who may call; ``None`` for whoever likes."""
 
 
 class Locating(Protocol):
@@ -78,6 +81,9 @@ class Core:
         self.transactions = Transactions(self.timers, self.emit, limit=settings.max_transactions)
         self.outputs: deque[Event] = deque()
         self.counters: Counter[str] = Counter()
+        self.guard: Guard | None = None
+        if settings.guard is not None:
+            self.guard = Guard(settings.guard, random=random, counters=self.counters, banned=self.emit)
         self._tag_key = random.randbytes(32)
         self._locating: dict[int, Locating] = {}
         self._last_query = 0
@@ -137,10 +143,42 @@ class Core:
         self, request: Request, flow: Flow, status: int, headers: HeaderList = (), *, reason: str | None = None
     ) -> None:
         """Answer without remembering (:rfc:`3261#section-8.2.7`): a copy of the request gets a copy of the answer."""
-        response = make_response(request, status, reason=reason, to_tag=self._stateless_tag(request))
-        add_headers(response.headers, headers)
+        response = self._stateless_response(request, status, headers, reason=reason)
         self.counters[f"replied_{status}"] += 1
         self.emit(Transmit(bytes(response), flow))
+
+    def reply_to_anybody(
+        self,
+        request: Request,
+        flow: Flow,
+        status: int,
+        headers: HeaderList = (),
+        *,
+        reason: str | None = None,
+        size: int,
+        now: float,
+    ) -> None:
+        """Answer without remembering, but a stranger rarely, and over UDP with no more octets than it sent.
+
+        :param headers: a stranger gets as many as fit, at least the last, or no answer.
+        :param reason: for those we know.
+        :param size: of the request as it came, in octets.
+        """
+        if self.guard is None or not self.guard.is_stranger(flow.remote):
+            self.reply(request, flow, status, headers, reason=reason)
+        elif self.guard.may_reply(flow, now=now):
+            for first in range(max(1, len(headers))):
+                data = bytes(self._stateless_response(request, status, headers[first:]))
+                if flow.reliable or len(data) <= size:
+                    self.counters[f"replied_{status}"] += 1
+                    self.emit(Transmit(data, flow))
+                    return
+            self.counters["guard_unanswered_size"] += 1
+
+    def know(self, flow: Flow, *, now: float) -> None:
+        """Expect messages from there: they belong to a call or to a request of ours."""
+        if self.guard is not None:
+            self.guard.know(flow.remote, now=now)
 
     def refuse(self, request: Request, flow: Flow, status: int, headers: HeaderList = (), *, now: float) -> None:
         """Answer a request within a dialog, and remember: a late copy must not be judged by what is true then."""
@@ -152,6 +190,13 @@ class Core:
     def retry_after(self) -> list[tuple[str, str]]:
         """The header fields of a 503."""
         return [("Retry-After", str(self.settings.retry_after_s))]
+
+    def _stateless_response(
+        self, request: Request, status: int, headers: HeaderList, *, reason: str | None = None
+    ) -> Response:
+        response = make_response(request, status, reason=reason, to_tag=self._stateless_tag(request))
+        add_headers(response.headers, headers)
+        return response
 
     def _stateless_tag(self, request: Request) -> str:
         """Make a tag that the same request always gets, and that nobody else can predict."""

@@ -78,7 +78,11 @@ class IncomingInvite:
     flow: Flow
     body: bytes
     line: str = ""
-    """The account that was called, by its name; empty when it was none of them."""
+    """Which line was called, by its name; empty when it was none of them."""
+    is_trusted: bool = False
+    """Whether the peer is one of the line's own, so that what it says about the caller is to be believed."""
+    username: str | None = None
+    """Who proved by a password to be who it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from typing import Literal, TypeAlias
 from sipagent.sip.digest import DigestServer
 from sipagent.sip.events import Address, Flow, SourceBanned
 from sipagent.sip.limits import Bans, Rates
-from sipagent.sip.message import Request, make_response
+from sipagent.sip.message import Request
 from sipagent.sip.sources import Network, Source, Sources
 
 SCANNERS = (
@@ -105,6 +105,7 @@ class Pass:
     """A request to be served."""
 
     line: str
+    """Whose it is; empty for nobody's in particular."""
     is_trusted: bool
     """Whether what it says about the caller's identity is to be believed: it comes from a peer."""
     username: str | None = None
@@ -113,7 +114,10 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """A request to be answered, and forgotten; fields that may be left out to make it shorter come first."""
+    """A request to be answered, and forgotten.
+
+    Of the fields those that may be left out to make it shorter come first.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -125,6 +129,9 @@ class Drop:
 
     why: str
 
+
+NOBODY = Pass("", is_trusted=False)
+"""For whom it makes no difference who they are."""
 
 Judgement: TypeAlias = Pass | Refuse | Drop
 
@@ -197,7 +204,8 @@ class Guard:
 
     def know(self, remote: Address, *, now: float) -> None:
         """Messages from there belong to a call or to a request of ours."""
-        self._known.add(remote, now)
+        if not self._sources.find(remote[0]).lines:
+            self._known.add(remote, now)
 
     def is_stranger(self, remote: Address) -> bool:
         """Whether we know nothing of whoever sends from there."""
@@ -222,7 +230,7 @@ class Guard:
         source = self._sources.find(flow.remote[0])
         number = self._contacts.get(request.uri.user or "", source.lines[0] if source.lines else None)
         if number is not None:
-            self._note_flow(source, flow, now)
+            self.know(flow.remote, now=now)
             return Pass(self._rules[number].line, is_trusted=number in source.lines)
         if self._passwords:
             return self._authenticate(request, source, flow, now)
@@ -230,6 +238,19 @@ class Guard:
             return self._drop("stranger")
         self.counters["guard_refused"] += 1
         return Refuse(403)
+
+    def judge_within(self, flow: Flow, home: Flow | None, *, now: float) -> Judgement:
+        """Say what becomes of a request that names a dialog; whoever knows its tags is in it.
+
+        :param home: where its messages come from; ``None`` when there is no such dialog.
+        """
+        if home is None:
+            return Refuse(481) if self.is_stranger(flow.remote) else NOBODY
+        if self.settings.pins_source and home.remote[0] != flow.remote[0]:
+            self.counters["guard_refused_elsewhere"] += 1
+            return Refuse(403)
+        self.know(flow.remote, now=now)
+        return NOBODY
 
     def learn_registrar(self, line: str, host: str) -> None:
         """A registrar took our registration there: what comes from it is the line's."""
@@ -255,7 +276,7 @@ class Guard:
         verdict = self._digest.verify(request, self._passwords.get, now=now)
         if verdict.username is not None:
             self._bans.forgive(source.key)
-            self._note_flow(source, flow, now)
+            self.know(flow.remote, now=now)
             return Pass(self._lines[verdict.username], is_trusted=False, username=verdict.username)
         if verdict.is_stale:
             return self._challenge(source, now, stale=True)
@@ -282,30 +303,9 @@ class Guard:
     def _mark(self, source: Source) -> str:
         return blake2b(str(source.key).encode(), digest_size=MARK_SIZE, key=self._mark_key).hexdigest()
 
-    def _note_flow(self, source: Source, flow: Flow, now: float) -> None:
-        if not source.lines:
-            self._known.add(flow.remote, now)
-
     def _drop(self, why: str) -> Drop:
         self.counters["guard_dropped_" + why] += 1
         return Drop(why)
-
-
-def make_reply(request: Request, refusal: Refuse, *, to_tag: str, limit: int) -> bytes | None:
-    """Write the answer to a stranger, with as many of its fields as fit, at least the last.
-
-    :param limit: octets that it may have: as many as the request had.
-    :return: ``None`` when it has more even so.
-    """
-    headers = refusal.headers
-    for start in range(max(1, len(headers))):
-        response = make_response(request, refusal.status, to_tag=to_tag)
-        for name, value in headers[start:]:
-            response.headers.add(name, value)
-        data = bytes(response)
-        if len(data) <= limit:
-            return data
-    return None
 
 
 def _numbered(settings: GuardSettings) -> list[tuple[int, Rule]]:

@@ -26,6 +26,7 @@ from sipagent.sip.events import (
     Reinvited,
     ReinviteRejected,
 )
+from sipagent.sip.guard import Pass
 from sipagent.sip.invite_client import InviteClient
 from sipagent.sip.invite_server import InviteServer
 from sipagent.sip.line import Line
@@ -77,14 +78,14 @@ class InviteSession:
         self._bye: Bye | None = None
         self._bye_headers: HeaderList = ()
 
-    def receive(self, request: Request, flow: Flow, body: bytes, *, now: float) -> None:
-        """Begin with an INVITE that came."""
+    def receive(self, request: Request, flow: Flow, body: bytes, passed: Pass, *, now: float) -> None:
+        """Begin with an INVITE that came, from whom the guard let pass."""
         local_tag = self._core.new_identifier()
         self._set_dialog(Dialog.from_request(request, local_tag, flow))
         self._server = InviteServer(self._core, request, flow, body, local_tag, self, line=self.line)
         self._server.start(now=now)
-        name = self.line.account.name if self.line is not None else ""
-        self._core.emit(IncomingInvite(self.handle, request, flow, body, name))
+        who = (passed.line, passed.is_trusted, passed.username)
+        self._core.emit(IncomingInvite(self.handle, request, flow, body, *who))
 
     def send(self, request: Request, hop: Hop, *, now: float) -> None:
         """Begin with an INVITE of ours."""

@@ -13,7 +13,8 @@ from sipagent.errors import LocalProtocolError
 from sipagent.sip.account import Account
 from sipagent.sip.core import CONTENT_TYPE, Core, HeaderList, UserAgentSettings, check_headers
 from sipagent.sip.dialog import MAX_FORWARDS, Dialog, DialogId
-from sipagent.sip.events import Event, Flow, Hop
+from sipagent.sip.events import Address, Event, Flow, Hop
+from sipagent.sip.guard import Pass, Refuse
 from sipagent.sip.headers import CSeq, Headers, NameAddr
 from sipagent.sip.invite import InviteSession, Phase
 from sipagent.sip.line import Line
@@ -43,6 +44,8 @@ class UserAgent:
         self._sessions: dict[int, InviteSession] = {}
         self._dialogs: dict[DialogId, InviteSession] = {}
         self._last_handle = 0
+        self._size = 0
+        """Octets of the message that is being received."""
 
     # The machine.
 
@@ -77,6 +80,10 @@ class UserAgent:
 
     # What the transports bring.
 
+    def admits(self, remote: Address, *, now: float) -> bool:
+        """Whether a message from there is to be read; to be asked once for each, before any other work."""
+        return self._core.guard is None or self._core.guard.admit(remote, now=now)
+
     def receive_datagram(self, data: bytes, flow: Flow, *, now: float) -> None:
         """A UDP datagram."""
         if data.strip(b"\r\n\0"):
@@ -86,6 +93,7 @@ class UserAgent:
 
     def receive_message(self, data: bytes, flow: Flow, *, now: float) -> None:
         """A whole message, as a stream framer cuts it out."""
+        self._size = len(data)
         try:
             message = parse_message(data)
         except MessageError as error:
@@ -106,7 +114,7 @@ class UserAgent:
         if error.partial is not None:
             _stamp(error.partial, flow)
             reason = f"Bad Request: {error}" if error.status == 400 else None
-            self._core.reply(error.partial, flow, error.status, reason=reason)
+            self._core.reply_to_anybody(error.partial, flow, error.status, reason=reason, size=self._size, now=now)
 
     def transport_failed(self, flow: Flow, *, now: float) -> None:
         """A message could not be sent there, or the connection was lost."""
@@ -235,28 +243,50 @@ class UserAgent:
             return
         match request.method:
             case "ACK":
-                self._on_ack(request, now)
+                self._on_ack(request, flow, now)
             case "CANCEL":
                 self._on_cancel(request, flow, now)
             case _:
                 self._judge(request, flow, now)
 
     def _judge(self, request: Request, flow: Flow, now: float) -> None:
+        passed = self._let_pass(request, flow, now)
+        if passed is None:
+            return
         refusal = find_refusal(request)
         if refusal is not None:
             self._core.reply(request, flow, *refusal)
         elif request.to.tag:
             self._on_request_within(request, flow, now)
         elif request.method == "INVITE":
-            self._on_invite(request, flow, now)
+            self._on_invite(request, flow, passed, now)
         elif request.method == "OPTIONS":
             self._on_options(request, flow)
         else:
             self._core.reply(request, flow, 481)
 
-    def _on_ack(self, request: Request, now: float) -> None:
+    def _let_pass(self, request: Request, flow: Flow, now: float) -> Pass | None:
+        """Have the guard judge who asks; what does not pass is answered here, or not at all."""
+        guard = self._core.guard
+        if guard is None:
+            line = self._lines_by_contact.get(request.uri.user or "")
+            return Pass(line.account.name if line else "", is_trusted=False)
+        if request.to.tag:
+            session = self._find(request)
+            home = session.dialog.flow if session is not None and session.dialog is not None else None
+            judgement = guard.judge_within(flow, home, now=now)
+        else:
+            judgement = guard.judge(request, flow, now=now)
+        match judgement:
+            case Pass():
+                return judgement
+            case Refuse(status, headers) if request.method != "ACK":
+                self._core.reply_to_anybody(request, flow, status, headers, size=self._size, now=now)
+        return None
+
+    def _on_ack(self, request: Request, flow: Flow, now: float) -> None:
         session = self._find(request)
-        if session is not None:
+        if session is not None and self._let_pass(request, flow, now):
             session.receive_ack(request, now=now)
         else:
             self.counters["stray_acks"] += 1
@@ -265,21 +295,21 @@ class UserAgent:
         """Answer the CANCEL, then the INVITE it is about (:rfc:`3261#section-9.2`)."""
         invite = self._core.transactions.find_invite(request)
         if invite is None:
-            self._core.reply(request, flow, 481)
+            self._core.reply_to_anybody(request, flow, 481, size=self._size, now=now)
             return
         cancel = self._core.transactions.serve(request, flow)
         cancel.respond(make_response(request, 200, to_tag=invite.server.local_tag or None), now=now)
         invite.server.receive_cancel(now=now)
 
-    def _on_invite(self, request: Request, flow: Flow, now: float) -> None:
+    def _on_invite(self, request: Request, flow: Flow, passed: Pass, now: float) -> None:
         if self._core.transactions.is_merged(request):
             self._core.reply(request, flow, 482)
         elif self.draining or self._is_full:
             self._core.reply(request, flow, 503, self._core.retry_after())
         else:
             body = request.content(CONTENT_TYPE) or b""
-            line = self._lines_by_contact.get(request.uri.user or "")
-            self._add_session(Phase.INCOMING, line).receive(request, flow, body, now=now)
+            session = self._add_session(Phase.INCOMING, self._lines.get(passed.line))
+            session.receive(request, flow, body, passed, now=now)
 
     def _on_options(self, request: Request, flow: Flow) -> None:
         """Answer with the status that an INVITE would get (:rfc:`3261#section-11.2`)."""

@@ -12,7 +12,7 @@ from sip.peers import invite, request
 from sipagent.sip import digest, guard
 from sipagent.sip.digest import Credentials, DigestClient
 from sipagent.sip.events import Address, Flow, SourceBanned
-from sipagent.sip.guard import Drop, Guard, GuardSettings, Pass, Refuse, Rule, make_reply
+from sipagent.sip.guard import Drop, Guard, GuardSettings, Pass, Refuse, Rule
 from sipagent.sip.message import Request, make_response, parse_message
 from sipagent.sip.proof import Proof
 from sipagent.sip.uri import Uri
@@ -195,19 +195,6 @@ class TestCallers:
 class TestEnumeration:
     """Telephony.md section 3, row 18."""
 
-    def test_known_and_unknown_users_get_the_same_answer_of_the_same_length(self) -> None:
-        for message in (parse(invite()), parse(request("REGISTER"))):
-            replies = []
-            for username in ("alice", "mallo"):
-                door = Door(PHONES)
-                first = door.judge(message)
-                assert isinstance(first, Refuse)
-                second = door.judge(answer(first, message, username, "guess"))
-                assert isinstance(second, Refuse)
-                replies += [make_reply(message, each, to_tag="t", limit=65_535) for each in (first, second)]
-            assert len({reply and len(reply) for reply in replies}) == 1
-            assert replies[1] == replies[3]
-
     @pytest.mark.parametrize("to", ["agent", "100", "nobody", "f00dcaff"])
     def test_whom_they_name_makes_no_difference(self, to: str) -> None:
         message = replace(parse(invite()), uri=Uri.parse(f"sip:{to}@192.0.2.2"))
@@ -225,16 +212,16 @@ class TestEnumeration:
 
         monkeypatch.setattr(digest.Proof, "calculate", counted)
         times: dict[str, list[float]] = {"alice": [], "mallo": []}
-        door = Door(PHONES, ban_after=1_000_000)
+        door = Door(PHONES, ban_after=1_000_000, ban_window_s=1e-9)
         message = parse(invite())
         refusal = door.judge(message)
         assert isinstance(refusal, Refuse)
         again = {username: answer(refusal, message, username, "guess") for username in times}
         counts.clear()
-        for _ in range(10_000):
+        for number in range(10_000):
             for username, spent in times.items():
                 began = perf_counter()
-                door.judge(again[username])
+                door.judge(again[username], now=float(number))
                 spent.append(perf_counter() - began)
         assert counts == {"alice": 10_000, "mallo": 10_000}
         known, unknown = (sorted(spent)[len(spent) // 2] * 1e6 for spent in times.values())
@@ -433,23 +420,3 @@ class TestReplies:
         door.log_in("alice", "wonderland")
         assert not door.guard.is_stranger(STRANGER)
         assert door.guard.is_stranger((STRANGER[0], 1))
-
-    def test_fields_that_do_not_fit_are_left_out(self) -> None:
-        message = parse(invite())
-        refusal = Door(PHONES).judge(message)
-        assert isinstance(refusal, Refuse)
-        whole = make_reply(message, refusal, to_tag="t", limit=10_000)
-        assert whole is not None
-        assert whole.count(b"WWW-Authenticate") == 2
-        shorter = make_reply(message, refusal, to_tag="t", limit=len(whole) - 1)
-        assert shorter is not None
-        assert shorter.count(b"WWW-Authenticate") == shorter.count(b"algorithm=MD5") == 1
-        assert make_reply(message, refusal, to_tag="t", limit=len(shorter)) == shorter
-        assert make_reply(message, refusal, to_tag="t", limit=len(shorter) - 1) is None
-
-    def test_a_refusal_without_fields(self) -> None:
-        message = parse(invite())
-        reply = make_reply(message, Refuse(403), to_tag="t", limit=10_000)
-        assert reply is not None
-        assert reply.startswith(b"SIP/2.0 403 Forbidden\r\n")
-        assert make_reply(message, Refuse(403), to_tag="t", limit=len(reply) - 1) is None
