@@ -5,6 +5,7 @@ import gc
 import signal
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from random import SystemRandom
 from urllib.parse import urlsplit
 
@@ -22,8 +23,9 @@ from sipagent.control.http import ControlServer
 from sipagent.control.metrics import Metrics
 from sipagent.control.observer import CallObserver
 from sipagent.errors import SipagentError
-from sipagent.lines import make_accounts, make_engine, make_lines, parse_target
+from sipagent.lines import make_accounts, make_engine, make_guard, make_lines, parse_target
 from sipagent.sip.core import UserAgentSettings
+from sipagent.sip.events import Event, SourceBanned
 from sipagent.sip.uri import Parameters, Uri
 
 LOCAL = "local"
@@ -43,10 +45,14 @@ DRAIN_S = 60.0
 
 
 class Application:
-    """The service with its listeners, its control port and, where it is needed, the embedded model."""
+    """The service with its listeners, its control port and, where it is needed, the embedded model.
 
-    def __init__(self, config: Config) -> None:
+    :param trusts_itself: whether calls of this machine itself are taken whatever the lines say.
+    """
+
+    def __init__(self, config: Config, *, trusts_itself: bool = False) -> None:
         self._config = config
+        self._trusts_itself = trusts_itself
         self._log = get_logger()
         self._random = SystemRandom()
         self._closing = AsyncExitStack()
@@ -101,9 +107,13 @@ class Application:
             media_address=await _numeric(config.rtp.external_address),
         )
         self.endpoint = SipEndpoint(
-            UserAgentSettings(user_agent=config.sip.user_agent, max_sessions=SESSIONS_A_CALL * config.sip.max_calls),
+            UserAgentSettings(
+                user_agent=config.sip.user_agent,
+                max_sessions=SESSIONS_A_CALL * config.sip.max_calls,
+                guard=make_guard(config, trusts_itself=self._trusts_itself),
+            ),
             self._accounts,
-            on_event=self.service.receive,
+            on_event=self._receive,
             on_crash=lambda error: self._log.error("user_agent_crashed", exc_info=error),
             random=self._random,
             external_address=external,
@@ -131,6 +141,13 @@ class Application:
         if account is None:
             raise SipagentError(f"there is no line {line} with a domain to call through")
         return await self.service.dial(line, parse_target(to, domain=account.address))
+
+    def _receive(self, event: Event) -> None:
+        """Take an event of the user agent's."""
+        if isinstance(event, SourceBanned):
+            self._log.warning("source_banned", **asdict(event))
+        else:
+            self.service.receive(event)
 
     def _note_trouble(self, trouble: str | None) -> None:
         """Let a PBX that asks by OPTIONS know whether calls would be taken."""

@@ -59,7 +59,7 @@ def _demo(arguments: argparse.Namespace, console: Console) -> bool:
 
 
 async def _serve(config: Config, console: Console, *, places_call: bool, stays: bool) -> bool:
-    application = Application(config)
+    application = Application(config, trusts_itself=places_call)
     await application.start()
     try:
         went_right = await _place_call(application, console) if places_call else True

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
+from ipaddress import ip_network
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlencode, urlsplit
@@ -26,7 +27,20 @@ from sipagent.errors import RemoteProtocolError, SipagentError
 from sipagent.realtime.settings import SessionSettings
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
+from sipagent.sip.guard import GuardSettings, Rule
+from sipagent.sip.sources import network_of
 from sipagent.sip.uri import NO_PARAMETERS, Parameters, Uri
+
+LOOPBACK = tuple(map(ip_network, ("127.0.0.0/8", "::1/128")))
+"""This machine."""
+
+PRIVATE = tuple(
+    map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"))
+)
+"""Networks that the Internet does not reach."""
+
+BURST_S = 5.0
+"""A stranger may send what it may send in so many seconds at once: a telephone that starts, an office that wakes."""
 
 CONTACT_BYTES = 9
 """Of the part of a Contact that nobody can guess."""
@@ -64,6 +78,48 @@ def make_account(line: LineConfig) -> Account:
         ring_limit_s=line.ring_limit_s,
         redirects=line.redirects,
         is_anonymous=line.anonymous,
+    )
+
+
+def make_guard(config: Config, *, trusts_itself: bool = False) -> GuardSettings:
+    """Who may call.
+
+    :param trusts_itself: whether calls of this machine itself are taken whatever the lines say.
+    """
+    rules = [_make_rule(line) for line in config.lines]
+    if trusts_itself:
+        rules.append(Rule(line=config.lines[0].name, networks=LOOPBACK))
+    safety = config.sip.safety
+    return GuardSettings(
+        rules=tuple(rules),
+        realm=safety.realm,
+        strangers=safety.strangers,
+        scanners=safety.scanners,
+        rate_per_s=safety.rate,
+        rate_burst=round(BURST_S * safety.rate),
+        strangers_per_s=safety.total_rate,
+        strangers_burst=round(BURST_S * safety.total_rate),
+        ban_after=safety.ban_after,
+        ban_window_s=safety.ban_window_s,
+        ban_s=safety.ban_s,
+        pins_source=safety.pin_source,
+    )
+
+
+def _make_rule(line: LineConfig) -> Rule:
+    """Who may call a line: its peers, by default those of our own networks, its PBX, and callers with a password.
+
+    A caller whose password is empty is none. The Contact opens the door only where a secret went into it.
+    """
+    servers = [server for server in (line.domain, line.outbound_proxy, *line.registrars) if server is not None]
+    pbx = [network for server in servers if (network := network_of(server.host)) is not None]
+    peers = [peer.value for peer in line.peers]
+    nearby = () if peers or line.callers else (*LOOPBACK, *PRIVATE)
+    return Rule(
+        line=line.name,
+        networks=(*pbx, *peers, *nearby),
+        users={name: password.reveal() for name, password in line.callers.items() if password},
+        contact_user=make_account(line).contact_user if line.domain is not None and line.password else "",
     )
 
 

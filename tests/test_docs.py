@@ -91,7 +91,8 @@ def test_config_yaml_shows_settings_at_their_defaults(text: str, tmp_path: Path)
     shown = load(tmp_path / "config.yaml", {})
     agent, engine = shown.agents["receptionist"], shown.engines["openai"]
     sections: list[Struct] = [
-        shown.sip, shown.rtp, shown.lines[0], agent, agent.turn, agent.barge_in, engine, shown.control, shown.log,
+        shown.sip, shown.sip.safety, shown.rtp, shown.lines[0], agent, agent.turn, agent.barge_in, engine,
+        shown.control, shown.log,
     ]  # fmt: skip
     for section in sections:
         for name, value in defaults(section).items():

@@ -23,8 +23,12 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
     for name, engine in config.engines.items():
         if not _is_model_url(engine.url):
             _report(root, ("engines", name, "url"), "expected local, or an address after wss:// or ws://", reader)
+    callers: dict[str, str] = {}
     for number, line in enumerate(config.lines):
         _check_line(root, number, line, reader)
+        for name in line.callers:
+            if callers.setdefault(name, line.name) != line.name:
+                _report(root, ("lines", number, "callers", name), f"a caller of line {callers[name]}, too", reader)
     if len(set(config.sip.listen)) < len(config.sip.listen):
         _report(root, ("sip", "listen"), "the same address twice", reader)
     if config.rtp.ports.pairs < config.sip.max_calls:

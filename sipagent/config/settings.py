@@ -18,8 +18,23 @@ from sipagent.config.values import (
     Server,
     ToolReference,
 )
+from sipagent.sip.guard import SCANNERS
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+
+
+class SafetyConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What strangers may do."""
+
+    strangers: Literal["refuse", "ignore"] = "refuse"
+    realm: Text = "sipagent"
+    rate: Annotated[float, Meta(ge=1, le=10_000)] = 10.0
+    total_rate: Annotated[float, Meta(ge=1, le=100_000)] = 200.0
+    ban_after: Annotated[int, Meta(ge=1, le=1_000)] = 5
+    ban_window_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
+    ban_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 900.0
+    scanners: tuple[Text, ...] = SCANNERS
+    pin_source: bool = False
 
 
 class SipConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +47,7 @@ class SipConfig(Struct, frozen=True, forbid_unknown_fields=True):
     external_address: Host | None = None
     max_calls: Annotated[int, Meta(ge=1, le=10_000)] = 500
     user_agent: Text = "sipagent"
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
 
 
 class RtpConfig(Struct, frozen=True, forbid_unknown_fields=True):

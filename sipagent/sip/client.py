@@ -130,6 +130,7 @@ class Client:
             self._try_next("transport", now)
         else:
             self._finish()
+            self._note_peer(attempt, response)
             self._user.receive_response(response, now=now)
 
     def on_failed(self, attempt: Attempt, failure: str, *, now: float) -> None:
@@ -186,6 +187,12 @@ class Client:
         headers.set("CSeq", str(CSeq(request.cseq.number + 1, request.method)))
         self._send(replace(request, headers=headers), attempt.flow, now)
         return True
+
+    def _note_peer(self, attempt: Attempt, response: Response) -> None:
+        """Whoever accepts a request to the line's PBX is that PBX: nobody else knows the branch."""
+        line, request = self._line, attempt.request
+        if line is not None and response.status < 300 and not request.to.tag and line.is_home(request.uri):
+            self.core.learn_peer(line, attempt.flow)
 
     def _on_late_response(self, attempt: Attempt, response: Response, now: float) -> None:
         """A target that was overtaken wakes up: it is not to ring, and if somebody answers, the user must know."""

@@ -175,6 +175,11 @@ class Core:
                     return
             self.counters["guard_unanswered_size"] += 1
 
+    def learn_peer(self, line: Line, flow: Flow) -> None:
+        """The line's own PBX is at the far end of the flow."""
+        if self.guard is not None:
+            self.guard.learn_peer(line.account.name, flow.remote[0])
+
     def know(self, flow: Flow, *, now: float) -> None:
         """Expect messages from there: they belong to a call or to a request of ours."""
         if self.guard is not None:

@@ -21,7 +21,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from ipaddress import ip_network
 from random import Random
 from typing import Literal, TypeAlias
 
@@ -29,7 +28,7 @@ from sipagent.sip.digest import DigestServer
 from sipagent.sip.events import Address, Flow, SourceBanned
 from sipagent.sip.limits import Bans, Rates
 from sipagent.sip.message import Request
-from sipagent.sip.sources import Network, Source, Sources
+from sipagent.sip.sources import Network, Source, Sources, network_of
 
 SCANNERS = (
     "friendly-scanner",  # SIPVicious
@@ -53,8 +52,8 @@ KNOWN_PER_S, KNOWN_BURST = 1_000, 2_000
 REPLIES_PER_S, REPLIES_BURST = 2, 5
 """Answers to a stranger over UDP: each copy of its request that it sends after T1 gets one."""
 
-REGISTRARS_MAX = 16
-"""Addresses of registrars that are remembered, a line; a name with more has the rest forgotten."""
+PEERS_MAX = 16
+"""Addresses of its PBX that are learnt, a line; of more, those that answered last."""
 
 MARK_SIZE = 6
 """Octets that tell that a challenge went to the source which answers it."""
@@ -158,7 +157,7 @@ class Guard:
         self._rules = settings.rules
         self._sources = Sources(rule.networks for rule in settings.rules)
         self._contacts = {rule.contact_user: number for number, rule in _numbered(settings) if rule.contact_user}
-        self._registrars: dict[int, OrderedDict[Network, None]] = {}
+        self._learnt: dict[int, OrderedDict[Network, None]] = {}
         self._passwords: dict[str, str] = {}
         self._lines: dict[str, str] = {}
         for rule in reversed(settings.rules):
@@ -252,17 +251,19 @@ class Guard:
         self.know(flow.remote, now=now)
         return NOBODY
 
-    def learn_registrar(self, line: str, host: str) -> None:
-        """A registrar took our registration there: what comes from it is the line's."""
-        network = ip_network(host)
-        number = next(number for number, rule in _numbered(self.settings) if rule.line == line)
-        learnt = self._registrars.setdefault(number, OrderedDict())
+    def learn_peer(self, line: str, host: str) -> None:
+        """The line's PBX answered from there as only it can: what comes from there is the line's."""
+        number = next((number for number, rule in _numbered(self.settings) if rule.line == line), None)
+        network = network_of(host)
+        if number is None or network is None:
+            return
+        learnt = self._learnt.setdefault(number, OrderedDict())
         if network in learnt:
             learnt.move_to_end(network)
             return
         learnt[network] = None
         self._sources.add(network, number)
-        if len(learnt) > REGISTRARS_MAX:
+        if len(learnt) > PEERS_MAX:
             self._sources.remove(learnt.popitem(last=False)[0], number)
 
     def _is_scanner(self, request: Request) -> bool:

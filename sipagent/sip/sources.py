@@ -5,7 +5,7 @@ Whoever has one address of an IPv6 subnet has all 2**64 of them, so the subnet c
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -73,6 +73,14 @@ class Sources:
             address = address.ipv4_mapped or address
         lines = dict.fromkeys(line for network, line in self._networks if address in network)
         return Source(_key(address), tuple(lines))
+
+
+def network_of(host: str) -> Network | None:
+    """The network of one address; ``None`` for a name."""
+    try:
+        return ip_network(host.partition("%")[0])
+    except ValueError:
+        return None
 
 
 def _key(address: IPv4Address | IPv6Address) -> str | int:

@@ -497,6 +497,18 @@ class TestPeersOfALine:
         event = door.take(IncomingInvite)
         assert (event.line, event.is_trusted) == ("trunk", False)
 
+    @pytest.mark.parametrize(("target", "status"), [("pbx.example.com", 403), ("pbx.example.com", 200), ("a.b", 200)])
+    def test_whoever_accepts_what_goes_to_the_pbx_is_it(self, target: str, status: int) -> None:
+        door = Door(accounts=[ACCOUNT])
+        hop = Flow("UDP", STRANGER, BOB)
+        door.agent.invite(Uri.parse(f"sip:200@{target}"), hop, account="trunk", body=OFFER, now=0.0)
+        (message,) = door.messages()
+        assert isinstance(message, Request)
+        door.hear(respond(message, status, tag="x", contact="<sip:200@198.51.100.7>", body=ANSWER))
+        is_learnt = (target, status) == ("pbx.example.com", 200)
+        answers = door.hear(invite(headers=LONG), (STRANGER[0], 7000))
+        assert describe_all(answers) == ["100 INVITE" if is_learnt else "403 INVITE"]
+
     def test_answers_to_our_own_requests_are_heard_whatever_the_flood(self) -> None:
         door = Door(accounts=[ACCOUNT])
         hop = Flow("UDP", STRANGER, BOB)

@@ -114,17 +114,21 @@ class TestRules:
 
     def test_a_registrar_is_a_peer_of_its_line(self) -> None:
         door = Door(MAIN, TRUNK, PHONES)
-        door.guard.learn_registrar("trunk", STRANGER[0])
-        door.guard.learn_registrar("trunk", STRANGER[0])
+        door.guard.learn_peer("trunk", STRANGER[0])
+        door.guard.learn_peer("trunk", STRANGER[0])
+        door.guard.learn_peer("nobody", OTHER[0])
+        door.guard.learn_peer("trunk", "pbx.example.com")
         assert door.judge(parse(invite())) == Pass("trunk", True)
+        refusal = door.judge(parse(invite()), OTHER)
+        assert isinstance(refusal, Refuse)
 
     def test_registrars_are_remembered_within_bounds(self) -> None:
         door = Door(TRUNK)
-        for number in range(3 * guard.REGISTRARS_MAX):
-            door.guard.learn_registrar("trunk", f"192.0.2.{number}")
+        for number in range(3 * guard.PEERS_MAX):
+            door.guard.learn_peer("trunk", f"192.0.2.{number}")
         passed = [door.judge(parse(invite()), (f"192.0.2.{number}", 5060)) for number in range(100)]
-        assert passed.count(Pass("trunk", True)) == guard.REGISTRARS_MAX
-        assert passed[3 * guard.REGISTRARS_MAX - 1] == Pass("trunk", True)
+        assert passed.count(Pass("trunk", True)) == guard.PEERS_MAX
+        assert passed[3 * guard.PEERS_MAX - 1] == Pass("trunk", True)
 
     def test_ipv6(self) -> None:
         door = Door(Rule(line="six", networks=(ip_network("2001:db8::/32"),)))
