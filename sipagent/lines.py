@@ -39,8 +39,8 @@ PRIVATE = tuple(
 )
 """Networks that the Internet does not reach."""
 
-BURST_S = 5.0
-"""A stranger may send what it may send in so many seconds at once: a telephone that starts, an office that wakes."""
+BURST_S, TOTAL_BURST_S = 5.0, 2.0
+"""What one stranger, or all of them, may send in so many seconds may come at once: an office that wakes up."""
 
 CONTACT_BYTES = 9
 """Of the part of a Contact that nobody can guess."""
@@ -98,7 +98,7 @@ def make_guard(config: Config, *, trusts_itself: bool = False) -> GuardSettings:
         rate_per_s=safety.rate,
         rate_burst=round(BURST_S * safety.rate),
         strangers_per_s=safety.total_rate,
-        strangers_burst=round(BURST_S * safety.total_rate),
+        strangers_burst=round(TOTAL_BURST_S * safety.total_rate),
         ban_after=safety.ban_after,
         ban_window_s=safety.ban_window_s,
         ban_s=safety.ban_s,

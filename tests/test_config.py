@@ -310,6 +310,26 @@ def test_a_line_that_lacks_something(problems: Problems, line: str, problem: str
     assert problems(text) == [problem]
 
 
+def test_a_caller_belongs_to_one_line(problems: Problems) -> None:
+    first, second = (f"{{name: {name}, agent: receptionist, callers: {{bob: b, {name}: c}}}}" for name in ("x", "y"))
+    text = MINIMAL.replace("{name: main, agent: receptionist}", f"{first}\n  - {second}")
+    assert problems(text) == ["3: lines[1].callers.bob: a caller of line x, too"]
+
+
+@pytest.mark.parametrize(
+    ("safety", "problem"),
+    [
+        ("{strangers: challenge}", "7: sip.safety.strangers: expected ignore or refuse; got the text 'challenge'"),
+        ("{ban_after: 0}", "7: sip.safety.ban_after: expected a whole number from 1 to 1000; got the number 0"),
+        ("{rate: 0}", "7: sip.safety.rate: expected a number from 1 to 10000; got the number 0"),
+        ("{bans: 1}", "7: sip.safety.bans: unknown key; did you mean ban_s?"),
+        ("{scanners: ['']}", "7: sip.safety.scanners[0]: expected some text; got the text ''"),
+    ],
+)
+def test_safety(problems: Problems, safety: str, problem: str) -> None:
+    assert problems(f"{MINIMAL}sip: {{safety: {safety}}}\n") == [problem]
+
+
 def test_a_password_does_not_show(load_text: Load) -> None:
     line = "{name: main, agent: receptionist, domain: a.b, user: u, password: topsecret, callers: {bob: alsosecret}}"
     config = load_text(MINIMAL.replace("{name: main, agent: receptionist}", line))

@@ -1,80 +1,82 @@
-"""From the lines of a file to the accounts of the user agent."""
+"""Lines: who may call, as the configuration says it."""
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from sipagent.config import load
-from sipagent.errors import SipagentError
-from sipagent.lines import make_account, make_accounts
-from sipagent.sip.account import Account
+from sipagent.lines import LOOPBACK, PRIVATE, make_account, make_guard
+from sipagent.sip.guard import SCANNERS, GuardSettings, Rule
 
-FILE = """\
+FILE = """
 lines:
-  - {{name: main, agent: a{settings}}}
-agents:
-  a: {{engine: e, instructions: Be kind.}}
-engines:
-  e: {{}}
+%s
+agents: {agent: {engine: model, instructions: Be brief.}}
+engines: {model: {url: local}}
 """
+NEARBY = (*LOOPBACK, *PRIVATE)
 
 
-def account(folder: Path, settings: str) -> Account:
-    file = folder / "config.yaml"
-    file.write_text(FILE.format(settings=settings and f", {settings}"))
-    return make_account(load(file, {}).lines[0])
+def guard_of(folder: Path, *lines: str, head: str = "", trusts_itself: bool = False) -> GuardSettings:
+    text = "\n".join(f"  - {{name: line{number}, agent: agent{line}}}" for number, line in enumerate(lines))
+    path = folder / "config.yaml"
+    path.write_text(head + FILE % text)
+    return make_guard(load(path, {}), trusts_itself=trusts_itself)
 
 
-def test_an_extension(tmp_path: Path) -> None:
-    got = account(tmp_path, 'domain: pbx.example.com, user: "100", password: secret')
-    assert (got.name, str(got.address)) == ("main", "sip:100@pbx.example.com")
-    assert [str(one) for one in got.registrars] == ["sip:pbx.example.com"]
-    assert got.credentials is not None
-    assert (got.credentials.username, got.credentials.password, got.credentials.realm) == ("100", "secret", None)
-    assert got.instance.startswith("urn:uuid:")
-    assert got.contact_user.startswith("100-")
+@pytest.mark.parametrize(
+    ("line", "networks", "users"),
+    [
+        ("", NEARBY, {}),
+        (", peers: [192.0.2.0/24, 2001:db8::1]", (ip_network("192.0.2.0/24"), ip_network("2001:db8::1")), {}),
+        (", callers: {alice: wonderland, bob: ''}", (), {"alice": "wonderland"}),
+        (", callers: {bob: ''}", (), {}),
+        (", peers: [192.0.2.1], callers: {alice: a}", (ip_network("192.0.2.1"),), {"alice": "a"}),
+        (", domain: pbx.example.com", NEARBY, {}),
+        (", domain: '192.0.2.7:5070', outbound_proxy: 192.0.2.8, peers: [192.0.2.9]",
+         (ip_network("192.0.2.7"), ip_network("192.0.2.8"), ip_network("192.0.2.9")), {}),
+    ],
+)  # fmt: skip
+def test_who_may_call_a_line(tmp_path: Path, line: str, networks: tuple[object, ...], users: dict[str, str]) -> None:
+    (rule,) = guard_of(tmp_path, line).rules
+    assert rule == Rule(line="line0", networks=networks, users=users)  # type: ignore[arg-type]
 
 
-def test_the_contact_is_the_same_after_a_restart_and_nobody_elses(tmp_path: Path) -> None:
-    same = 'domain: pbx.example.com, user: "100", password: secret'
-    first = account(tmp_path, same)
-    assert account(tmp_path, same).contact_user == first.contact_user
-    others = [same.replace("secret", "other"), same.replace('"100"', '"101"'), same.replace("pbx", "pbx2")]
-    assert len({first.contact_user, *(account(tmp_path, other).contact_user for other in others)}) == 4
+def test_the_contact_of_a_line_opens_the_door_only_where_a_secret_went_into_it(tmp_path: Path) -> None:
+    rules = guard_of(tmp_path, ", domain: a.b, user: u, password: p", ", domain: a.b, user: u").rules
+    config = load(tmp_path / "config.yaml", {})
+    assert [rule.contact_user for rule in rules] == [make_account(config.lines[0]).contact_user, ""]
+    assert len(rules[0].contact_user) >= 18
 
 
-def test_everything_else(tmp_path: Path) -> None:
-    got = account(
-        tmp_path,
-        'domain: "pbx.example.com:5080", user: u, password: p, auth_user: login, realm: r, caller_id: Clocks, '
-        "registrars: [one.example.com, two.example.com], outbound_proxy: edge.example.com, transport: tls, "
-        "expires_s: 60",
+def test_this_machine_is_let_in_for_the_demonstration(tmp_path: Path) -> None:
+    rules = guard_of(tmp_path, ", peers: [192.0.2.0/24]", ", callers: {alice: a}", trusts_itself=True).rules
+    assert rules[-1] == Rule(line="line0", networks=LOOPBACK)
+    assert len(rules) == 3
+
+
+def test_defaults(tmp_path: Path) -> None:
+    settings = guard_of(tmp_path, "")
+    assert settings == GuardSettings(rules=settings.rules)
+    assert settings.scanners == SCANNERS
+
+
+def test_as_it_is_set(tmp_path: Path) -> None:
+    bans = "ban_after: 3, ban_window_s: 4, ban_s: 5, scanners: [x], pin_source: true"
+    head = f"sip: {{safety: {{strangers: ignore, realm: r, rate: 2, total_rate: 20, {bans}}}}}\n"
+    settings = guard_of(tmp_path, "", head=head)
+    assert settings == GuardSettings(
+        rules=settings.rules,
+        strangers="ignore",
+        realm="r",
+        rate_per_s=2.0,
+        rate_burst=10,
+        strangers_per_s=20.0,
+        strangers_burst=40,
+        ban_after=3,
+        ban_window_s=4.0,
+        ban_s=5.0,
+        scanners=("x",),
+        pins_source=True,
     )
-    assert [str(one) for one in got.registrars] == [
-        "sip:one.example.com;transport=tls",
-        "sip:two.example.com;transport=tls",
-    ]
-    assert str(got.outbound_proxy) == "sip:edge.example.com;transport=tls"
-    assert got.credentials is not None
-    assert (got.credentials.username, got.credentials.realm) == ("login", "r")
-    assert (got.display_name, got.expires_s, str(got.address)) == ("Clocks", 60, "sip:u@pbx.example.com:5080")
-
-
-@pytest.mark.parametrize("settings", ["domain: pbx.example.com", "domain: pbx.example.com, user: u, register: false"])
-def test_a_trunk_that_knows_us_by_our_address_does_not_register(tmp_path: Path, settings: str) -> None:
-    got = account(tmp_path, settings)
-    assert got.registrars == ()
-    assert got.credentials is None
-
-
-def test_a_line_without_a_domain_is_no_account(tmp_path: Path) -> None:
-    with pytest.raises(SipagentError, match="line main has no domain"):
-        account(tmp_path, "")
-    assert make_accounts(load(tmp_path / "config.yaml", {})) == []
-
-
-def test_the_example_is_an_extension() -> None:
-    config = load(Path(__file__).parents[1] / "examples" / "extension.yaml", {})
-    (got,) = make_accounts(config)
-    assert (str(got.address), got.name) == ("sip:100@127.0.0.1:5060", "extension")
-    assert "secret" in [secret.reveal() for secret in config.secrets]

@@ -282,7 +282,7 @@ class Guard:
         if verdict.is_stale:
             return self._challenge(source, now, stale=True)
         self.counters["guard_bad_auth"] += 1
-        if self._bans.strike(source.key, now):
+        if self._bans.strike(source.key, self._digest_of(request), now):
             self._known.discard(flow.remote)
             self.counters["guard_bans"] += 1
             self._banned(SourceBanned(str(source), "wrong password", self.settings.ban_after, self.settings.ban_s))
@@ -300,6 +300,11 @@ class Guard:
         """Whether the credentials bring back what we sent to that source."""
         mark = self._mark(source)
         return any(mark in value for value in request.headers.get_fields("Authorization"))
+
+    def _digest_of(self, request: Request) -> str:
+        """What was guessed, in few octets: a request that is sent again guesses nothing new."""
+        given = "\n".join(request.headers.get_fields("Authorization"))
+        return blake2b(given.encode("utf-8", "surrogateescape"), digest_size=MARK_SIZE, key=self._mark_key).hexdigest()
 
     def _mark(self, source: Source) -> str:
         return blake2b(str(source.key).encode(), digest_size=MARK_SIZE, key=self._mark_key).hexdigest()

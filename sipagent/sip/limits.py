@@ -68,18 +68,22 @@ class Bans(Generic[Key]):
         self._window_s = window_s
         self.ban_s = ban_s
         self._size = size
-        self._struck_at: OrderedDict[Key, tuple[float, ...]] = OrderedDict()
+        self._struck: OrderedDict[Key, dict[str, float]] = OrderedDict()
         self._until: OrderedDict[Key, float] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._struck_at) + len(self._until)
+        return len(self._struck) + len(self._until)
 
-    def strike(self, key: Key, now: float) -> bool:
-        """Count a failure; return whether it was the one too many, from which the ban begins."""
-        recent = tuple(at for at in self._struck_at.pop(key, ()) if at > now - self._window_s)
-        if len(recent) + 1 < self._strikes:
-            self._struck_at[key] = (*recent, now)
-            self._bound(self._struck_at)
+    def strike(self, key: Key, what: str, now: float) -> bool:
+        """Count a failure; return whether it was the one too many, from which the ban begins.
+
+        :param what: was tried: to try the same again is no further failure.
+        """
+        recent = {tried: at for tried, at in self._struck.pop(key, {}).items() if at > now - self._window_s}
+        recent.setdefault(what, now)
+        if len(recent) < self._strikes:
+            self._struck[key] = recent
+            self._bound(self._struck)
             return False
         self._until[key] = now + self.ban_s
         self._until.move_to_end(key)
@@ -88,7 +92,7 @@ class Bans(Generic[Key]):
 
     def forgive(self, key: Key) -> None:
         """Forget the failures of somebody who got it right in the end."""
-        self._struck_at.pop(key, None)
+        self._struck.pop(key, None)
 
     def holds(self, key: Key, now: float) -> bool:
         """Whether it is banned."""
@@ -100,6 +104,6 @@ class Bans(Generic[Key]):
         del self._until[key]
         return False
 
-    def _bound(self, table: OrderedDict[Key, tuple[float, ...]] | OrderedDict[Key, float]) -> None:
+    def _bound(self, table: OrderedDict[Key, dict[str, float]] | OrderedDict[Key, float]) -> None:
         if len(table) > self._size:
             table.popitem(last=False)

@@ -255,6 +255,16 @@ class TestBans:
             assert isinstance(door.log_in("alice", "guess", now=15.0 * number), Refuse)
         assert door.bans == []
 
+    def test_not_by_one_wrong_password_however_often_it_is_sent(self) -> None:
+        """The answer was lost, so the telephone sends its request again and again."""
+        door = Door(PHONES)
+        message = parse(invite())
+        refusal = door.judge(message)
+        assert isinstance(refusal, Refuse)
+        for at in (0.0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5):
+            assert isinstance(door.judge(answer(refusal, message, "alice", "guess"), now=at), Refuse)
+        assert door.bans == []
+
     def test_not_by_typing_errors_before_the_right_one(self) -> None:
         door = Door(PHONES)
         for number in range(20):

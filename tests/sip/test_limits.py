@@ -57,41 +57,46 @@ class TestRates:
 class TestBans:
     def test_from_the_strike_that_is_one_too_many(self) -> None:
         bans: Bans[str] = Bans(3, 60.0, 900.0, size=10)
-        assert [bans.strike("a", at) for at in (0.0, 10.0)] == [False, False]
+        assert [bans.strike("a", what, at) for what, at in (("x", 0.0), ("y", 10.0))] == [False, False]
         assert not bans.holds("a", 10.0)
-        assert bans.strike("a", 59.9)
+        assert bans.strike("a", "z", 59.9)
         assert bans.holds("a", 59.9 + 899.9)
         assert not bans.holds("a", 59.9 + 900.0)
         assert not bans.holds("b", 60.0)
 
     def test_afterwards_all_begins_anew(self) -> None:
         bans: Bans[str] = Bans(2, 60.0, 900.0, size=10)
-        bans.strike("a", 0.0)
-        bans.strike("a", 0.0)
+        bans.strike("a", "x", 0.0)
+        bans.strike("a", "y", 0.0)
         assert not bans.holds("a", 900.0)
-        assert not bans.strike("a", 900.0)
+        assert not bans.strike("a", "z", 900.0)
         assert len(bans) == 1
 
     def test_strikes_far_apart_do_not_count(self) -> None:
         bans: Bans[str] = Bans(3, 60.0, 900.0, size=10)
-        assert not any(bans.strike("a", 30.0 * number) for number in range(100))
+        assert not any(bans.strike("a", f"{number}", 30.0 * number) for number in range(100))
 
     def test_forgiven(self) -> None:
         bans: Bans[str] = Bans(2, 60.0, 900.0, size=10)
-        bans.strike("a", 0.0)
+        bans.strike("a", "x", 0.0)
         bans.forgive("a")
         bans.forgive("nobody")
-        assert not bans.strike("a", 1.0)
+        assert not bans.strike("a", "y", 1.0)
+
+    def test_the_same_again_is_no_further_strike(self) -> None:
+        bans: Bans[str] = Bans(2, 60.0, 900.0, size=10)
+        assert not any(bans.strike("a", "x", float(at)) for at in range(59))
+        assert bans.strike("a", "y", 59.9)
 
     def test_one_strike_is_enough_where_it_is(self) -> None:
-        assert Bans(1, 60.0, 900.0, size=10).strike("a", 0.0)
+        assert Bans(1, 60.0, 900.0, size=10).strike("a", "x", 0.0)
 
     def test_the_tables_are_bounded(self) -> None:
         bans: Bans[int] = Bans(2, 60.0, 900.0, size=10)
         for key in range(1000):
-            bans.strike(key, 0.0)
+            bans.strike(key, "x", 0.0)
         for key in range(1000):
-            bans.strike(key, 0.0)
-            bans.strike(key, 0.0)
+            bans.strike(key, "x", 0.0)
+            bans.strike(key, "y", 0.0)
         assert len(bans) <= 20
         assert bans.holds(999, 1.0)
