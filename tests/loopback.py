@@ -18,6 +18,7 @@ from sipagent.aio.udp import UdpSocket
 from sipagent.aio.voice import ToneEngine, Voice
 from sipagent.realtime.local.faults import FaultScript
 from sipagent.realtime.local.settings import LocalSettings
+from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import Event, Flow
 from sipagent.sip.headers import NameAddr
@@ -106,15 +107,20 @@ def make_model(script: str = "", **settings: Any) -> ModelServer:
 
 
 class Caller:
-    """A SIP endpoint and an RTP socket, moved by hand."""
+    """A SIP endpoint and an RTP socket, moved by hand.
 
-    def __init__(self) -> None:
+    :param account: who it is, and proves to be when it is asked.
+    """
+
+    def __init__(self, account: Account | None = None) -> None:
+        self.account = account
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.crashes: list[Exception] = []
         self.packets: list[bytes] = []
         self.heard = asyncio.Event()
         self.endpoint = SipEndpoint(
             UserAgentSettings(user_agent="caller"),
+            () if account is None else (account,),
             on_event=self.events.put_nowait,
             on_crash=self.crashes.append,
             random=Random(),  # no two callers may choose the same Call-ID
@@ -146,7 +152,12 @@ class Caller:
 
         def dial(*, now: float) -> None:
             self.handle = self.endpoint.agent.invite(
-                target, flow, from_=NameAddr.parse(f"<sip:caller@{HOST}>"), body=offer, now=now
+                target,
+                flow,
+                account=self.account.name if self.account else None,
+                from_=NameAddr.parse(f"<sip:caller@{HOST}>"),
+                body=offer,
+                now=now,
             )
 
         self.endpoint.command(dial)

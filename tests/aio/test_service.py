@@ -43,6 +43,28 @@ def test_one_call_too_many(run: Clean, tmp_path: Path) -> None:
     run(main())
 
 
+def test_exactly_as_many_calls_as_there_may_be_however_many_come_at_once(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, max_calls=7) as world:
+            peer = RawUdp()
+            for number in range(60):
+                peer.send(options(world.port, branch=f"call{number}").replace(b"OPTIONS", b"INVITE"), world.port)
+            refused, rung = set(), set()
+            while len(refused) + len(rung) < 60:
+                response = await peer.receive()
+                assert isinstance(response, Response)
+                if response.status == 503:
+                    assert int(response.headers.get("Retry-After") or 0) > 0
+                    refused.add(response.call_id)
+                elif response.status > 100:
+                    rung.add(response.call_id)
+            assert (len(rung), len(refused)) == (7, 53)
+            assert (world.service.calls, world.service.refused) == (7, 53)
+            peer.close()
+
+    run(main())
+
+
 def test_no_port_is_left(run: Clean, tmp_path: Path) -> None:
     async def main() -> None:
         with_port = UdpSocket((HOST, 0), lambda data, source: None)
