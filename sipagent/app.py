@@ -124,6 +124,7 @@ class Application:
             self._closing.push_async_callback(close)
         for listener in config.sip.listen:
             await _or_explain(self.endpoint.listen(listener.transport, (listener.host, listener.port)), str(listener))
+        self.endpoint.command(self.endpoint.agent.find_peers)
         control = config.control.listen
         await _or_explain(self._control.start(control.host, control.port), f"control port {control}")
         gc.collect()

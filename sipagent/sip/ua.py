@@ -14,6 +14,7 @@ from sipagent.sip.account import Account
 from sipagent.sip.core import CONTENT_TYPE, Core, HeaderList, UserAgentSettings, check_headers
 from sipagent.sip.dialog import MAX_FORWARDS, Dialog, DialogId
 from sipagent.sip.events import Address, Event, Flow, Hop
+from sipagent.sip.finder import PeerFinder
 from sipagent.sip.guard import Pass, Refuse
 from sipagent.sip.headers import CSeq, Headers, NameAddr
 from sipagent.sip.invite import InviteSession, Phase
@@ -123,6 +124,12 @@ class UserAgent:
         self._core.transactions.transport_failed(flow, now=now)
 
     # What the application commands.
+
+    def find_peers(self, *, now: float) -> None:
+        """Find out from where the PBXs call that we do not register with; to be asked for once."""
+        for line in self._lines.values():
+            if not line.account.registrars and self._core.guard is not None:
+                PeerFinder(self._core, line).start(now=now)
 
     def located(self, query: int, targets: Sequence[Flow], *, now: float) -> None:
         """Take the answer to a :class:`~sipagent.sip.events.Locate`.

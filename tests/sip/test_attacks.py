@@ -5,6 +5,7 @@ Bob has a line with a trunk in 10.0.0.0/8 and, for some rows, callers with passw
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import ip_network
 from random import Random
 from typing import Any
@@ -16,7 +17,8 @@ from sipagent.errors import LocalProtocolError
 from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.digest import Credentials, DigestClient
-from sipagent.sip.events import Address, Ended, Flow, IncomingInvite, Reinvited, SourceBanned
+from sipagent.sip.events import Address, Ended, Flow, IncomingInvite, Locate, Reinvited, SourceBanned
+from sipagent.sip.finder import AGAIN_S
 from sipagent.sip.guard import TABLE_SIZE, GuardSettings, Rule
 from sipagent.sip.message import MessageError, Request, Response, parse_message, read_head
 from sipagent.sip.ua import UserAgent
@@ -508,6 +510,29 @@ class TestPeersOfALine:
         is_learnt = (target, status) == ("pbx.example.com", 200)
         answers = door.hear(invite(headers=LONG), (STRANGER[0], 7000))
         assert describe_all(answers) == ["100 INVITE" if is_learnt else "403 INVITE"]
+
+    def test_the_addresses_of_a_trunk_that_we_do_not_register_with_are_looked_up(self) -> None:
+        door = Door(accounts=[ACCOUNT])
+        door.agent.find_peers(now=0.0)
+        query = door.take(Locate)
+        assert str(query.uri) == "sip:100@pbx.example.com"
+        door.agent.located(query.query, [Flow("UDP", STRANGER, BOB), Flow("TCP", VICTIM, BOB)], now=1.0)
+        for remote in (STRANGER, VICTIM):
+            door.hear(invite(call_id=remote[0], branch=f"z9hG4bK{remote[0]}"), remote, 1.0)
+            assert door.take(IncomingInvite).line == "trunk"
+        assert door.hear(invite(call_id="x", headers=LONG), THIRD, 1.0)[0].status == 403  # type: ignore[union-attr]
+        door.agent.handle_timer(now=AGAIN_S)
+        again = door.take(Locate)
+        door.agent.located(again.query, [], now=AGAIN_S)
+        door.agent.located(again.query, [Flow("UDP", THIRD)], now=AGAIN_S)
+        assert again.query != query.query
+        door.advance(2 * AGAIN_S)
+        assert door.take(Locate)
+
+    def test_a_registrar_is_not_looked_up_but_learnt(self) -> None:
+        door = Door(accounts=[replace(ACCOUNT, registrars=(Uri.parse("sip:pbx.example.com"),))])
+        door.agent.find_peers(now=0.0)
+        door.assert_clean()
 
     def test_answers_to_our_own_requests_are_heard_whatever_the_flood(self) -> None:
         door = Door(accounts=[ACCOUNT])
