@@ -19,7 +19,7 @@ HeaderList: TypeAlias = list[tuple[str, str]]
 OPTION_TAG = "timer"
 
 INTERVAL_MIN_S = 90
-"""No interval is shorter (:rfc:`4028#section-5`); one that is read as this, so that nobody makes us refresh at a rate."""
+"""No interval is shorter (:rfc:`4028#section-5`); one that is read as this, so that nobody makes us refresh often."""
 
 INTERVAL_MAX_S = 7_200
 """What a peer asks for beyond is reduced to this: a call that died unnoticed is not to last longer."""

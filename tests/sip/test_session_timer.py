@@ -122,18 +122,19 @@ class TestAsWhoAsks:
         assert answers == [True] * RAISES_MAX + [False]
 
 
-class TestAsWhoIsAsked:
-    TABLE = [
-        # the peer knows, its refresher: ours (RFC 4028, section 9)
-        ("", "", "uas"),
-        ("", ";refresher=uac", "uas"),
-        ("", ";refresher=uas", "uas"),
-        ("Supported: timer", "", "uac"),
-        ("Supported: timer", ";refresher=uac", "uac"),
-        ("Supported: timer", ";refresher=uas", "uas"),
-        ("Require: timer", "", "uac"),
-    ]
+TABLE = [
+    # the peer knows, its refresher: ours (RFC 4028, section 9)
+    ("", "", "uas"),
+    ("", ";refresher=uac", "uas"),
+    ("", ";refresher=uas", "uas"),
+    ("Supported: timer", "", "uac"),
+    ("Supported: timer", ";refresher=uac", "uac"),
+    ("Supported: timer", ";refresher=uas", "uas"),
+    ("Require: timer", "", "uac"),
+]
 
+
+class TestAsWhoIsAsked:
     @pytest.mark.parametrize(("option", "asked", "granted"), TABLE)
     def test_who_refreshes(self, option: str, asked: str, granted: str) -> None:
         timer = SessionTimer(ACCEPT)
