@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from sipagent.errors import RemoteProtocolError
 from sipagent.sip import grammar
-from sipagent.sip.headers import Headers, parse_generic_params
+from sipagent.sip.headers import SECONDS_MAX, Headers, parse_generic_params, read_seconds
 from sipagent.sip.message import Request, Response
 
 Role: TypeAlias = Literal["uac", "uas"]
@@ -23,9 +23,6 @@ INTERVAL_MIN_S = 90
 
 INTERVAL_MAX_S = 7_200
 """What a peer asks for beyond is reduced to this: a call that died unnoticed is not to last longer."""
-
-SECONDS_MAX = 2**31 - 1
-"""What a field may say; whoever writes more means for ever."""
 
 RAISES_MAX = 3
 """How often one call follows a 422 and asks for a longer interval."""
@@ -89,11 +86,7 @@ def read_session_expires(headers: Headers) -> SessionExpires | None:
 
 def read_min_se(headers: Headers) -> int:
     """Return Min-SE, in seconds; 90 where there is none that can be read (:rfc:`4028#section-5`)."""
-    number = headers.get("Min-SE", "").partition(";")[0].strip(" \t")
-    try:
-        return max(grammar.parse_number(number, SECONDS_MAX), INTERVAL_MIN_S)
-    except RemoteProtocolError:
-        return INTERVAL_MIN_S
+    return max(read_seconds(headers, "Min-SE") or 0, INTERVAL_MIN_S)
 
 
 class SessionTimer:

@@ -3,12 +3,11 @@
 import pytest
 from sip.peers import invite, respond
 
-from sipagent.sip.headers import Headers
+from sipagent.sip.headers import SECONDS_MAX, Headers
 from sipagent.sip.message import Request, Response, parse_message
 from sipagent.sip.session_timer import (
     INTERVAL_MAX_S,
     RAISES_MAX,
-    SECONDS_MAX,
     SessionExpires,
     SessionTimer,
     SessionTimerSettings,
