@@ -2,8 +2,8 @@
 
 It is a hub. What comes of an INVITE is the affair of :mod:`~sipagent.sip.invite_server` or
 :mod:`~sipagent.sip.calling`, what we change of the call that of :mod:`~sipagent.sip.changes`, addresses and order are
-the dialog's. What is left here is who may do what when: above all, one offer at a time. A session that has told its end says nothing more, but stays until its BYE is
-answered.
+the dialog's. What is left here is who may do what when: above all, one offer at a time. A session that has told its
+end says nothing more, but stays until its BYE is answered.
 """
 
 from enum import Enum

@@ -207,7 +207,7 @@ def test_reading_goes_on_after_a_line_that_can_not_be_read() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("0", 0), ("120", 120), ("5 (in a meeting);duration=60", 5), ("9" * 5000, SECONDS_MAX), ("-1", None), ("soon", None)],
+    [("0", 0), ("120", 120), ("5 (busy);duration=60", 5), ("9" * 5000, SECONDS_MAX), ("-1", None), ("soon", None)],
 )
 def test_seconds(text: str, seconds: int | None) -> None:
     assert read_seconds(Headers([("Retry-After", text)]), "retry-after") == seconds
