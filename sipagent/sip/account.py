@@ -1,9 +1,11 @@
 """Who we are toward one PBX or trunk, as the configuration says it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from sipagent.sip.digest import Credentials
+from sipagent.sip.session_timer import SessionTimerSettings
 from sipagent.sip.uri import Uri
 
 KeepAliveMethod: TypeAlias = Literal["auto", "crlf", "stun", "options", "off"]
@@ -35,6 +37,9 @@ class Account:
     ring_limit_s: float = 180.0
     """How long a telephone that we call may ring."""
     redirects: int = 0
-    """How many 3xx in a row a call of ours follows."""
+    """How many 3xx a call of ours follows."""
+    may_call: Callable[[Uri], bool] | None = None
+    """Whether a 3xx may send a call there; ``None`` for the account's own domain only."""
+    session_timer: SessionTimerSettings = field(default_factory=SessionTimerSettings)
     is_anonymous: bool = False
     """Calls of ours ask for privacy (:rfc:`3323`)."""

@@ -20,11 +20,11 @@ from sipagent.timers import Timers
 
 HeaderList: TypeAlias = Sequence[tuple[str, str]]
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE"
 """The methods we serve."""
 
-SUPPORTED = ""
-"""The extensions we know by option tag: none yet, and an empty field says so (:rfc:`3261#section-20.37`)."""
+SUPPORTED = "100rel, timer"
+"""The extensions we know by option tag."""
 
 CONTENT_TYPE = "application/sdp"
 """The one kind of body that means anything to us."""
@@ -58,6 +58,8 @@ class UserAgentSettings:
     """INVITE sessions at once, those that are still saying goodbye included; more are refused with 503."""
     max_transactions: int = MAX_TRANSACTIONS
     """Server transactions at once; what needs one more is refused with 503."""
+    reliable_ringing: bool = False
+    """Whether our provisional responses want a PRACK from every caller that knows it, not only where it must."""
     retry_after_s: int = 10
     """Seconds that a 503 asks the peer to wait."""
     guard: GuardSettings | None = None

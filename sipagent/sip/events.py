@@ -70,7 +70,8 @@ class TargetFailed:
 class IncomingInvite:
     """A new call; :meth:`UserAgent.ring`, :meth:`~UserAgent.accept` or :meth:`~UserAgent.reject` it.
 
-    ``body`` is its ``application/sdp`` part, empty for a late offer.
+    ``body`` is its ``application/sdp`` part, empty for a late offer. Where :attr:`wants_early_offer` ringing is worth
+    something only with an offer of ours.
     """
 
     handle: int
@@ -84,6 +85,19 @@ class IncomingInvite:
     username: str | None = None
     """Who proved by a password to be who it is."""
 
+    @property
+    def wants_early_offer(self) -> bool:
+        """Whether the caller leaves the offer to us and wants it while it rings (:rfc:`3262#section-5`)."""
+        return not self.body and "100rel" in self.request.require
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyAnswered:
+    """A PRACK brought the answer to the offer in our ringing; the 2xx says nothing more about it."""
+
+    handle: int
+    body: bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Reinvited:
@@ -92,6 +106,8 @@ class Reinvited:
     handle: int
     request: Request
     body: bytes
+    is_update: bool = False
+    """An UPDATE, or a PRACK with an offer: it may come while a call rings, and is to be answered at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +127,11 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """A provisional response above 100 to our INVITE."""
+    """A provisional response above 100 to our INVITE.
+
+    Several telephones may ring; ``response.to.tag`` tells them apart. A body is one telephone's answer to our offer:
+    the last one that came is the one to listen to.
+    """
 
     handle: int
     response: Response
@@ -120,7 +140,10 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A 2xx to our INVITE or re-INVITE; the ACK is already on its way."""
+    """A 2xx to our INVITE or re-INVITE; the ACK is already on its way.
+
+    ``body`` is the answer to our offer, though it may have come while it rang; empty when what was agreed on holds.
+    """
 
     handle: int
     response: Response
@@ -128,8 +151,25 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateAccepted:
+    """A 2xx to our UPDATE; ``body`` is the answer to its offer."""
+
+    handle: int
+    response: Response
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """The session timer's re-INVITE said our last description again; ``body`` is what the peer answers now."""
+
+    handle: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ReinviteRejected:
-    """Our re-INVITE was refused; the call goes on as it was (:rfc:`3261#section-14.1`).
+    """Our re-INVITE or UPDATE was refused; the call goes on as it was (:rfc:`3261#section-14.1`).
 
     ``status`` is 491 when the peer's own re-INVITE came first and was accepted: our offer is out of date.
     """
@@ -148,7 +188,8 @@ class Ended:
     - ``cancelled``: the caller gave up before we answered;
     - ``hung_up``: we did;
     - ``rejected``: a final response refused the call, or put an end to it; ours or theirs, with its ``status``;
-    - ``no_ack``: our 2xx was never acknowledged;
+    - ``no_ack``: our 2xx, or our reliable ringing, was never acknowledged;
+    - ``expired``: the session timer ran out;
     - ``timeout``: nobody answered, neither a message nor the telephone;
     - ``transport``: a message could not be sent.
     """
@@ -178,8 +219,11 @@ Event: TypeAlias = (
     | Reinvited
     | ReinviteCancelled
     | Acknowledged
+    | EarlyAnswered
     | Progressed
     | Accepted
+    | UpdateAccepted
+    | Refreshed
     | ReinviteRejected
     | Ended
     | SourceBanned

@@ -23,6 +23,9 @@ MAGIC_COOKIE = "z9hG4bK"
 CSEQ_MAX = 2**32 - 1
 """We keep to 2**31 - 1 as :rfc:`3261#section-8.1.1.5` asks; peers that start from 32 random bits are let be."""
 
+SECONDS_MAX = 2**31 - 1
+"""Of a duration; whoever writes more means for ever."""
+
 _LISTS = frozenset({
     "accept", "accept-encoding", "accept-language", "alert-info", "allow", "allow-events", "call-info", "contact",
     "content-encoding", "content-language", "diversion", "error-info", "history-info", "in-reply-to",
@@ -231,6 +234,15 @@ _VIA = re.compile(
     rf"{grammar.LWS}({grammar.HOST})(?:{grammar.SWS}:{grammar.SWS}({grammar.PORT}))?({grammar.GENERIC_PARAMS})"
 )
 _CSEQ = re.compile(rf"([0-9]++){grammar.LWS}({grammar.TOKEN})")
+
+
+def read_seconds(headers: Headers, name: str) -> int | None:
+    """Return what a field such as Expires, Retry-After or Min-SE says, without its parameters and comments.
+
+    One that can't be read is none: nobody is refused for it (:rfc:`3261#section-8.2`).
+    """
+    number = re.match(r"[0-9]++", headers.get(name, ""))
+    return None if number is None else grammar.parse_number(number[0], SECONDS_MAX)
 
 
 def parse_generic_params(text: str) -> Parameters:

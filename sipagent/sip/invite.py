@@ -1,9 +1,9 @@
 """An INVITE session: one call as SIP sees it, from its first INVITE to the last word of its goodbye.
 
 It is a hub. What comes of an INVITE is the affair of :mod:`~sipagent.sip.invite_server` or
-:mod:`~sipagent.sip.invite_client`, a change of the call that of :mod:`~sipagent.sip.reinvite`, addresses and order are
-the dialog's. What is left here is who may do what when. A session that has told its end says nothing more, but stays
-until its BYE is answered.
+:mod:`~sipagent.sip.calling`, what we change of the call that of :mod:`~sipagent.sip.changes`, addresses and order are
+the dialog's. What is left here is who may do what when: above all, one offer at a time. A session that has told its
+end says nothing more, but stays until its BYE is answered.
 """
 
 from enum import Enum
@@ -11,30 +11,32 @@ from typing import Protocol
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.bye import Bye
-from sipagent.sip.client import Client
-from sipagent.sip.core import CONTENT_TYPE, Core, HeaderList
+from sipagent.sip.calling import Calling
+from sipagent.sip.changes import Changes
+from sipagent.sip.core import Core, HeaderList, add_headers
 from sipagent.sip.dialog import Dialog, DialogId
 from sipagent.sip.events import (
     Accepted,
     Acknowledged,
+    EarlyAnswered,
     Ended,
+    Event,
     Flow,
     Hop,
     IncomingInvite,
     Progressed,
     ReinviteCancelled,
     Reinvited,
-    ReinviteRejected,
 )
 from sipagent.sip.guard import Pass
-from sipagent.sip.invite_client import InviteClient
 from sipagent.sip.invite_server import InviteServer
-from sipagent.sip.line import Line
+from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import Request, Response, make_response
-from sipagent.sip.reinvite import Reinvite
+from sipagent.sip.session_timer import SessionTimer
+from sipagent.sip.update import PromptOffer
 
 RETRY_AFTER_MAX_S = 10
-"""A second re-INVITE before the first was answered is told to come again within this (:rfc:`3261#section-14.2`)."""
+"""What comes before we answered the last is told to come again within this (:rfc:`3261#section-14.2`)."""
 
 
 class Phase(Enum):
@@ -49,8 +51,8 @@ class Phase(Enum):
 class SessionOwner(Protocol):
     """Whoever finds sessions by handle and by dialog."""
 
-    def on_dialog(self, session: "InviteSession", dialog_id: DialogId) -> None:
-        """What finds the session is about to change; ``session.dialog_id`` is still the old one."""
+    def on_dialogs(self, session: "InviteSession", dialog_ids: frozenset[DialogId]) -> None:
+        """What finds the session is about to change; ``session.dialog_ids`` are still the old ones."""
 
     def on_gone(self, session: "InviteSession") -> None:
         """The session expects no more messages."""
@@ -67,14 +69,17 @@ class InviteSession:
         self.line = line
         """The account that calls, or that was called; ``None`` for a call past all of them."""
         self.dialog: Dialog | None = None
-        self.dialog_id: DialogId = ("", "", "")
-        """With an empty remote tag as long as nobody answered our INVITE."""
+        """The one that the call has come to; the early ones of our INVITE are found by :meth:`dialog_of`."""
+        self.dialog_ids: frozenset[DialogId] = frozenset()
+        """One has an empty remote tag as long as nobody answered our INVITE."""
         self._core = core
         self._owner = owner
-        self._is_call_id_ours = phase is Phase.OUTGOING
         self._server: InviteServer | None = None
-        self._client: InviteClient | None = None
-        self._reinvite: Reinvite | None = None
+        self._calling: Calling | None = None
+        self._prompt: PromptOffer | None = None
+        self._timer = SessionTimer(timer_settings(line))
+        is_ours = phase is Phase.OUTGOING
+        self._changes = Changes(core, handle, self, self._timer, is_call_id_ours=is_ours, line=line)
         self._bye: Bye | None = None
         self._bye_headers: HeaderList = ()
 
@@ -82,6 +87,7 @@ class InviteSession:
         """Begin with an INVITE that came, from whom the guard let pass."""
         local_tag = self._core.new_identifier()
         self._set_dialog(Dialog.from_request(request, local_tag, flow))
+        self._changes.learn(request)
         self._server = InviteServer(self._core, request, flow, body, local_tag, self, line=self.line)
         self._server.start(now=now)
         who = (passed.line, passed.is_trusted, passed.username)
@@ -89,9 +95,17 @@ class InviteSession:
 
     def send(self, request: Request, hop: Hop, *, now: float) -> None:
         """Begin with an INVITE of ours."""
-        self._set_dialog_id((request.call_id, request.from_.tag or "", ""))
-        self._client = InviteClient(self._core, request, hop, self, line=self.line)
-        self._client.start(now=now)
+        self._set_dialog_ids(frozenset({(request.call_id, request.from_.tag or "", "")}))
+        self._calling = Calling(self._core, request, hop, self, timer=self._timer, line=self.line)
+        self._calling.start(now=now)
+        self._changes.description = request.body
+
+    def dialog_of(self, request: Request) -> Dialog | None:
+        """Return the dialog that a request of the peer's is in, which may still be an early one."""
+        if self.dialog is not None or self._calling is None:
+            return self.dialog
+        early = self._calling.early.find(request.from_.tag or "")
+        return None if early is None else early.dialog
 
     # Commands of the application.
 
@@ -100,22 +114,32 @@ class InviteSession:
         if not 101 <= status <= 199:
             raise LocalProtocolError(f"{status} is no provisional response")
         self._waiting_server().ring(status, headers, body, now=now)
+        self._changes.description = body or self._changes.description
 
     def accept(self, headers: HeaderList, body: bytes, *, now: float) -> None:
-        """Accept the INVITE or re-INVITE that waits; what we wanted to offer ourselves is then out of date."""
-        server = self._waiting_server()
-        if self.phase is Phase.CONFIRMED and self.dialog is not None:
-            self.dialog.refresh_target(server.request, server.flow)
-            if self._reinvite is not None:
-                self._reinvite.stop(now=now)
-                self._finish_reinvite(ReinviteRejected(self.handle, 491))
+        """Accept the offer or INVITE that waits; what we wanted to offer ourselves is then out of date."""
+        if self._prompt is not None:
+            self._accept_prompt(self._prompt, headers, body, now)
+            return
+        server, dialog = self._waiting_server(), self.dialog
+        if not server.is_initial and dialog is not None:
+            dialog.refresh_target(server.request, server.flow)
+            self._changes.overrule(now=now)
         self.phase = Phase.CONFIRMED
-        server.accept(headers, body, now=now)
+        if not server.is_exchanged:
+            self._changes.description = body
+        server.accept([*self._timer.accept(server.request), *headers], body, now=now)
+        if dialog is not None:
+            self._changes.begin(dialog, now=now)
 
     def reject(self, status: int, headers: HeaderList, *, reason: str | None, now: float) -> None:
-        """Refuse the INVITE that waits, which ends the call, or the re-INVITE, which does not."""
+        """Refuse the INVITE that waits, which ends the call, or a change of the call, which does not."""
         if not 300 <= status <= 699:
             raise LocalProtocolError(f"{status} is no refusal")
+        if self._prompt is not None:
+            self._prompt.reject(status, headers, reason=reason, now=now)
+            self._prompt = None
+            return
         self._waiting_server().reject(status, headers, reason=reason, now=now)
         if self.phase is Phase.INCOMING:
             self._end("rejected", status)
@@ -125,12 +149,16 @@ class InviteSession:
         """Offer a new session description."""
         if self.phase is not Phase.CONFIRMED or self.dialog is None or not body:
             raise LocalProtocolError("a re-INVITE needs a call that is up, and an offer")
-        if self._reinvite is not None or self.is_peer_inviting:
-            raise LocalProtocolError("another INVITE is still in progress")
-        self._reinvite = Reinvite(
-            self._core, self.dialog, body, self, is_call_id_ours=self._is_call_id_ours, line=self.line
-        )
-        self._reinvite.start(now=now)
+        self._changes.reinvite(body, now=now)
+
+    def update(self, body: bytes, tag: str = "", *, now: float) -> None:
+        """Offer a new session description to a call that is up, or to one that rings and has agreed on its media."""
+        if not body or self.phase is Phase.ENDED or self._prompt is not None or self._owes_answer or self._is_awaiting:
+            raise LocalProtocolError("an UPDATE needs an offer, and an end of all others")
+        early = self._calling.early.find(tag) if self._calling is not None else None
+        if self.phase is Phase.OUTGOING and (early is None or not early.is_exchanged):
+            raise LocalProtocolError("this telephone has not answered our first offer")
+        self._changes.update(body, early.dialog if self.dialog is None and early else self.dialog, now=now)
 
     def hang_up(self, headers: HeaderList, *, now: float) -> None:
         """End the call by a refusal, a CANCEL, or a BYE, which waits for the ACK of our 2xx."""
@@ -138,11 +166,13 @@ class InviteSession:
         if phase is Phase.ENDED:
             raise LocalProtocolError("the call has ended")
         self._end("hung_up")
-        if phase is Phase.INCOMING and self._server is not None:
+        if self._server is not None and self._server.is_initial and self._server.is_pending:
+            self._changes.stop(now=now)
             self._server.reject(480, headers, now=now)
             self._leave()
-        elif phase is Phase.OUTGOING and self._client is not None:
-            self._client.cancel(now=now)
+        elif phase is Phase.OUTGOING and self._calling is not None:
+            self._changes.stop(now=now)
+            self._calling.cancel(now=now)
         elif self._server is not None and self._server.is_accepted:
             self._bye_headers = headers
         else:
@@ -165,16 +195,47 @@ class InviteSession:
 
     def receive_reinvite(self, request: Request, flow: Flow, body: bytes, *, now: float) -> None:
         """An INVITE (:rfc:`3261#section-14.2`); it may collide with ours, or with their own."""
-        refusal = self._refuse_reinvite()
+        refusal = self._refuse_reinvite(request)
         if refusal is not None:
             self._core.refuse(request, flow, *refusal, now=now)
         elif self.dialog is not None:
+            self._changes.learn(request)
             if self._server is not None:
                 self._server.overtaken(now=now)
             tag = self.dialog.local.tag or ""
             self._server = InviteServer(self._core, request, flow, body, tag, self, line=self.line)
             self._server.start(now=now)
             self._core.emit(Reinvited(self.handle, request, body))
+
+    def receive_update(self, request: Request, flow: Flow, body: bytes, *, now: float) -> None:
+        """An UPDATE (:rfc:`3311#section-5.2`): a mere refresh of the call, or an offer."""
+        refusal = self._refuse_update(request, body)
+        dialog = self.dialog_of(request)
+        if refusal is not None or dialog is None:
+            self._core.refuse(request, flow, *(refusal or (481, ())), now=now)
+            return
+        self._changes.learn(request)
+        if body:
+            self._await_prompt(request, flow, body, now)
+        else:
+            dialog.refresh_target(request, flow)
+            self._respond(request, flow, self._renew(request, now), now)
+
+    def receive_prack(self, request: Request, flow: Flow, body: bytes, *, now: float) -> None:
+        """A PRACK: our ringing was heard; it may bring the answer to our offer, or an offer (:rfc:`3262#section-5`)."""
+        server = None if self.phase is Phase.ENDED else self._server
+        was_exchanged = server is not None and server.is_exchanged
+        if server is None or server.receive_prack(request, body, now=now) is None:
+            self._core.refuse(request, flow, 481, now=now)
+            return
+        if not body or not server.is_exchanged:
+            self._respond(request, flow, (), now)
+        elif server.is_late_offer and not was_exchanged:
+            self._respond(request, flow, (), now)
+            self._core.emit(EarlyAnswered(self.handle, body))
+        else:
+            self._await_prompt(request, flow, body, now)
+        server.proceed(now=now)
 
     def flow_failed(self, flow: Flow) -> None:
         """A connection is lost; the call is not."""
@@ -195,72 +256,67 @@ class InviteSession:
         self._end("no_ack")
         self._say_goodbye(self._bye_headers, now)
 
-    def on_withdrawn(self, reason: str) -> None:
-        """The INVITE is refused, and not by the application: ``cancelled``, ``timeout`` or ``transport``."""
-        if self.phase is Phase.INCOMING:
+    def on_withdrawn(self, reason: str, *, now: float) -> None:
+        """The INVITE is refused, and not by the application: ``cancelled``, ``timeout``, ``transport``, ``no_ack``."""
+        if self._server is not None and self._server.is_initial:
+            self._changes.stop(now=now)
             self._end(reason)
             self._leave()
         elif self.phase is Phase.CONFIRMED:
             self._core.emit(ReinviteCancelled(self.handle))
 
+    def on_unprompted(self) -> None:
+        """The application did not answer an UPDATE."""
+        self._prompt = None
+
     # What becomes of the INVITE that we began with.
 
-    def on_provisional(self, response: Response) -> None:
-        """It rings."""
+    def on_early_dialog(self, dialog_id: DialogId) -> None:
+        """A telephone rings."""
+        self._set_dialog_ids(self.dialog_ids | {dialog_id})
+
+    def on_ringing(self, response: Response, body: bytes) -> None:
+        """It says so, and may be heard."""
+        self._changes.learn(response)
         if self.phase is Phase.OUTGOING:
-            self._core.emit(Progressed(self.handle, response, response.content(CONTENT_TYPE) or b""))
+            self._core.emit(Progressed(self.handle, response, body))
 
-    def on_accepted(self, client: InviteClient, response: Response, *, now: float) -> None:
-        """Somebody answers: the call is up, or it is not wanted any more, or it is up with somebody else already.
-
-        In the last two cases it is acknowledged all the same, and then hung up (:rfc:`3261#section-13.2.2.4`).
-        """
-        dialog = Dialog.from_response(client.request, response, client.flow)
-        client.acknowledge(dialog, response)
-        if self.dialog is not None:
-            self._core.counters["forks_hung_up"] += 1
-            Client(self._core, dialog.make_request("BYE"), dialog.hop()).start(now=now)
-            return
+    def on_answered(self, dialog: Dialog, response: Response, body: bytes, *, is_expired: bool, now: float) -> None:
+        """Somebody answers: the call is up, unless it is not wanted any more."""
         self._set_dialog(dialog)
-        if self.phase is Phase.OUTGOING and not client.is_expired:
+        if self.phase is Phase.OUTGOING and not is_expired:
             self.phase = Phase.CONFIRMED
-            self._core.emit(Accepted(self.handle, response, response.content(CONTENT_TYPE) or b""))
+            self._changes.learn(response)
+            self._timer.receive_success(response)
+            self._changes.begin(dialog, now=now)
+            self._core.emit(Accepted(self.handle, response, body))
         else:
             self._end("timeout")
             self._say_goodbye((), now)
 
-    def on_refused(self, client: InviteClient, status: int, *, now: float) -> None:
-        """Nobody answers; after we gave up waiting, the refusal only confirms it."""
-        if client.is_expired:
-            self._end("timeout")
-        else:
-            self._end("rejected", status)
+    def on_unanswered(self, reason: str, status: int | None, *, now: float) -> None:
+        """Nobody answers, or nobody heard."""
+        self._changes.stop(now=now)
+        self._end(reason, status)
         self._leave()
 
-    def on_failed(self, failure: str, *, now: float) -> None:
-        """Nobody heard."""
-        self._end(failure)
-        self._leave()
-
-    # What becomes of a re-INVITE of ours, and of our BYE.
+    # What becomes of our changes, and of our BYE.
 
     @property
     def is_peer_inviting(self) -> bool:
         """Whether an INVITE of the peer's waits for our answer, or our 2xx for its ACK."""
-        return self._server is not None and (self._server.is_unanswered or self._server.is_accepted)
+        return self._server is not None and (self._server.is_pending or self._server.is_accepted)
 
-    def on_reinvite_accepted(self, response: Response) -> None:
-        """The session has changed."""
-        self._finish_reinvite(Accepted(self.handle, response, response.content(CONTENT_TYPE) or b""))
+    def tell(self, event: Event) -> None:
+        """Something happened to the call, if it still is."""
+        if self.phase is not Phase.ENDED:
+            self._core.emit(event)
 
-    def on_reinvite_refused(self, status: int, *, now: float) -> None:
-        """The call goes on as before, unless the peer knows of none or is silent (:rfc:`3261#section-14.1`)."""
-        if status in (408, 481) and self.phase is Phase.CONFIRMED:
-            self._reinvite = None
-            self._end("timeout" if status == 408 else "rejected", status)
-            self._say_goodbye((), now)
-        else:
-            self._finish_reinvite(ReinviteRejected(self.handle, status))
+    def give_up(self, reason: str, status: int | None, headers: HeaderList = (), *, now: float) -> None:
+        """There is no such call any more."""
+        if self.phase is Phase.CONFIRMED:
+            self._end(reason, status)
+            self._say_goodbye(headers, now)
 
     def on_goodbye(self) -> None:
         """Our BYE is answered, or never will be."""
@@ -271,29 +327,84 @@ class InviteSession:
             raise LocalProtocolError("no INVITE waits for an answer")
         return self._server
 
-    def _refuse_reinvite(self) -> tuple[int, HeaderList] | None:
+    @property
+    def _owes_answer(self) -> bool:
+        return self._server is not None and self._server.owes_answer
+
+    @property
+    def _is_awaiting(self) -> bool:
+        """Whether an offer of ours waits for its answer within the dialog that is up."""
+        return self._changes.is_offering or (self._server is not None and self._server.awaits_answer)
+
+    def _refuse_reinvite(self, request: Request) -> tuple[int, HeaderList] | None:
         """Say why an INVITE can't be taken now, if it can't."""
         if self.phase is Phase.ENDED:
             return 481, ()
-        if self._server is not None and self._server.is_unanswered:
-            return 500, [("Retry-After", str(self._core.random.randint(0, RETRY_AFTER_MAX_S)))]
-        if self._reinvite is not None and self._reinvite.is_on_the_way:
+        if self._prompt is not None or (self._server is not None and self._server.is_pending):
+            return 500, self._soon()
+        if self._is_awaiting:
             return 491, ()
-        if self._server is not None and self._server.awaits_answer:
-            return 491, ()
-        return None
+        min_se = self._timer.refuses(request)
+        return None if min_se is None else (422, min_se)
 
-    def _finish_reinvite(self, event: Accepted | ReinviteRejected) -> None:
-        self._reinvite = None
-        if self.phase is Phase.CONFIRMED:
-            self._core.emit(event)
+    def _refuse_update(self, request: Request, body: bytes) -> tuple[int, HeaderList] | None:
+        """Say why an UPDATE can't be taken now, if it can't (:rfc:`3311#section-5.2`)."""
+        if self.phase is Phase.ENDED:
+            return 481, ()
+        if self._prompt is not None or (body and self._owes_answer):
+            return 500, self._soon()
+        if body and (self._is_awaiting or self._is_unanswered_by(request)):
+            return 491, ()
+        min_se = self._timer.refuses(request)
+        return None if min_se is None else (422, min_se)
+
+    def _is_unanswered_by(self, request: Request) -> bool:
+        """Whether whoever asks still owes the answer to our INVITE's offer."""
+        early = self._calling.early.find(request.from_.tag or "") if self._calling is not None else None
+        return self.phase is Phase.OUTGOING and (early is None or not early.is_exchanged)
+
+    def _soon(self) -> HeaderList:
+        return [("Retry-After", str(self._core.random.randint(0, RETRY_AFTER_MAX_S)))]
+
+    def _await_prompt(self, request: Request, flow: Flow, body: bytes, now: float) -> None:
+        self._prompt = PromptOffer(self._core, request, flow, self, line=self.line)
+        self._prompt.start(now=now)
+        self._core.emit(Reinvited(self.handle, request, body, is_update=True))
+
+    def _accept_prompt(self, prompt: PromptOffer, headers: HeaderList, body: bytes, now: float) -> None:
+        self._prompt = None
+        dialog = self.dialog_of(prompt.request)
+        if dialog is not None and prompt.request.method == "UPDATE":
+            dialog.refresh_target(prompt.request, prompt.flow)
+        early = self._calling.early.find(prompt.request.from_.tag or "") if self._calling is not None else None
+        if early is not None:
+            early.description = b""
+        self._changes.overrule(now=now)
+        self._changes.description = body
+        prompt.accept([*self._renew(prompt.request, now), *headers], body, now=now)
+
+    def _renew(self, request: Request, now: float) -> HeaderList:
+        """Let an UPDATE wind up the session timer of a call that is up; return what the 200 says of it."""
+        if self.phase is not Phase.CONFIRMED or self.dialog is None or request.method != "UPDATE":
+            return ()
+        headers = self._timer.accept(request)
+        self._changes.begin(self.dialog, now=now)
+        return headers
+
+    def _respond(self, request: Request, flow: Flow, headers: HeaderList, now: float) -> None:
+        response = make_response(request, 200)
+        add_headers(response.headers, self._core.session_headers(flow, b"", product="Server", line=self.line))
+        add_headers(response.headers, headers)
+        self._core.transactions.serve(request, flow).respond(response, now=now)
 
     def _abandon_invites(self, now: float) -> None:
+        if self._prompt is not None:
+            self._prompt.reject(487, now=now)
+            self._prompt = None
         if self._server is not None:
             self._server.reject(487, now=now)
             self._server.stop()
-        if self._reinvite is not None:
-            self._reinvite.stop(now=now)
+        self._changes.stop(now=now)
 
     def _say_goodbye(self, headers: HeaderList, now: float) -> None:
         if self.dialog is not None and self._bye is None:
@@ -303,11 +414,11 @@ class InviteSession:
 
     def _set_dialog(self, dialog: Dialog) -> None:
         self.dialog = dialog
-        self._set_dialog_id(dialog.id)
+        self._set_dialog_ids(frozenset({dialog.id}))
 
-    def _set_dialog_id(self, dialog_id: DialogId) -> None:
-        self._owner.on_dialog(self, dialog_id)
-        self.dialog_id = dialog_id
+    def _set_dialog_ids(self, dialog_ids: frozenset[DialogId]) -> None:
+        self._owner.on_dialogs(self, dialog_ids)
+        self.dialog_ids = dialog_ids
 
     def _end(self, reason: str, status: int | None = None) -> None:
         if self.phase is not Phase.ENDED:

@@ -12,12 +12,13 @@ from sipagent.sip.client import Client
 from sipagent.sip.core import NOWHERE, Core
 from sipagent.sip.dialog import Dialog
 from sipagent.sip.events import Flow, Hop, Transmit
+from sipagent.sip.headers import read_seconds
 from sipagent.sip.line import Line
 from sipagent.sip.message import Request, Response
 from sipagent.sip.transaction import TIMEOUT
 
 RING_LIMIT_S = 180.0
-"""A telephone that nobody picks up is given up after this long, as proxies do (timer C)."""
+"""A telephone that nobody picks up is given up after this long, as proxies do (timer C), or as the line says."""
 
 FORKS_MAX = 16
 """2xx of different telephones that are acknowledged; the copies of others stop by themselves after 32 s."""
@@ -42,13 +43,13 @@ class Cancel(Enum):
 class InviteClientOwner(Protocol):
     """Whoever wants an INVITE answered."""
 
-    def on_provisional(self, response: Response) -> None:
+    def on_provisional(self, client: "InviteClient", response: Response, *, now: float) -> None:
         """A response from 101 to 199."""
 
     def on_accepted(self, client: "InviteClient", response: Response, *, now: float) -> None:
         """A 2xx from a telephone that had sent none; :meth:`InviteClient.acknowledge` must follow."""
 
-    def on_refused(self, client: "InviteClient", status: int, *, now: float) -> None:
+    def on_refused(self, client: "InviteClient", response: Response, *, now: float) -> None:
         """A final response of 300 or above."""
 
     def on_failed(self, failure: str, *, now: float) -> None:
@@ -67,6 +68,7 @@ class InviteClient:
         """We gave up waiting."""
         self._core = core
         self._owner = owner
+        self._line = line
         self._cancel = Cancel.NO
         self._is_alive = False
         self._acks: dict[str, Transmit] = {}
@@ -76,6 +78,11 @@ class InviteClient:
     def request(self) -> Request:
         """The INVITE as it was last sent."""
         return self._client.request
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether we took it back, or mean to as soon as somebody hears."""
+        return self._cancel is not Cancel.NO
 
     @property
     def flow(self) -> Flow:
@@ -110,7 +117,7 @@ class InviteClient:
             self._on_accepted(response, now)
         else:
             self._finish()
-            self._owner.on_refused(self, response.status, now=now)
+            self._owner.on_refused(self, response, now=now)
 
     def transaction_failed(self, failure: str, *, now: float) -> None:
         """No response will come."""
@@ -132,11 +139,11 @@ class InviteClient:
         if not self._is_alive:
             self._is_alive = True
             if self._cancel is Cancel.NO:
-                self._core.timers.set((self, Timer.RING), now + RING_LIMIT_S)
+                self._core.timers.set((self, Timer.RING), now + self._ring_limit_s())
         if self._cancel is Cancel.WANTED:
             self._send_cancel(now)
         if response.status > 100:
-            self._owner.on_provisional(response)
+            self._owner.on_provisional(self, response, now=now)
 
     def _on_accepted(self, response: Response, now: float) -> None:
         self._finish()
@@ -145,6 +152,12 @@ class InviteClient:
             self._core.emit(ack)
         elif len(self._acks) < FORKS_MAX:
             self._owner.on_accepted(self, response, now=now)
+
+    def _ring_limit_s(self) -> float:
+        """How long it may ring: as the line says, and as the Expires of our INVITE (:rfc:`3261#section-13.2.1`)."""
+        limit_s = RING_LIMIT_S if self._line is None else self._line.account.ring_limit_s
+        expires_s = read_seconds(self.request.headers, "Expires")
+        return limit_s if expires_s is None else min(limit_s, float(expires_s))
 
     def _send_cancel(self, now: float) -> None:
         self._cancel = Cancel.SENT

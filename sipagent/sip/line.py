@@ -5,6 +5,7 @@ from random import Random
 from sipagent.sip.account import Account
 from sipagent.sip.digest import DigestClient
 from sipagent.sip.headers import NameAddr
+from sipagent.sip.session_timer import SessionTimerSettings
 from sipagent.sip.uri import Parameters, Uri
 
 LOOSE = Parameters([("lr", None)])
@@ -38,6 +39,17 @@ class Line:
         """
         homes = (self.account.address, *self.account.registrars)
         return bool(self.routes()) or uri.host.lower() in {home.host.lower() for home in homes}
+
+    def may_call(self, uri: Uri) -> bool:
+        """Whether a 3xx may send a call of this line there."""
+        if self.account.may_call is not None:
+            return self.account.may_call(uri)
+        return uri.host.lower() == self.account.address.host.lower() and "maddr" not in uri.parameters
+
+
+def timer_settings(line: Line | None) -> SessionTimerSettings:
+    """What is wanted of session timers in a call by that line, or past all of them."""
+    return SessionTimerSettings() if line is None else line.account.session_timer
 
 
 def _loose(uri: Uri) -> Uri:

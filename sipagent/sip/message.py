@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sipagent.errors import RemoteProtocolError
 from sipagent.sip import grammar
 from sipagent.sip.headers import MAGIC_COOKIE, CSeq, Headers, NameAddr, Via, check_text
-from sipagent.sip.multipart import find_part, media_type
+from sipagent.sip.multipart import find_part, is_optional, media_type
 from sipagent.sip.uri import Uri
 
 HEAD_MAX = 65_536
@@ -183,17 +183,20 @@ class Message:
     def content(self, content_type: str) -> bytes | None:
         """Return the body, or the first part of a multipart body, that is of this type.
 
-        :return: empty when there is no body; ``None`` when there is, but of no type (or of an encoding) that serves.
-            A body without Content-Type is taken to be what was wanted.
+        :return: empty when there is no body, or another that need not be understood (``handling=optional``); ``None``
+            when there is one, but of no type (or of an encoding) that serves. A body without Content-Type is taken
+            to be what was wanted.
         """
         if not self.body:
             return b""
         value = self.headers.get("Content-Type")
+        other = b"" if is_optional(self.headers.get("Content-Disposition", "")) else None
         if self.headers.get("Content-Encoding", "identity").lower() != "identity":
-            return None
+            return other
         if value is None or media_type(value) == content_type:
             return self.body
-        return find_part(self.body, value, content_type) if media_type(value).startswith("multipart/") else None
+        part = find_part(self.body, value, content_type) if media_type(value).startswith("multipart/") else None
+        return other if part is None else part
 
     def _serialise(self, start_line: str) -> bytes:
         lines = [check_text(start_line)]

@@ -7,8 +7,11 @@ from sipagent.sip.message import Request
 
 METHODS = frozenset(ALLOW.split(", "))
 
-KNOWN_METHODS = frozenset({"REGISTER", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "INFO", "UPDATE", "PRACK", "PUBLISH"})
+KNOWN_METHODS = frozenset({"REGISTER", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "INFO", "PUBLISH"})
 """Methods that exist but that we don't serve: 405; what is in no RFC is 501 (:rfc:`3261#section-8.2.1`)."""
+
+DESCRIBING = frozenset({"INVITE", "UPDATE", "PRACK"})
+"""The requests that may bring a session description."""
 
 SCHEMES = frozenset({"sip", "sips", "tel"})
 """What a Request-URI may be; others are 416 (:rfc:`3261#section-8.2.2.1`)."""
@@ -28,13 +31,13 @@ def find_refusal(request: Request) -> Refusal | None:
     unsupported = [tag for tag in request.require if tag not in SUPPORTED.split(", ")]
     if unsupported:
         return 420, [("Unsupported", ", ".join(unsupported))]
-    if request.method == "INVITE":
+    if request.method in DESCRIBING:
         return _session_refusal(request)
     return None
 
 
 def _session_refusal(request: Request) -> Refusal | None:
-    """Judge the body of an INVITE, and what may come back (:rfc:`3261#section-8.2.3`)."""
+    """Judge a body, and what may come back (:rfc:`3261#section-8.2.3`)."""
     if request.content(CONTENT_TYPE) is None:
         return 415, [("Accept", CONTENT_TYPE), ("Accept-Encoding", "identity")]
     ranges = [value.partition(";")[0].strip().lower() for value in request.headers.get_all("Accept")]

@@ -5,16 +5,12 @@ from typing import Protocol
 
 from sipagent.sip.core import Core
 from sipagent.sip.dialog import Dialog
+from sipagent.sip.glare import Glare
+from sipagent.sip.headers import read_seconds
 from sipagent.sip.invite_client import InviteClient
 from sipagent.sip.line import Line
 from sipagent.sip.message import Response
-
-GLARES_MAX = 8
-"""Tries that end in 491 before the offer is given up: chance delays of seconds rarely collide even twice."""
-
-OWNER_STEPS = (210, 400)
-PEER_STEPS = (0, 200)
-"""How many times 10 ms whoever made the Call-ID waits before the next try, and how many the other."""
+from sipagent.sip.session_timer import SessionTimer
 
 
 class Timer(Enum):
@@ -30,15 +26,18 @@ class ReinviteOwner(Protocol):
     def is_peer_inviting(self) -> bool:
         """Whether an INVITE of the peer's is in progress, so that ours must wait."""
 
-    def on_reinvite_accepted(self, response: Response) -> None:
+    def on_reinvite_accepted(self, reinvite: "Reinvite", response: Response, *, now: float) -> None:
         """A 2xx, which is acknowledged."""
 
-    def on_reinvite_refused(self, status: int, *, now: float) -> None:
+    def on_reinvite_refused(self, reinvite: "Reinvite", status: int, retry_s: int | None, *, now: float) -> None:
         """A refusal; 408 also when nothing came, 503 when nothing could be sent (:rfc:`3261#section-8.1.3.1`)."""
 
 
 class Reinvite:
-    """One offer of ours within a call."""
+    """One offer of ours within a call.
+
+    :param is_refresh: it repeats what was agreed on, for the session timer's sake.
+    """
 
     def __init__(
         self,
@@ -47,16 +46,19 @@ class Reinvite:
         body: bytes,
         owner: ReinviteOwner,
         *,
+        timer: SessionTimer,
         is_call_id_ours: bool,
         line: Line | None = None,
+        is_refresh: bool = False,
     ) -> None:
+        self.body = body
+        self.is_refresh = is_refresh
         self._line = line
         self._core = core
         self._dialog = dialog
-        self._body = body
         self._owner = owner
-        self._steps = OWNER_STEPS if is_call_id_ours else PEER_STEPS
-        self._glares = 0
+        self._timer = timer
+        self._glare = Glare(core.random, is_call_id_ours=is_call_id_ours)
         self._client: InviteClient | None = None
 
     @property
@@ -66,8 +68,9 @@ class Reinvite:
 
     def start(self, *, now: float) -> None:
         """Send an INVITE."""
-        headers = self._core.session_headers(None, self._body, product="User-Agent")
-        request = self._dialog.make_request("INVITE", headers, self._body)
+        headers = self._core.session_headers(None, self.body, product="User-Agent", line=self._line)
+        headers += self._timer.request_headers()
+        request = self._dialog.make_request("INVITE", headers, self.body)
         self._client = InviteClient(self._core, request, self._dialog.hop(), self, line=self._line)
         self._client.start(now=now)
 
@@ -77,7 +80,7 @@ class Reinvite:
         if self._client is not None:
             self._client.cancel(now=now)
 
-    def on_provisional(self, response: Response) -> None:
+    def on_provisional(self, client: InviteClient, response: Response, *, now: float) -> None:
         """That the peer thinks about it changes nothing."""
 
     def on_accepted(self, client: InviteClient, response: Response, *, now: float) -> None:
@@ -85,28 +88,29 @@ class Reinvite:
         self._client = None
         self._dialog.refresh_target(response, client.flow)
         client.acknowledge(self._dialog, response)
-        self._owner.on_reinvite_accepted(response)
+        self._owner.on_reinvite_accepted(self, response, now=now)
 
-    def on_refused(self, client: InviteClient, status: int, *, now: float) -> None:
-        """Wait a while after a 491, else let the session judge."""
+    def on_refused(self, client: InviteClient, response: Response, *, now: float) -> None:
+        """Ask for a longer interval after a 422, wait a while after a 491, else let the session judge."""
         self._client = None
-        if status == 491 and self._glares < GLARES_MAX:
-            self._wait(now)
+        if response.status == 422 and not client.is_cancelled and self._timer.raise_interval(response):
+            self.start(now=now)
+            return
+        delay_s = None if client.is_cancelled else self._glare.delay_s(response)
+        if delay_s is not None:
+            self._core.timers.set((self, Timer.GLARE), now + delay_s)
         else:
-            self._owner.on_reinvite_refused(status, now=now)
+            retry_s = read_seconds(response.headers, "Retry-After")
+            self._owner.on_reinvite_refused(self, response.status, retry_s, now=now)
 
     def on_failed(self, failure: str, *, now: float) -> None:
         """No final response."""
         self._client = None
-        self._owner.on_reinvite_refused(408 if failure == "timeout" else 503, now=now)
+        self._owner.on_reinvite_refused(self, 408 if failure == "timeout" else 503, None, now=now)
 
     def on_timer(self, timer: Timer, *, now: float) -> None:
         """Time for the next try, unless the peer is at it."""
         if self._owner.is_peer_inviting:
-            self._wait(now)
+            self._core.timers.set((self, Timer.GLARE), now + self._glare.pause_s())
         else:
             self.start(now=now)
-
-    def _wait(self, now: float) -> None:
-        self._glares += 1
-        self._core.timers.set((self, Timer.GLARE), now + self._core.random.randint(*self._steps) / 100)

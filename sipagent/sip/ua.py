@@ -18,9 +18,10 @@ from sipagent.sip.finder import PeerFinder
 from sipagent.sip.guard import Pass, Refuse
 from sipagent.sip.headers import CSeq, Headers, NameAddr
 from sipagent.sip.invite import InviteSession, Phase
-from sipagent.sip.line import Line
+from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import MessageError, Request, Response, make_response, parse_message
 from sipagent.sip.refusals import find_refusal
+from sipagent.sip.session_timer import SessionTimer
 from sipagent.sip.uri import Uri
 
 
@@ -223,6 +224,14 @@ class UserAgent:
         """
         self._session(handle).reinvite(body, now=now)
 
+    def update(self, handle: int, body: bytes, *, tag: str = "", now: float) -> None:
+        """Offer a new session description by UPDATE, in a call that is up or rings; collisions as :meth:`reinvite`.
+
+        :param tag: of the telephone, while several may ring for our INVITE.
+        :raises LocalProtocolError: when the media are not agreed on yet, or another offer is in progress either way.
+        """
+        self._session(handle).update(body, tag, now=now)
+
     def hang_up(self, handle: int, *, now: float, headers: HeaderList = ()) -> None:
         """End a session by whatever fits: 480, CANCEL or BYE; it is :class:`~sipagent.sip.events.Ended` at once.
 
@@ -233,15 +242,17 @@ class UserAgent:
 
     # What sessions tell.
 
-    def on_dialog(self, session: InviteSession, dialog_id: DialogId) -> None:
-        """Find the session by this from now on, and by what it was before no more."""
-        self._dialogs.pop(session.dialog_id, None)
-        self._dialogs[dialog_id] = session
+    def on_dialogs(self, session: InviteSession, dialog_ids: frozenset[DialogId]) -> None:
+        """Find the session by these from now on, and by what it had before no more."""
+        for dialog_id in session.dialog_ids:
+            self._dialogs.pop(dialog_id, None)
+        self._dialogs.update(dict.fromkeys(dialog_ids, session))
 
     def on_gone(self, session: InviteSession) -> None:
         """Forget the session."""
         self._sessions.pop(session.handle, None)
-        self._dialogs.pop(session.dialog_id, None)
+        for dialog_id in session.dialog_ids:
+            self._dialogs.pop(dialog_id, None)
 
     # A request that comes.
 
@@ -315,8 +326,12 @@ class UserAgent:
             self._core.reply(request, flow, 503, self._core.retry_after())
         else:
             body = request.content(CONTENT_TYPE) or b""
-            session = self._add_session(Phase.INCOMING, self._lines.get(passed.line))
-            session.receive(request, flow, body, passed, now=now)
+            line = self._lines.get(passed.line)
+            min_se = SessionTimer(timer_settings(line)).refuses(request)
+            if min_se is not None:
+                self._core.reply(request, flow, 422, min_se)
+            else:
+                self._add_session(Phase.INCOMING, line).receive(request, flow, body, passed, now=now)
 
     def _on_options(self, request: Request, flow: Flow) -> None:
         """Answer with the status that an INVITE would get (:rfc:`3261#section-11.2`)."""
@@ -333,18 +348,29 @@ class UserAgent:
 
     def _on_request_within(self, request: Request, flow: Flow, now: float) -> None:
         session = self._find(request)
-        if session is None or session.dialog is None:
+        dialog = session.dialog_of(request) if session is not None else None
+        if session is None or dialog is None or (session.dialog is None and request.method in ("BYE", "INVITE")):
             self._core.reply(request, flow, 491 if self._is_ahead(request) else 481)
         elif request.method == "OPTIONS":
-            self._on_options_within(session.dialog, request, flow)
+            self._on_options_within(dialog, request, flow)
         elif self._core.transactions.is_full:
             self._core.reply(request, flow, 503, self._core.retry_after())
-        elif not session.dialog.receive_sequence(request):
+        elif not dialog.receive_sequence(request):
             self._core.refuse(request, flow, 500, now=now)
-        elif request.method == "BYE":
-            session.receive_bye(request, flow, now=now)
         else:
-            session.receive_reinvite(request, flow, request.content(CONTENT_TYPE) or b"", now=now)
+            self._on_session_request(session, request, flow, now)
+
+    def _on_session_request(self, session: InviteSession, request: Request, flow: Flow, now: float) -> None:
+        body = request.content(CONTENT_TYPE) or b""
+        match request.method:
+            case "BYE":
+                session.receive_bye(request, flow, now=now)
+            case "INVITE":
+                session.receive_reinvite(request, flow, body, now=now)
+            case "UPDATE":
+                session.receive_update(request, flow, body, now=now)
+            case "PRACK":
+                session.receive_prack(request, flow, body, now=now)
 
     def _on_options_within(self, dialog: Dialog, request: Request, flow: Flow) -> None:
         if dialog.receive_sequence(request):

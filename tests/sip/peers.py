@@ -69,6 +69,12 @@ class Endpoint:
         self.events.remove(found[0])  # type: ignore[arg-type]
         return found[0]
 
+    def last(self, method: str) -> Request:
+        """The request of that method that was sent last."""
+        self.drain()
+        messages = [parse_message(transmit.data) for transmit in self.sent]
+        return [message for message in messages if isinstance(message, Request) and message.method == method][-1]
+
     def assert_clean(self) -> None:
         """No session, dialog, transaction or timer is left."""
         agent: Any = self.agent
@@ -315,11 +321,6 @@ class Caller(Endpoint):
         """Respond to the INVITE."""
         fields = {"tag": "bob-tag", "contact": "<sip:bob@192.0.2.2>", **fields}
         return self.say(respond(self.invite, status, **fields), now)
-
-    def last(self, method: str) -> Request:
-        """The request of that method that was sent last."""
-        messages = [parse_message(transmit.data) for transmit in self.sent]
-        return [message for message in messages if isinstance(message, Request) and message.method == method][-1]
 
     def within(self, method: str, number: int = 1, **fields: Any) -> bytes:
         """A request of Bob's within the dialog."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipagent.errors import LocalProtocolError, RemoteProtocolError
-from sipagent.sip.headers import CSEQ_MAX, CSeq, Headers, NameAddr, Via
+from sipagent.sip.headers import CSEQ_MAX, SECONDS_MAX, CSeq, Headers, NameAddr, Via, read_seconds
 from sipagent.sip.uri import Parameters, Uri
 
 VALUE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"))
@@ -203,3 +203,12 @@ def test_reading_goes_on_after_a_line_that_can_not_be_read() -> None:
     )
     assert problem == "malformed header field"
     assert headers.items() == [("To", "a"), ("From", ""), ("X-Y", "y : z")]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ("120", 120), ("5 (busy);duration=60", 5), ("9" * 5000, SECONDS_MAX), ("-1", None), ("soon", None)],
+)
+def test_seconds(text: str, seconds: int | None) -> None:
+    assert read_seconds(Headers([("Retry-After", text)]), "retry-after") == seconds
+    assert read_seconds(Headers(), "Expires") is None

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
@@ -31,7 +33,7 @@ from sipagent.sip.events import (
     ReinviteRejected,
 )
 from sipagent.sip.message import Request, Response, parse_message
-from sipagent.sip.ua import UserAgent
+from sipagent.sip.ua import UserAgent, UserAgentSettings
 
 
 class TestByeOfTheirs:
@@ -189,6 +191,9 @@ class TestTogether:
         reasons: Counter[str] = Counter()
         for seed in range(40):
             world = World(seed, transport)
+            for number, end in enumerate((world.alice, world.bob)):
+                settings = UserAgentSettings(reliable_ringing=seed % 2 == 1)
+                end.agent = UserAgent(settings, random=Random(2 * seed + number))
             if transport == "UDP":
                 world.loss, world.jitter, world.duplicate = 0.2, 0.4, 0.2
             meddle(world)
@@ -203,6 +208,8 @@ class TestTogether:
 
 def meddle(world: World) -> None:
     """Let both ends do anything at any time, and then hang up."""
+    for end in (world.alice, world.bob):
+        world.on_event[end] = partial(accept_update, world, end)
     handles = [world.call() for _ in range(6)]
     for _ in range(30):
         world.run(world.now + world.random.random() * 2)
@@ -214,14 +221,22 @@ def meddle(world: World) -> None:
     world.run(2000.0)
 
 
+def accept_update(world: World, end: Endpoint, event: Event) -> None:
+    """Answer an UPDATE at once, as one must, unless one is in the mood not to."""
+    if isinstance(event, Reinvited) and event.is_update and world.random.random() < 0.8:
+        attempt(lambda agent, handle, now: agent.accept(handle, ANSWER, now=now), end.agent, event.handle, world.now)
+
+
 COMMANDS: list[Callable[..., None]] = [
     UserAgent.hang_up,
     UserAgent.ring,
     lambda agent, handle, now: agent.accept(handle, ANSWER, now=now),
     lambda agent, handle, now: agent.accept(handle, ANSWER, now=now),
     lambda agent, handle, now: agent.reject(handle, 486, now=now),
+    lambda agent, handle, now: agent.ring(handle, status=183, body=ANSWER, now=now),
     lambda agent, handle, now: agent.reinvite(handle, OFFER, now=now),
     lambda agent, handle, now: agent.reinvite(handle, OFFER, now=now),
+    lambda agent, handle, now: agent.update(handle, OFFER, now=now),
 ]
 
 

@@ -164,6 +164,20 @@ class TestIncoming:
         assert [(at, describe(message)) for at, message in bob.advance(180.0)] == [(180.0, "480 INVITE")]
         bob.end("timeout")
 
+    @pytest.mark.parametrize(("expires", "at", "status"), [("20", 20.0, 487), ("3600", 180.0, 480), ("x", 180.0, 480)])
+    def test_an_invitation_may_expire(self, expires: str, at: float, status: int) -> None:
+        bob = Callee()
+        bob.ring(headers=f"Expires: {expires}")
+        first = bob.advance(180.0)[0]
+        assert (first[0], describe(first[1])) == (at, f"{status} INVITE")
+        bob.end("timeout")
+
+    def test_an_invitation_that_was_accepted_in_time_does_not(self) -> None:
+        bob = Callee()
+        bob.talk(headers="Expires: 20")
+        assert bob.advance(60.0) == []
+        assert bob.agent.sessions == 1
+
     def test_the_connection_is_lost_while_it_rings(self) -> None:
         bob = Callee(TCP)
         bob.ring()

@@ -279,6 +279,21 @@ def test_content(fields: list[tuple[str, str]], body: bytes, content: bytes | No
     assert Request("INVITE", Uri("sip", host="h"), Headers(fields), body).content("application/sdp") == content
 
 
+@pytest.mark.parametrize(
+    ("disposition", "content"),
+    [
+        ("render;handling=optional", b""),
+        ("render ; Handling = OPTIONAL ;x", b""),
+        ("session;handling=required", None),
+        ("session", None),
+    ],
+)
+def test_a_body_that_need_not_be_understood(disposition: str, content: bytes | None) -> None:
+    fields = [("Content-Type", "text/plain"), ("Content-Disposition", disposition)]
+    message = Request("INVITE", Uri("sip", host="h"), Headers(fields), b"hello")
+    assert message.content("application/sdp") == content
+
+
 def test_no_content_type() -> None:
     assert Request("INVITE", Uri("sip", host="h")).content_type is None
 

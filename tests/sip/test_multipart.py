@@ -70,3 +70,16 @@ def test_nesting_is_not_followed() -> None:
 def test_media_type() -> None:
     assert media_type(" Application / SDP ;charset=UTF-8") == "application/sdp"
     assert media_type("") == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "part"),
+    [
+        ("Content-Disposition: x;handling=optional", "content-disposition:x; handling=optional", b""),
+        ("Content-Disposition: x;handling=optional", "X: y", None),
+        ("X: y", "Content-Disposition: x;handling=optional", None),
+    ],
+)
+def test_parts_that_need_not_be_understood(first: str, second: str, part: bytes | None) -> None:
+    body = f"--b\r\n{first}\r\n\r\none\r\n--b\r\n{second}\r\n\r\ntwo\r\n--b--".encode()
+    assert find_part(body, MIXED, "application/sdp") == part

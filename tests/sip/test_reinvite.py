@@ -24,8 +24,8 @@ from sipagent.sip.events import (
     Reinvited,
     ReinviteRejected,
 )
+from sipagent.sip.glare import GLARES_MAX
 from sipagent.sip.message import Request
-from sipagent.sip.reinvite import GLARES_MAX
 
 
 class TestReinviteOfTheirs:

@@ -7,7 +7,7 @@ import pytest
 from sip.peers import ALICE, ALICE_FROM, ANSWER, BOB, OFFER, TARGET, Endpoint, describe_all, invite, request, write
 
 from sipagent.errors import LocalProtocolError
-from sipagent.sip.core import ALLOW, UserAgentSettings
+from sipagent.sip.core import ALLOW, SUPPORTED, UserAgentSettings
 from sipagent.sip.events import Ended, Flow, IncomingInvite
 from sipagent.sip.framing import StreamFramer
 from sipagent.sip.message import MessageError, Request, Response, parse_message
@@ -30,7 +30,7 @@ def ask(bob: Endpoint, data: bytes, flow: Flow = UDP) -> Response:
 
 class TestRefusals:
     @pytest.mark.parametrize(
-        "method", ["REGISTER", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "INFO", "UPDATE", "PRACK", "PUBLISH"]
+        "method", ["REGISTER", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "INFO", "PUBLISH"]
     )
     @pytest.mark.parametrize("to_tag", [None, "unknown"])
     def test_a_method_we_know_but_do_not_serve(self, bob: Endpoint, method: str, to_tag: str | None) -> None:
@@ -51,7 +51,7 @@ class TestRefusals:
     def test_the_scheme(self, bob: Endpoint, uri: str, status: int) -> None:
         assert ask(bob, write(f"OPTIONS {uri} SIP/2.0", cseq="1 OPTIONS")).status == status
 
-    @pytest.mark.parametrize("tags", ["100rel", "timer, 100rel"])
+    @pytest.mark.parametrize("tags", ["precondition", "answermode, precondition"])
     @pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "BYE"])
     def test_an_extension_we_do_not_know(self, bob: Endpoint, method: str, tags: str) -> None:
         response = ask(bob, request(method, headers=f"Require: {tags}"))
@@ -122,8 +122,7 @@ class TestOptions:
         assert response.status == 200
         assert ", ".join(response.allow) == ALLOW
         assert response.headers.get("Accept") == "application/sdp"
-        assert response.supported == []
-        assert "Supported" in response.headers
+        assert ", ".join(response.supported) == SUPPORTED
         assert str(response.contact) == "<sip:agent@192.0.2.2:5060>"
         bob.assert_clean()
 
@@ -229,7 +228,7 @@ class TestSilence:
     def test_a_malformed_response(self, bob: Endpoint) -> None:
         assert bob.receive(write("SIP/2.0 200 OK", cseq="x INVITE"), UDP, 0.0) == []
 
-    @pytest.mark.parametrize("fields", [{}, {"to_tag": "x"}, {"cseq": "nonsense"}, {"headers": "Require: 100rel"}])
+    @pytest.mark.parametrize("fields", [{}, {"to_tag": "x"}, {"cseq": "nonsense"}, {"headers": "Require: nothing"}])
     def test_an_ack_of_nothing(self, bob: Endpoint, fields: dict[str, Any]) -> None:
         data = write("ACK sip:bob@192.0.2.2 SIP/2.0", **{"cseq": "1 ACK", **fields})
         assert bob.receive(data, UDP, 0.0) == []
