@@ -81,6 +81,8 @@ class Client:
         """As it was last sent."""
         self.flow = hop if isinstance(hop, Flow) else None
         """Where it was last sent."""
+        self.sent_at: float | None = None
+        """When it was last sent, but for copies; ``None`` as long as its target is not located."""
         self._hop = hop
         self._user = user
         self._line = line
@@ -153,7 +155,7 @@ class Client:
             self._user.transaction_failed(failure, now=now)
 
     def _send(self, request: Request, flow: Flow, now: float) -> None:
-        self.request, self.flow = self._fit(request, flow), flow
+        self.request, self.flow, self.sent_at = self._fit(request, flow), flow, now
         self._attempt = Attempt(self, self.request, flow)
         if self._targets:
             self.core.timers.set((self, Timer.NEXT), now + PATIENCE_S)

@@ -154,6 +154,39 @@ class Ended:
     status: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An account is registered, or is so in another way than before; a renewal that changes nothing says nothing."""
+
+    account: str
+    expires_s: int
+    """As granted."""
+    registrar: str
+    """Host and port, as configured."""
+    seen_as: Address | None
+    """Where our REGISTER came from, as the registrar saw it (:rfc:`3581`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationFailed:
+    """An account is not registered any more, or still not; said once for each reason, not for each try."""
+
+    account: str
+    status: int | None
+    """``None`` when nobody answered."""
+    reason: str
+    """In words."""
+    retry_s: float | None
+    """When it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unregistered:
+    """An account has said goodbye, and was answered or waited long enough."""
+
+    account: str
+
+
 Event: TypeAlias = (
     Transmit
     | Locate
@@ -166,4 +199,7 @@ Event: TypeAlias = (
     | Accepted
     | ReinviteRejected
     | Ended
+    | Registered
+    | RegistrationFailed
+    | Unregistered
 )

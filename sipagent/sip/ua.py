@@ -19,6 +19,7 @@ from sipagent.sip.invite import InviteSession, Phase
 from sipagent.sip.line import Line
 from sipagent.sip.message import MessageError, Request, Response, make_response, parse_message
 from sipagent.sip.refusals import find_refusal
+from sipagent.sip.registrations import Registrations
 from sipagent.sip.uri import Uri
 
 
@@ -40,6 +41,7 @@ class UserAgent:
         self._core = Core(self.settings, random)
         self._lines = {account.name: Line(account, random=random) for account in accounts}
         self._lines_by_contact = {line.account.contact_user: line for line in self._lines.values()}
+        self._registrations = Registrations(self._core, self._lines.values())
         self._sessions: dict[int, InviteSession] = {}
         self._dialogs: dict[DialogId, InviteSession] = {}
         self._last_handle = 0
@@ -72,8 +74,13 @@ class UserAgent:
 
     @property
     def is_idle(self) -> bool:
-        """Whether every session has ended and every BYE is answered: time to leave."""
-        return not self._sessions
+        """Whether every session has ended and every BYE and goodbye to a registrar is answered: time to leave."""
+        return not self._sessions and not self._registrations.is_leaving
+
+    @property
+    def registrations(self) -> int:
+        """Accounts that are registered."""
+        return self._registrations.bound
 
     # What the transports bring.
 
@@ -113,6 +120,7 @@ class UserAgent:
         for session in [*self._sessions.values()]:
             session.flow_failed(flow)
         self._core.transactions.transport_failed(flow, now=now)
+        self._registrations.flow_failed(flow, now=now)
 
     # What the application commands.
 
@@ -131,6 +139,21 @@ class UserAgent:
         line = self._line(account)
         routes = line.routes() if line else ()
         return routes[0].uri if routes else target
+
+    def register(self, account: str, *, now: float) -> None:
+        """Keep an account registered from now on; if it is already, renew that.
+
+        :raises LocalProtocolError: when there is no such account, or it has no registrar.
+        """
+        self._registrations.find(account).start(now=now)
+
+    def unregister(self, account: str, *, now: float) -> None:
+        """End the registration of an account; errors as :meth:`register`."""
+        self._registrations.find(account).leave(now=now)
+
+    def address_changed(self, *, now: float) -> None:
+        """Our own address changed: let the registrars know at once."""
+        self._registrations.address_changed(now=now)
 
     def invite(
         self,
