@@ -67,6 +67,31 @@ class TargetFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """Ask for a sign of life over a connection (:rfc:`5626#section-3.5.1`); :meth:`UserAgent.receive_pong` tells it.
+
+    When the connection is not there any more, :meth:`UserAgent.transport_failed` does.
+    """
+
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class FlowDead:
+    """Nothing comes back over this connection: close it, so that the next message opens another."""
+
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSeen:
+    """A STUN server sees us at ``mapped`` when we send to it by ``flow``."""
+
+    mapped: Address
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
 class IncomingInvite:
     """A new call; :meth:`UserAgent.ring`, :meth:`~UserAgent.accept` or :meth:`~UserAgent.reject` it.
 
@@ -191,6 +216,9 @@ Event: TypeAlias = (
     Transmit
     | Locate
     | TargetFailed
+    | Ping
+    | FlowDead
+    | AddressSeen
     | IncomingInvite
     | Reinvited
     | ReinviteCancelled
