@@ -83,6 +83,8 @@ class Client:
         """Where it was last sent."""
         self.sent_at: float | None = None
         """When it was last sent, but for copies; ``None`` as long as its target is not located."""
+        self.reason = ""
+        """Why the URI leads nowhere, in words; empty when it leads somewhere."""
         self._hop = hop
         self._user = user
         self._line = line
@@ -99,10 +101,11 @@ class Client:
         else:
             self._send(self.request, self._hop, now)
 
-    def located(self, targets: Sequence[Flow], *, now: float) -> None:
+    def located(self, targets: Sequence[Flow], *, reason: str, now: float) -> None:
         """Try the targets of the URI, in this order; without any the request has failed."""
         if self._is_over:
             return
+        self.reason = reason
         self._targets.extend(targets[:TARGETS_MAX])
         self._try_next("transport", now)
 

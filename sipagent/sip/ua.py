@@ -13,6 +13,7 @@ from sipagent.errors import LocalProtocolError
 from sipagent.sip.account import Account
 from sipagent.sip.core import CONTENT_TYPE, Core, HeaderList, UserAgentSettings, check_headers
 from sipagent.sip.dialog import MAX_FORWARDS, Dialog, DialogId
+from sipagent.sip.discovery import Discovery
 from sipagent.sip.events import Event, Flow, Hop
 from sipagent.sip.headers import CSeq, Headers, NameAddr
 from sipagent.sip.invite import InviteSession, Phase
@@ -20,6 +21,7 @@ from sipagent.sip.line import Line
 from sipagent.sip.message import MessageError, Request, Response, make_response, parse_message
 from sipagent.sip.refusals import find_refusal
 from sipagent.sip.registrations import Registrations
+from sipagent.sip.stun import is_stun
 from sipagent.sip.uri import Uri
 
 
@@ -44,6 +46,7 @@ class UserAgent:
         self._registrations = Registrations(self._core, self._lines.values())
         self._sessions: dict[int, InviteSession] = {}
         self._dialogs: dict[DialogId, InviteSession] = {}
+        self._discovery: Discovery | None = None
         self._last_handle = 0
 
     # The machine.
@@ -85,8 +88,10 @@ class UserAgent:
     # What the transports bring.
 
     def receive_datagram(self, data: bytes, flow: Flow, *, now: float) -> None:
-        """A UDP datagram."""
-        if data.strip(b"\r\n\0"):
+        """A UDP datagram; of STUN only what answers us counts, and nothing is answered."""
+        if is_stun(data):
+            self.counters["stun" if self._core.stun.receive(data, flow, now=now) else "stray_stun"] += 1
+        elif data.strip(b"\r\n\0"):
             self.receive_message(data, flow, now=now)
         else:
             self.counters["keepalives"] += 1
@@ -107,6 +112,10 @@ class UserAgent:
             _stamp(message, flow)
             self._receive_request(message, flow, now)
 
+    def receive_pong(self, flow: Flow, *, now: float) -> None:
+        """A ping over this connection was answered."""
+        self._core.pings.receive_pong(flow, now=now)
+
     def receive_malformed(self, error: MessageError, flow: Flow, *, now: float) -> None:
         """A message that is none, from here or from a stream framer; it is answered if it can be."""
         self.counters["malformed"] += 1
@@ -124,12 +133,13 @@ class UserAgent:
 
     # What the application commands.
 
-    def located(self, query: int, targets: Sequence[Flow], *, now: float) -> None:
+    def located(self, query: int, targets: Sequence[Flow], *, reason: str = "", now: float) -> None:
         """Take the answer to a :class:`~sipagent.sip.events.Locate`.
 
         :param targets: numeric, with our own address, the best first; none when the URI leads nowhere.
+        :param reason: why it leads nowhere, in words.
         """
-        self._core.located(query, targets, now=now)
+        self._core.located(query, targets, reason=reason, now=now)
 
     def first_hop(self, account: str, target: Uri) -> Uri:
         """Return where a request of the account's goes first: to its proxy, or to the target.
@@ -154,6 +164,16 @@ class UserAgent:
     def address_changed(self, *, now: float) -> None:
         """Our own address changed: let the registrars know at once."""
         self._registrations.address_changed(now=now)
+
+    def discover(self, server: Uri, *, now: float) -> None:
+        """Have a STUN server say how it sees us, now and every few minutes; each time it does, it is told.
+
+        :param server: its host and port; another one takes the place of the one before.
+        """
+        if self._discovery is not None:
+            self._discovery.stop()
+        self._discovery = Discovery(self._core, server)
+        self._discovery.start(now=now)
 
     def invite(
         self,
