@@ -20,6 +20,7 @@ from sipagent.config import Config
 from sipagent.config.settings import EngineConfig
 from sipagent.config.values import SIP_PORT
 from sipagent.control.http import ControlServer
+from sipagent.control.line_keeper import LineKeeper
 from sipagent.control.metrics import Metrics
 from sipagent.control.observer import CallObserver
 from sipagent.errors import SipagentError
@@ -59,10 +60,12 @@ class Application:
         self._accounts = make_accounts(config)
         metrics = Metrics(
             active_calls=lambda: self.service.calls,
+            registered_lines=lambda: self.endpoint.agent.registrations,
             sip_counters=lambda: self.endpoint.agent.counters,
             shell_counters=self._counters,
         )
         self.observer = CallObserver(metrics)
+        self._line_keeper = LineKeeper(self._accounts)
         self._control = ControlServer(reasons=self.reasons, metrics=metrics.page, dial=self.dial)
 
     def uri(self, host: str | None = None) -> Uri:
@@ -130,6 +133,7 @@ class Application:
         gc.collect()
         gc.freeze()  # what lives for ever is not to be looked through while calls wait
         models = sorted({urlsplit(engine.url).netloc for engine in engines.values()})
+        self._line_keeper.register(self.endpoint)
         self._log.info("ready", listen=[str(listener) for listener in config.sip.listen], model=", ".join(models))
 
     async def dial(self, line: str, to: str) -> str:
@@ -147,8 +151,9 @@ class Application:
         """Take an event of the user agent's."""
         if isinstance(event, SourceBanned):
             self._log.warning("source_banned", **asdict(event))
-        else:
-            self.service.receive(event)
+            return
+        self._line_keeper.observe(event)
+        self.service.receive(event)
 
     def _note_trouble(self, trouble: str | None) -> None:
         """Let a PBX that asks by OPTIONS know whether calls would be taken."""
@@ -175,6 +180,7 @@ class Application:
             loop.add_signal_handler(getattr(signal, name), signalled.put_nowait, name)
         name = await signalled.get()
         self.service.close_doors()
+        self._line_keeper.unregister(self.endpoint)
         self._log.info("draining", signal=name, calls=self.service.calls)
         drained = loop.create_task(self.service.drain(timeout_s=DRAIN_S))
         again = loop.create_task(signalled.get())
@@ -188,6 +194,7 @@ class Application:
         self._log.info("stopped")
 
     async def _end_calls(self) -> None:
+        self._line_keeper.unregister(self.endpoint)
         await self.service.stop()
         await self.endpoint.settle()
         await self.service.close()

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from loopback import HOST, WITHIN_S, Caller, make_model, run_clean, until, within
 from program import Server, free_port
+from sim.registrar import Registrar, password_of
 
 from sipagent.aio import loop
 from sipagent.aio.udp import UdpSocket
@@ -75,6 +76,36 @@ async def dialled(config: Config) -> Caller:
     caller = await Caller().open()
     caller.invite(config.sip.listen[0].port)
     return caller
+
+
+def test_lines_register_with_the_service_and_say_goodbye_with_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        registrar, received = Registrar(granted_s=300), []
+
+        def receive(data: bytes, source: tuple[str, int]) -> None:
+            received.append(data)
+            socket.send(registrar.receive(data, asyncio.get_running_loop().time()) or b"", source)
+
+        socket = UdpSocket((HOST, 0), receive)
+        pbx = f"{HOST}:{socket.address[1]}"
+        line = {"name": "main", "agent": "agent", "domain": pbx, "user": "7", "password": password_of("7")}
+        model = make_model()
+        await model.listen(HOST, 0)
+        config = configure(tmp_path, model.url, {"lines": [line]})
+
+        def bound() -> int:
+            return registrar.bound(asyncio.get_running_loop().time())
+
+        async with started(config) as application:
+            await until(lambda: application.endpoint.agent.registrations == 1, what=lambda: received)
+            assert bound() == 1
+            assert "sipagent_registered_lines 1.0" in (await get(config, "metrics"))[1]
+        assert bound() == 0
+        assert b"Expires: 0" in received[-1]
+        socket.close()
+        await model.close()
+
+    run(main())
 
 
 def test_a_wrong_key_makes_it_unready_and_a_right_one_ready_again(tmp_path: Path) -> None:

@@ -65,14 +65,13 @@ class Routes:
         if host not in self._watched and len(self._watched) < MAX_WATCHED:
             self._watched[host] = _find_local(host)
 
-    def look(self) -> bool:
-        """Look at the watched routes; return whether one leads another way than before, or leads anywhere again."""
-        is_changed = False
-        for host, before in self._watched.items():
-            local = _find_local(host)
-            is_changed = is_changed or local not in (None, before)
-            self._watched[host] = local
-        return self._note(is_changed)
+    def look(self) -> frozenset[str]:
+        """Look at the watched routes; return the hosts to which one leads another way than before, or leads again."""
+        found = {host: _find_local(host) for host in self._watched}
+        changed = frozenset(host for host, local in found.items() if local not in (None, self._watched[host]))
+        self._watched = found
+        self._note(bool(changed))
+        return changed
 
     def _note(self, is_news: bool) -> bool:
         if is_news:

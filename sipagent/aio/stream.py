@@ -28,6 +28,9 @@ LINGER_S = 5.0
 MAX_CONNECTIONS = 1_000
 MAX_CONNECTIONS_PER_HOST = 64
 
+PING = b"\r\n\r\n"
+"""Asks for a sign of life (:rfc:`5626#section-3.5.1`)."""
+
 MAX_UNSENT = 1024 * 1024
 """A peer that does not read what we send is cut off at that many bytes."""
 
@@ -79,6 +82,25 @@ class Streams:
             task = asyncio.get_running_loop().create_task(self._open(flow))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    @property
+    def flows(self) -> list[Flow]:
+        """Those that there are."""
+        return [connection.flow for connection in self._connections.values()]
+
+    def ping(self, flow: Flow) -> bool:
+        """Ask for a sign of life; ``False`` when there is no connection that could give one."""
+        connection = self._connections.get(flow.remote)
+        if connection is not None:
+            connection.send(PING)
+        return connection is not None
+
+    def drop(self, flow: Flow) -> None:
+        """Close a connection over which nothing comes back; what is sent from now on goes by another."""
+        connection = self._connections.get(flow.remote)
+        if connection is not None:
+            self.forget(connection)
+            connection.abort()
 
     async def close(self) -> None:
         """Close the listener and every connection."""
@@ -196,6 +218,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
             self._set_deadline(LINGER_S, self._transport.abort)
+
+    def abort(self) -> None:
+        """Close it now, whatever was not sent."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def drop(self) -> None:
         """Close it now; what the kernel has not taken is lost, for a peer that does not read must not keep us."""

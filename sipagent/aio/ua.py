@@ -1,7 +1,7 @@
 """The shell of the user agent: its UDP and TCP sockets, its driver, and the address that each peer sees of us."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,14 +18,18 @@ from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.dead_targets import DeadTargets
 from sipagent.sip.dialog import is_numeric
-from sipagent.sip.events import Address, Event, Flow, Locate, TargetFailed, Transmit
+from sipagent.sip.events import Address, AddressSeen, Event, Flow, FlowDead, Locate, Ping, TargetFailed, Transmit
 from sipagent.sip.locate import Answer, Family, Location, Query
 from sipagent.sip.message import MessageError
+from sipagent.sip.nat import View
 from sipagent.sip.ua import UserAgent
 from sipagent.sip.uri import Uri
 
 MARKS: dict[Family, str] = {"AAAA": ":", "A": "."}
 """How an address of a family is known. IPv6 comes first, as it has no NAT (:rfc:`7984`)."""
+
+LOOK_S = 5.0
+"""Between two looks at the routes to registrars: so long may a change of our own address go unnoticed."""
 
 SETTLE_S = 2.0
 """A BYE that got no answer by then was sent three times; its peer is gone."""
@@ -46,7 +50,7 @@ class SipEndpoint:
     def __init__(
         self,
         settings: UserAgentSettings,
-        accounts: Iterable[Account] = (),
+        accounts: Collection[Account] = (),
         *,
         on_event: Callable[[Event], None],
         on_crash: Callable[[Exception], None],
@@ -66,6 +70,9 @@ class SipEndpoint:
         self._routes = Routes(external_address)
         self._resolver = resolver or Resolver(random=random)
         self._dead = DeadTargets()
+        self._homes = frozenset(home for account in accounts for home in _homes(account))
+        self._stun: Uri | None = None
+        self._watch: asyncio.TimerHandle | None = None
         self.moot_commands = 0
         """Commands that came too late, because the dialog ended in the same moment."""
 
@@ -87,6 +94,17 @@ class SipEndpoint:
         self._udp.append(udp)
         self._hosts.append(udp.address[0])
         return udp.address
+
+    def watch(self, *, stun: Uri | None = None) -> None:
+        """From now on notice when our address changes: the one that we have, and the one that others see.
+
+        It takes listeners to be seen from, so they come first.
+
+        :param stun: host and port of a server that says how it sees us.
+        """
+        self._stun = stun
+        self._discover()
+        self._look()
 
     def command(self, method: Callable[..., object], *args: object, **kwargs: object) -> None:
         """Call a method of the user agent's with the time; one that the dialog's end made moot is counted."""
@@ -115,9 +133,10 @@ class SipEndpoint:
                 found.set_result(location)
 
         self._resolver.locate(uri, transports=self.transports, families=self._families(), located=located)
-        targets = self._targets_of(await found)
+        location = await found
+        targets = self._targets_of(location)
         if not targets:
-            raise SipagentError(f"no way to {uri}: no such host, no route, or no listener for its transport")
+            raise SipagentError(f"no way to {uri}: {location.reason or 'there is no route to it'}")
         return targets[0]
 
     def address_toward(self, remote: Address) -> str:
@@ -151,6 +170,8 @@ class SipEndpoint:
     async def close(self) -> None:
         """Close every socket."""
         self._driver.close()
+        if self._watch is not None:
+            self._watch.cancel()
         self._resolver.close()
         for udp in self._udp:
             udp.close()
@@ -188,6 +209,25 @@ class SipEndpoint:
     def _transport_failed(self, flow: Flow) -> None:
         self._driver.feed(partial(self.agent.transport_failed, flow))
 
+    def _look(self) -> None:
+        """See whether our way to a registrar has changed; connections of the old address lead nowhere."""
+        changed = self._routes.look()
+        for flow in self._streams.flows:
+            if flow.remote[0] in changed:
+                self._streams.drop(flow)
+        if changed:
+            self._discover()
+            self._renew()
+        self._watch = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    def _discover(self) -> None:
+        if self._stun is not None and self._udp:
+            self.command(self.agent.discover, self._stun)
+
+    def _renew(self) -> None:
+        """Let the registrars know our new address."""
+        self.command(self.agent.address_changed)
+
     def _try(self, command: Callable[..., object], *, now: float) -> None:
         try:
             command(now=now)
@@ -201,15 +241,27 @@ class SipEndpoint:
             case Transmit(data, flow):
                 self._send(data, flow)
             case Locate(query, uri):
-                located = partial(self._located, query)
+                located = partial(self._located, query, uri)
                 self._resolver.locate(uri, transports=self.transports, families=self._families(), located=located)
             case TargetFailed(flow):
                 self._dead.add(flow, now=monotonic())
+            case Ping(flow):
+                if not self._streams.ping(flow):
+                    self._transport_failed(flow)
+            case FlowDead(flow):
+                self._streams.drop(flow)
+            case AddressSeen(mapped, flow):
+                if self._routes.discover(View(mapped, self._udp_for(flow).address[1])):
+                    self._on_event(event)
+                    self._renew()
             case _:
                 self._on_event(event)
 
-    def _located(self, query: int, location: Location) -> None:
-        self._driver.feed(partial(self.agent.located, query, self._targets_of(location)))
+    def _located(self, query: int, uri: Uri, location: Location) -> None:
+        targets = self._targets_of(location)
+        if uri in self._homes and targets:
+            self._routes.watch(targets[0].remote[0])
+        self._driver.feed(partial(self.agent.located, query, targets, reason=location.reason))
 
     def _targets_of(self, location: Location) -> list[Flow]:
         return self._dead.put_last(list(self._reach(location.targets)), now=monotonic())
@@ -260,3 +312,8 @@ class SipEndpoint:
             return self._routes.toward(flow.remote, udp.address[1]) == flow.local
         except OSError:
             return udp.address == flow.local
+
+
+def _homes(account: Account) -> tuple[Uri, ...]:
+    """Where the registrations of an account go."""
+    return account.registrars if account.outbound_proxy is None else (account.outbound_proxy,)

@@ -45,15 +45,20 @@ class _State(Collector):
     def __init__(
         self,
         active_calls: Callable[[], int],
+        registered_lines: Callable[[], int],
         sip_counters: Callable[[], Mapping[str, int]],
         shell_counters: Callable[[], Mapping[str, int]],
     ) -> None:
         self._active_calls = active_calls
+        self._registered_lines = registered_lines
         self._sip_counters = sip_counters
         self._shell_counters = shell_counters
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily("sipagent_active_calls", "Calls that have not ended.", self._active_calls())
+        yield GaugeMetricFamily(
+            "sipagent_registered_lines", "Lines that are registered where they are to be.", self._registered_lines()
+        )
         yield _family("sip", "What the SIP user agent counted, by its own names.", self._sip_counters())
         yield _family("shell", "What the sockets and the clock refused, lost and skipped.", self._shell_counters())
 
@@ -69,6 +74,7 @@ class Metrics:
     """All the metrics of one process.
 
     :param active_calls: how many calls have not ended.
+    :param registered_lines: how many lines are registered.
     :param sip_counters: the counters of the user agent.
     :param shell_counters: the counters of the shell.
     """
@@ -78,10 +84,11 @@ class Metrics:
         *,
         active_calls: Callable[[], int],
         sip_counters: Callable[[], Mapping[str, int]],
+        registered_lines: Callable[[], int] = int,
         shell_counters: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         registry = CollectorRegistry()
-        registry.register(_State(active_calls, sip_counters, shell_counters))
+        registry.register(_State(active_calls, registered_lines, sip_counters, shell_counters))
         ProcessCollector(registry=registry)
         self._registry = registry
         self._calls = Counter("sipagent_calls", "Calls that ended, by how.", ["outcome"], registry=registry)

@@ -82,6 +82,10 @@ class Client:
         """As it was last sent."""
         self.flow = hop if isinstance(hop, Flow) else None
         """Where it was last sent."""
+        self.sent_at: float | None = None
+        """When it was last sent, but for copies; ``None`` as long as its target is not located."""
+        self.reason = ""
+        """Why the URI leads nowhere, in words; empty when it leads somewhere."""
         self._hop = hop
         self._user = user
         self._line = line
@@ -98,10 +102,11 @@ class Client:
         else:
             self._send(self.request, self._hop, now)
 
-    def located(self, targets: Sequence[Flow], *, now: float) -> None:
+    def located(self, targets: Sequence[Flow], *, reason: str, now: float) -> None:
         """Try the targets of the URI, in this order; without any the request has failed."""
         if self._is_over:
             return
+        self.reason = reason
         self._targets.extend(targets[:TARGETS_MAX])
         self._try_next("transport", now)
 
@@ -155,7 +160,7 @@ class Client:
             self._user.transaction_failed(failure, now=now)
 
     def _send(self, request: Request, flow: Flow, now: float) -> None:
-        self.request, self.flow = self._fit(request, flow), flow
+        self.request, self.flow, self.sent_at = self._fit(request, flow), flow, now
         self._attempt = Attempt(self, self.request, flow)
         if self._targets:
             self.core.timers.set((self, Timer.NEXT), now + PATIENCE_S)

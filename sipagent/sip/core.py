@@ -14,6 +14,8 @@ from sipagent.sip.guard import Guard, GuardSettings
 from sipagent.sip.headers import MAGIC_COOKIE, Headers, NameAddr, Via
 from sipagent.sip.line import Line
 from sipagent.sip.message import Request, Response, make_response
+from sipagent.sip.pings import Pings
+from sipagent.sip.stun_client import StunClient
 from sipagent.sip.transaction import MAX_TRANSACTIONS, TimerKey, Transactions
 from sipagent.sip.uri import NO_PARAMETERS, Parameters, Uri
 from sipagent.timers import Timers
@@ -69,8 +71,8 @@ class UserAgentSettings:
 class Locating(Protocol):
     """Whoever waits for the targets of a URI."""
 
-    def located(self, targets: Sequence[Flow], *, now: float) -> None:
-        """Take them, the best first; there may be none."""
+    def located(self, targets: Sequence[Flow], *, reason: str, now: float) -> None:
+        """Take them, the best first; there may be none, and then ``reason`` says why."""
 
 
 class Core:
@@ -81,6 +83,8 @@ class Core:
         self.random = random
         self.timers: Timers[TimerKey] = Timers()
         self.transactions = Transactions(self.timers, self.emit, limit=settings.max_transactions)
+        self.stun = StunClient(self.timers, self.emit, random=random)
+        self.pings = Pings(self.emit)
         self.outputs: deque[Event] = deque()
         self.counters: Counter[str] = Counter()
         self.guard: Guard | None = None
@@ -129,11 +133,11 @@ class Core:
         self._locating[self._last_query] = waiting
         self.emit(Locate(self._last_query, uri))
 
-    def located(self, query: int, targets: Sequence[Flow], *, now: float) -> None:
+    def located(self, query: int, targets: Sequence[Flow], *, reason: str, now: float) -> None:
         """Pass the targets on."""
         waiting = self._locating.pop(query, None)
         if waiting is not None:
-            waiting.located(targets, now=now)
+            waiting.located(targets, reason=reason, now=now)
 
     def add_via(self, request: Request, flow: Flow) -> None:
         """Put our Via on top, with a branch of its own, and ask for the port we are seen from (:rfc:`3581`)."""

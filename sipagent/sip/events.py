@@ -67,6 +67,31 @@ class TargetFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """Ask for a sign of life over a connection (:rfc:`5626#section-3.5.1`); :meth:`UserAgent.receive_pong` tells it.
+
+    When the connection is not there any more, :meth:`UserAgent.transport_failed` does.
+    """
+
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class FlowDead:
+    """Nothing comes back over this connection: close it, so that the next message opens another."""
+
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSeen:
+    """A STUN server sees us at ``mapped`` when we send to it by ``flow``."""
+
+    mapped: Address
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
 class IncomingInvite:
     """A new call; :meth:`UserAgent.ring`, :meth:`~UserAgent.accept` or :meth:`~UserAgent.reject` it.
 
@@ -211,10 +236,46 @@ class SourceBanned:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An account is registered, or is so in another way than before; a renewal that changes nothing says nothing."""
+
+    account: str
+    expires_s: int
+    """As granted."""
+    registrar: str
+    """Host and port, as configured."""
+    seen_as: Address | None
+    """Where our REGISTER came from, as the registrar saw it (:rfc:`3581`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationFailed:
+    """An account is not registered any more, or still not; said once for each reason, not for each try."""
+
+    account: str
+    status: int | None
+    """``None`` when nobody answered."""
+    reason: str
+    """In words."""
+    retry_s: float | None
+    """When it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unregistered:
+    """An account has said goodbye, and was answered or waited long enough."""
+
+    account: str
+
+
 Event: TypeAlias = (
     Transmit
     | Locate
     | TargetFailed
+    | Ping
+    | FlowDead
+    | AddressSeen
     | IncomingInvite
     | Reinvited
     | ReinviteCancelled
@@ -227,4 +288,7 @@ Event: TypeAlias = (
     | ReinviteRejected
     | Ended
     | SourceBanned
+    | Registered
+    | RegistrationFailed
+    | Unregistered
 )

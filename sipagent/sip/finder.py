@@ -34,7 +34,7 @@ class PeerFinder:
         self._core.timers.set((self, Timer.AGAIN), now + AGAIN_S)
         self._core.locate(self, account.outbound_proxy or account.address)
 
-    def located(self, targets: Sequence[Flow], *, now: float) -> None:
+    def located(self, targets: Sequence[Flow], *, reason: str, now: float) -> None:
         """Take what calls from there for the line's."""
         for flow in targets:
             self._core.learn_peer(self._line, flow)

@@ -16,7 +16,9 @@ class Line:
 
     def __init__(self, account: Account, *, random: Random) -> None:
         self.account = account
-        self.digest = DigestClient(account.credentials, random=random) if account.credentials else None
+        self.digest: DigestClient | None = None
+        if account.credentials is not None:
+            self.digest = DigestClient(account.credentials, random=random, domain=account.address.host)
         self.service_route: tuple[NameAddr, ...] = ()
         """From the last REGISTER that was accepted (:rfc:`3608`)."""
 
@@ -27,9 +29,12 @@ class Line:
 
     def routes(self) -> tuple[NameAddr, ...]:
         """Return the Route of a request outside a dialog, the nearest proxy first."""
+        return (*self.proxy_route(), *self.service_route)
+
+    def proxy_route(self) -> tuple[NameAddr, ...]:
+        """Return the Route of a REGISTER, to which no Service-Route applies (:rfc:`3608#section-5`)."""
         proxy = self.account.outbound_proxy
-        first = () if proxy is None else (NameAddr(None, _loose(proxy)),)
-        return (*first, *self.service_route)
+        return () if proxy is None else (NameAddr(None, _loose(proxy)),)
 
     def is_home(self, uri: Uri) -> bool:
         """Whether a request to this URI goes to the account's own PBX: nobody else's challenge is answered.

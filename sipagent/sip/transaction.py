@@ -275,6 +275,8 @@ NON_INVITE_CLIENT: Table = {  # RFC 3261 figure 6
     (TRYING,     E.PROVISIONAL):     (PROCEEDING, (report,)),
     (TRYING,     E.SUCCESS):         (COMPLETED,  (report, start(E.TIMER_K))),
     (TRYING,     E.FAILURE):         (COMPLETED,  (report, start(E.TIMER_K))),
+    (TRYING,     E.ABANDONED):       (TERMINATED, ()),  # ours: the user asks elsewhere
+    (PROCEEDING, E.ABANDONED):       (TERMINATED, ()),
     (PROCEEDING, E.TIMER_E):         (PROCEEDING, (send_again, slow_down(E.TIMER_E))),
     (PROCEEDING, E.TIMER_F):         (TERMINATED, (report_timeout,)),
     (PROCEEDING, E.TRANSPORT_ERROR): (TERMINATED, (report_transport,)),

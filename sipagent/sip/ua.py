@@ -13,6 +13,7 @@ from sipagent.errors import LocalProtocolError
 from sipagent.sip.account import Account
 from sipagent.sip.core import CONTENT_TYPE, Core, HeaderList, UserAgentSettings, check_headers
 from sipagent.sip.dialog import MAX_FORWARDS, Dialog, DialogId
+from sipagent.sip.discovery import Discovery
 from sipagent.sip.events import Address, Event, Flow, Hop
 from sipagent.sip.finder import PeerFinder
 from sipagent.sip.guard import Pass, Refuse
@@ -21,7 +22,9 @@ from sipagent.sip.invite import InviteSession, Phase
 from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import MessageError, Request, Response, make_response, parse_message
 from sipagent.sip.refusals import find_refusal
+from sipagent.sip.registrations import Registrations
 from sipagent.sip.session_timer import SessionTimer
+from sipagent.sip.stun import is_stun
 from sipagent.sip.uri import Uri
 
 
@@ -43,8 +46,10 @@ class UserAgent:
         self._core = Core(self.settings, random)
         self._lines = {account.name: Line(account, random=random) for account in accounts}
         self._lines_by_contact = {line.account.contact_user: line for line in self._lines.values()}
+        self._registrations = Registrations(self._core, self._lines.values())
         self._sessions: dict[int, InviteSession] = {}
         self._dialogs: dict[DialogId, InviteSession] = {}
+        self._discovery: Discovery | None = None
         self._last_handle = 0
         self._size = 0
         """Octets of the message that is being received."""
@@ -77,8 +82,13 @@ class UserAgent:
 
     @property
     def is_idle(self) -> bool:
-        """Whether every session has ended and every BYE is answered: time to leave."""
-        return not self._sessions
+        """Whether every session has ended and every BYE and goodbye to a registrar is answered: time to leave."""
+        return not self._sessions and not self._registrations.is_leaving
+
+    @property
+    def registrations(self) -> int:
+        """Accounts that are registered."""
+        return self._registrations.bound
 
     # What the transports bring.
 
@@ -87,8 +97,10 @@ class UserAgent:
         return self._core.guard is None or self._core.guard.admit(remote, now=now)
 
     def receive_datagram(self, data: bytes, flow: Flow, *, now: float) -> None:
-        """A UDP datagram."""
-        if data.strip(b"\r\n\0"):
+        """A UDP datagram; of STUN only what answers us counts, and nothing is answered."""
+        if is_stun(data):
+            self.counters["stun" if self._core.stun.receive(data, flow, now=now) else "stray_stun"] += 1
+        elif data.strip(b"\r\n\0"):
             self.receive_message(data, flow, now=now)
         else:
             self.counters["keepalives"] += 1
@@ -110,6 +122,10 @@ class UserAgent:
             _stamp(message, flow)
             self._receive_request(message, flow, now)
 
+    def receive_pong(self, flow: Flow, *, now: float) -> None:
+        """A ping over this connection was answered."""
+        self._core.pings.receive_pong(flow, now=now)
+
     def receive_malformed(self, error: MessageError, flow: Flow, *, now: float) -> None:
         """A message that is none, from here or from a stream framer; it is answered if it can be."""
         self.counters["malformed"] += 1
@@ -123,6 +139,7 @@ class UserAgent:
         for session in [*self._sessions.values()]:
             session.flow_failed(flow)
         self._core.transactions.transport_failed(flow, now=now)
+        self._registrations.flow_failed(flow, now=now)
 
     # What the application commands.
 
@@ -132,12 +149,13 @@ class UserAgent:
             if not line.account.registrars and self._core.guard is not None:
                 PeerFinder(self._core, line).start(now=now)
 
-    def located(self, query: int, targets: Sequence[Flow], *, now: float) -> None:
+    def located(self, query: int, targets: Sequence[Flow], *, reason: str = "", now: float) -> None:
         """Take the answer to a :class:`~sipagent.sip.events.Locate`.
 
         :param targets: numeric, with our own address, the best first; none when the URI leads nowhere.
+        :param reason: why it leads nowhere, in words.
         """
-        self._core.located(query, targets, now=now)
+        self._core.located(query, targets, reason=reason, now=now)
 
     def first_hop(self, account: str, target: Uri) -> Uri:
         """Return where a request of the account's goes first: to its proxy, or to the target.
@@ -147,6 +165,31 @@ class UserAgent:
         line = self._line(account)
         routes = line.routes() if line else ()
         return routes[0].uri if routes else target
+
+    def register(self, account: str, *, now: float) -> None:
+        """Keep an account registered from now on; if it is already, renew that.
+
+        :raises LocalProtocolError: when there is no such account, or it has no registrar.
+        """
+        self._registrations.find(account).start(now=now)
+
+    def unregister(self, account: str, *, now: float) -> None:
+        """End the registration of an account; errors as :meth:`register`."""
+        self._registrations.find(account).leave(now=now)
+
+    def address_changed(self, *, now: float) -> None:
+        """Our own address changed: let the registrars know at once."""
+        self._registrations.address_changed(now=now)
+
+    def discover(self, server: Uri, *, now: float) -> None:
+        """Have a STUN server say how it sees us, now and every few minutes; each time it does, it is told.
+
+        :param server: its host and port; another one takes the place of the one before.
+        """
+        if self._discovery is not None:
+            self._discovery.stop()
+        self._discovery = Discovery(self._core, server)
+        self._discovery.start(now=now)
 
     def invite(
         self,

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from loopback import HOST, Caller, Clean, RawUdp, flow_of, options, until, within
 
+from sipagent.aio import routes as routes_module
 from sipagent.aio import ua as ua_module
 from sipagent.aio.ua import SipEndpoint
 from sipagent.sip.core import UserAgentSettings
@@ -178,33 +179,8 @@ def test_a_peer_that_asks_for_udp_where_there_is_only_tcp(run: Clean) -> None:
     run(main())
 
 
-def test_the_external_address_is_for_those_beyond_our_hosts(run: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = {"203.0.113.5": "10.0.0.7", "10.0.0.7": "10.0.0.7", HOST: HOST, "127.0.0.2": HOST}
-    asked: list[str] = []
-
-    def ask(remote: tuple[str, int]) -> str:
-        asked.append(remote[0])
-        return ours[remote[0]]
-
-    monkeypatch.setattr(ua_module, "local_address_toward", ask)
-
-    async def main() -> None:
-        asked.clear()
-        callee = Callee(external_address="198.51.100.1")
-        toward = callee.endpoint.address_toward
-        assert [toward((host, 5060)) for host in ours] == ["198.51.100.1", "10.0.0.7", HOST, HOST]
-        assert toward(("203.0.113.5", 7)) == "198.51.100.1"
-        assert asked == list(ours), "the kernel is asked once"
-        monkeypatch.setattr(ua_module, "MAX_ROUTES", 2)
-        toward(("203.0.113.5", 7))
-        assert len(callee.endpoint._routes) == 1, "and little is remembered"
-        await callee.close()
-
-    run(main())
-
-
 def test_over_tcp_too_a_peer_is_told_the_external_address(run: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ua_module, "local_address_toward", lambda remote: "10.0.0.7")
+    monkeypatch.setattr(routes_module, "local_address_toward", lambda remote: "10.0.0.7")
 
     async def main() -> None:
         callee = Callee(external_address="198.51.100.1")

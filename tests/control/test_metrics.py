@@ -14,7 +14,10 @@ class State:
     def __init__(self) -> None:
         self.calls = 0
         self.sip: Counter[str] = Counter()
-        self.metrics = Metrics(active_calls=lambda: self.calls, sip_counters=lambda: self.sip)
+        self.lines = 0
+        self.metrics = Metrics(
+            active_calls=lambda: self.calls, registered_lines=lambda: self.lines, sip_counters=lambda: self.sip
+        )
 
     def read(self) -> dict[str, float]:
         text = self.metrics.page().body.decode()
@@ -40,9 +43,11 @@ def test_everything_is_there_before_anything_happened(state: State) -> None:
 
 def test_state_is_read_at_the_scrape(state: State) -> None:
     state.calls = 3
+    state.lines = 2
     state.sip["malformed"] += 2
     values = state.read()
     assert values["sipagent_active_calls"] == 3
+    assert values["sipagent_registered_lines"] == 2
     assert values["sipagent_sip_total what=malformed"] == 2
 
 
