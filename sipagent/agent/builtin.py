@@ -1,8 +1,9 @@
-"""The tool that every agent may have: to end the call. What it does to the call is done by the call itself."""
+"""The tools that every agent may have: to end the call, and to hand it on. What they do is done by the call itself."""
 
-from typing import Annotated, Final
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Literal
 
-from sipagent.agent.tools import tool
+from sipagent.agent.tools import Tool, tool
 
 
 @tool
@@ -16,3 +17,37 @@ def hang_up(reason: Annotated[str, "Why the call ends, in a few words, for the l
 
 
 HANG_UP: Final = hang_up
+
+TRANSFER: Final = "transfer"
+"""The name of the tool that hands the call on."""
+
+TRANSFER_DESCRIPTION: Final = """Hand the phone call on to somebody else.
+
+Use it when the caller wants to speak with a person or a department, or when you can't help. Tell the caller in the
+same breath whom you are putting them through to: what you have said is played to its end first. When it succeeds you
+are out of the call; when it does not, you are told why, and the caller is still with you."""
+
+WHOM: Final = "Whom the call goes to."
+WHOM_OR_NUMBER: Final = "Whom the call goes to: {names}or a telephone number that the caller asked for, in digits."
+WHY: Final = "Why the call is handed on, in a few words, for the log."
+
+
+def make_transfer(names: Iterable[str], *, allow_any: bool = False) -> Tool:
+    """Make the tool that hands the call on; the model chooses among names and never learns the numbers behind them.
+
+    :param names: of destinations, as a caller would say them.
+    :param allow_any: whether a number will do as well; which numbers may be called is for others to judge.
+    :raises TypeError: when there is nothing to choose from.
+    """
+    choices = tuple(names)
+    if not choices and not allow_any:
+        raise TypeError("the tool transfer needs destinations")
+
+    def transfer(destination: str, reason: str = "") -> str:  # noqa: ARG001
+        return f"The call goes to {destination}."
+
+    listed: Any = Literal.__getitem__(choices) if choices else str
+    whom = WHOM_OR_NUMBER.format(names="".join(f"{name}, " for name in choices))
+    hint = Annotated[str, whom] if allow_any else Annotated[listed, WHOM]
+    transfer.__annotations__ = {"destination": hint, "reason": Annotated[str, WHY], "return": str}
+    return tool(name=TRANSFER, description=TRANSFER_DESCRIPTION)(transfer)

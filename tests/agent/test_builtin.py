@@ -1,13 +1,44 @@
-from sipagent.agent.builtin import HANG_UP
+"""The tools that come with every agent."""
+
+import pytest
+
+from sipagent.agent.builtin import HANG_UP, make_transfer
+from sipagent.agent.tools import ToolArgumentError
 
 
-def test_hang_up_is_described_to_the_model() -> None:
-    definition = HANG_UP.definition
-    assert definition["name"] == "hang_up"
-    assert definition["description"].startswith("End the phone call.")
-    assert definition["parameters"]["required"] == []
-    assert "Why" in definition["parameters"]["properties"]["reason"]["description"]
+def test_hang_up_wants_nothing() -> None:
+    assert HANG_UP.parse_arguments("{}") == {}
+    assert HANG_UP.definition["name"] == "hang_up"
 
 
-def test_hang_up_answers_the_model() -> None:
-    assert HANG_UP(**HANG_UP.parse_arguments('{"reason":"goodbye"}')) == HANG_UP(**HANG_UP.parse_arguments(""))
+def test_the_model_chooses_a_destination_by_name() -> None:
+    tool = make_transfer(["sales", "the workshop"])
+    schema = tool.parameters["properties"]["destination"]
+    assert sorted(schema["enum"]) == ["sales", "the workshop"]
+    assert tool.parameters["required"] == ["destination"]
+    assert tool.parse_arguments('{"destination": "sales", "reason": "wants to buy"}') == {
+        "destination": "sales",
+        "reason": "wants to buy",
+    }
+
+
+@pytest.mark.parametrize("destination", ["+4930123", "sip:200@pbx.example", "Sales", ""])
+def test_the_model_can_not_choose_a_number(destination: str) -> None:
+    """Trap: toll fraud by talking the model into a premium number."""
+    with pytest.raises(ToolArgumentError):
+        make_transfer(["sales"]).parse_arguments(f'{{"destination": "{destination}"}}')
+
+
+def test_where_any_number_is_allowed_the_names_are_told_as_well() -> None:
+    tool = make_transfer(["sales"], allow_any=True)
+    schema = tool.parameters["properties"]["destination"]
+    assert schema["type"] == "string"
+    assert "enum" not in schema
+    assert "sales" in schema["description"]
+    assert tool.parse_arguments('{"destination": "+4930"}') == {"destination": "+4930"}
+    assert "enum" not in make_transfer([], allow_any=True).parameters["properties"]["destination"]
+
+
+def test_a_transfer_to_nowhere_is_no_tool() -> None:
+    with pytest.raises(TypeError, match="destinations"):
+        make_transfer([])
