@@ -5,6 +5,7 @@ from random import Random
 from sipagent.sip.account import Account
 from sipagent.sip.digest import DigestClient
 from sipagent.sip.headers import NameAddr
+from sipagent.sip.identity import ANONYMOUS
 from sipagent.sip.session_timer import SessionTimerSettings
 from sipagent.sip.uri import Parameters, Uri
 
@@ -26,6 +27,18 @@ class Line:
     def us(self) -> NameAddr:
         """Who we are in a From, still without a tag."""
         return NameAddr(self.account.display_name, self.account.address)
+
+    def present(self, from_: NameAddr | None = None) -> tuple[NameAddr, list[tuple[str, str]]]:
+        """Return the From of a call of ours, still without a tag, and what tells the network who it really is.
+
+        :param from_: what those we call are to see, instead of the account.
+        """
+        us = self.us
+        if self.account.is_anonymous:
+            return ANONYMOUS, [("P-Asserted-Identity", str(us)), ("Privacy", "id")]
+        if from_ is None or from_.uri == us.uri:
+            return from_ or us, []
+        return from_, [("P-Asserted-Identity", str(us))]
 
     def routes(self) -> tuple[NameAddr, ...]:
         """Return the Route of a request outside a dialog, the nearest proxy first."""
