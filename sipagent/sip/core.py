@@ -22,11 +22,11 @@ from sipagent.timers import Timers
 
 HeaderList: TypeAlias = Sequence[tuple[str, str]]
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REFER, NOTIFY, INFO"
 """The methods we serve."""
 
-SUPPORTED = "100rel, timer"
-"""The extensions we know by option tag."""
+SUPPORTED = "100rel, timer, replaces, norefersub"
+"""The extensions we know by option tag (:rfc:`3261#section-20.37`)."""
 
 CONTENT_TYPE = "application/sdp"
 """The one kind of body that means anything to us."""

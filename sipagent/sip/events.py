@@ -6,7 +6,9 @@ A handle is an integer that names one INVITE session from its first message to i
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from sipagent.sip.headers import NameAddr
 from sipagent.sip.message import Request, Response
+from sipagent.sip.replaces import Replaces
 from sipagent.sip.uri import Uri
 
 Address: TypeAlias = tuple[str, int]
@@ -109,6 +111,8 @@ class IncomingInvite:
     """Whether the peer is one of the line's own, so that what it says about the caller is to be believed."""
     username: str | None = None
     """Who proved by a password to be who it is."""
+    replaces: int | None = None
+    """The handle of the call whose place this one is to take (:rfc:`3891`): accept it, then hang that one up."""
 
     @property
     def wants_early_offer(self) -> bool:
@@ -204,6 +208,44 @@ class ReinviteRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class InfoReceived:
+    """The peer pressed a key, and says so in an INFO; it may say the same in RTP."""
+
+    handle: int
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Referred:
+    """A trusted peer asks us to call somebody; :meth:`UserAgent.accept_refer` or :meth:`~UserAgent.refuse_refer`."""
+
+    handle: int
+    target: Uri
+    replaces: Replaces | None
+    """The call of the target's that ours is to take the place of."""
+    referred_by: NameAddr | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferProgressed:
+    """The peer took up our REFER (202), or was told this by whom it calls (100 to 199)."""
+
+    handle: int
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferFinished:
+    """The last word on our REFER: whom the peer called answered (2xx), or not; or the peer did not even try."""
+
+    handle: int
+    status: int | None
+    """``None`` when the peer agreed but never told the outcome."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The last word on a handle; the messages of a goodbye may still be on their way.
 
@@ -286,6 +328,10 @@ Event: TypeAlias = (
     | UpdateAccepted
     | Refreshed
     | ReinviteRejected
+    | InfoReceived
+    | Referred
+    | ReferProgressed
+    | ReferFinished
     | Ended
     | SourceBanned
     | Registered

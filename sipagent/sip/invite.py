@@ -32,6 +32,8 @@ from sipagent.sip.guard import Pass
 from sipagent.sip.invite_server import InviteServer
 from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import Request, Response, make_response
+from sipagent.sip.midcall import MidCall
+from sipagent.sip.refer import ReferTo
 from sipagent.sip.session_timer import SessionTimer
 from sipagent.sip.update import PromptOffer
 
@@ -72,6 +74,9 @@ class InviteSession:
         """The one that the call has come to; the early ones of our INVITE are found by :meth:`dialog_of`."""
         self.dialog_ids: frozenset[DialogId] = frozenset()
         """One has an empty remote tag as long as nobody answered our INVITE."""
+        self.is_trusted = phase is Phase.OUTGOING
+        """Whether the peer may have us call others: it is our own PBX, or we chose to call it."""
+        self.midcall = MidCall(core, self)
         self._core = core
         self._owner = owner
         self._server: InviteServer | None = None
@@ -160,6 +165,16 @@ class InviteSession:
             raise LocalProtocolError("this telephone has not answered our first offer")
         self._changes.update(body, early.dialog if self.dialog is None and early else self.dialog, now=now)
 
+    def refer(self, refer_to: ReferTo, headers: HeaderList, *, now: float) -> None:
+        """Ask the peer to call somebody else."""
+        self._check_up()
+        self.midcall.refer(refer_to, headers, now=now)
+
+    def press(self, digit: str, *, now: float) -> None:
+        """Press a key in an INFO."""
+        self._check_up()
+        self.midcall.press(digit, now=now)
+
     def hang_up(self, headers: HeaderList, *, now: float) -> None:
         """End the call by a refusal, a CANCEL, or a BYE, which waits for the ACK of our 2xx."""
         phase = self.phase
@@ -236,6 +251,15 @@ class InviteSession:
         else:
             self._await_prompt(request, flow, body, now)
         server.proceed(now=now)
+
+    def receive_midcall(self, request: Request, flow: Flow, *, now: float) -> None:
+        """A REFER, NOTIFY or INFO; once the call has ended, what our REFER has come to is still heard politely."""
+        if self.phase is Phase.ENDED and request.method != "NOTIFY":
+            self._core.refuse(request, flow, 481, now=now)
+        elif self.phase is not Phase.CONFIRMED and request.method == "REFER":
+            self._core.refuse(request, flow, 403, now=now)
+        else:
+            self.midcall.receive(request, flow, now=now)
 
     def flow_failed(self, flow: Flow) -> None:
         """A connection is lost; the call is not."""
@@ -321,6 +345,10 @@ class InviteSession:
     def on_goodbye(self) -> None:
         """Our BYE is answered, or never will be."""
         self._leave()
+
+    def _check_up(self) -> None:
+        if self.phase is not Phase.CONFIRMED:
+            raise LocalProtocolError("the call is not up")
 
     def _waiting_server(self) -> InviteServer:
         if self.phase is Phase.ENDED or self._server is None or not self._server.is_unanswered:
@@ -423,6 +451,7 @@ class InviteSession:
     def _end(self, reason: str, status: int | None = None) -> None:
         if self.phase is not Phase.ENDED:
             self.phase = Phase.ENDED
+            self.midcall.stop()
             self._core.emit(Ended(self.handle, reason, status))
 
     def _leave(self) -> None:

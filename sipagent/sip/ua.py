@@ -21,8 +21,10 @@ from sipagent.sip.headers import CSeq, Headers, NameAddr
 from sipagent.sip.invite import InviteSession, Phase
 from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import MessageError, Request, Response, make_response, parse_message
+from sipagent.sip.refer import ReferTo
 from sipagent.sip.refusals import find_refusal
 from sipagent.sip.registrations import Registrations
+from sipagent.sip.replaces import name_dialog
 from sipagent.sip.session_timer import SessionTimer
 from sipagent.sip.stun import is_stun
 from sipagent.sip.uri import Uri
@@ -283,6 +285,55 @@ class UserAgent:
         check_headers(headers)
         self._session(handle).hang_up(headers, now=now)
 
+    def refer(
+        self,
+        handle: int,
+        target: Uri | None = None,
+        *,
+        replaces: int | None = None,
+        headers: HeaderList = (),
+        now: float,
+    ) -> None:
+        """Ask the peer of a call to call somebody else: a transfer (:rfc:`5589`). The call goes on until it is hung up.
+
+        :param target: whom; it may be left out for an attended transfer: then it is who is at the other end of that.
+        :param replaces: the handle of a call of ours with the target, of which the peer's is to take the place.
+        :raises LocalProtocolError: when either call is not up, or the peer is busy with an earlier REFER.
+        """
+        check_headers(headers)
+        other = None if replaces is None else self._session(replaces)
+        dialog = None if other is None or other.phase is not Phase.CONFIRMED else other.dialog
+        whom = target or (dialog.remote_target if dialog else None)
+        if whom is None or (other is not None and dialog is None):
+            raise LocalProtocolError("a REFER needs somebody, or a call that is up, to lead to")
+        self._session(handle).refer(ReferTo(whom, name_dialog(dialog.id) if dialog else None), headers, now=now)
+
+    def accept_refer(self, handle: int, *, now: float) -> None:
+        """Agree to call whom the peer :class:`~sipagent.sip.events.Referred` us to.
+
+        :raises LocalProtocolError: when it waits for no answer (any more).
+        """
+        self._session(handle).midcall.accept_refer(now=now)
+
+    def refuse_refer(self, handle: int, status: int = 603, *, now: float) -> None:
+        """Refuse to; errors as :meth:`accept_refer`."""
+        self._session(handle).midcall.refuse_refer(status, now=now)
+
+    def report_refer(self, handle: int, status: int, *, now: float) -> None:
+        """Tell the peer what whom we call has answered; the first final status is the last report.
+
+        A peer that does not want to know, or is gone, is told nothing.
+        """
+        if handle in self._sessions:
+            self._sessions[handle].midcall.report_refer(status, now=now)
+
+    def press(self, handle: int, digit: str, *, now: float) -> None:
+        """Press a key in an INFO, for a peer that takes none in RTP.
+
+        :raises LocalProtocolError: when there is no call, or no such key.
+        """
+        self._session(handle).press(digit, now=now)
+
     # What sessions tell.
 
     def on_dialogs(self, session: InviteSession, dialog_ids: frozenset[DialogId]) -> None:
@@ -324,7 +375,7 @@ class UserAgent:
         elif request.method == "OPTIONS":
             self._on_options(request, flow)
         else:
-            self._core.reply(request, flow, 481)
+            self._core.reply(request, flow, 403 if request.method == "REFER" else 481)
 
     def _let_pass(self, request: Request, flow: Flow, now: float) -> Pass | None:
         """Have the guard judge who asks; what does not pass is answered here, or not at all."""
@@ -414,6 +465,8 @@ class UserAgent:
                 session.receive_update(request, flow, body, now=now)
             case "PRACK":
                 session.receive_prack(request, flow, body, now=now)
+            case _:
+                session.receive_midcall(request, flow, now=now)
 
     def _on_options_within(self, dialog: Dialog, request: Request, flow: Flow) -> None:
         if dialog.receive_sequence(request):

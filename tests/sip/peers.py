@@ -203,6 +203,7 @@ def write(
     transport: str = "UDP",
     contact: str | None = "<sip:alice@192.0.2.1>",
     record_route: str = "",
+    content_type: str = "application/sdp",
 ) -> bytes:
     """A message of Alice's to Bob."""
     lines = [
@@ -218,7 +219,7 @@ def write(
         lines.append(f"Contact: {contact}")
     lines += [line for line in (record_route + "\n" + headers).splitlines() if line]
     if body:
-        lines.append("Content-Type: application/sdp")
+        lines.append(f"Content-Type: {content_type}")
     lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + body
 

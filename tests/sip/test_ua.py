@@ -30,13 +30,32 @@ def ask(bob: Endpoint, data: bytes, flow: Flow = UDP) -> Response:
 
 class TestRefusals:
     @pytest.mark.parametrize(
-        "method", ["REGISTER", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "INFO", "PUBLISH"]
+        "method", ["REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH"]
     )
     @pytest.mark.parametrize("to_tag", [None, "unknown"])
     def test_a_method_we_know_but_do_not_serve(self, bob: Endpoint, method: str, to_tag: str | None) -> None:
         response = ask(bob, request(method, to_tag=to_tag))
         assert response.status == 405
         assert ", ".join(response.allow) == ALLOW
+        bob.assert_clean()
+
+    @pytest.mark.parametrize(
+        ("method", "to_tag", "status"),
+        [
+            ("REFER", None, 403),
+            ("REFER", "unknown", 481),
+            ("NOTIFY", None, 481),
+            ("NOTIFY", "unknown", 481),
+            ("INFO", None, 481),
+            ("INFO", "unknown", 481),
+        ],
+    )
+    def test_what_belongs_into_a_call_and_comes_without_one(
+        self, bob: Endpoint, method: str, to_tag: str | None, status: int
+    ) -> None:
+        """Trap: whoever obeys a REFER of a stranger makes calls at its own cost (CVE-2021-37624)."""
+        headers = "Refer-To: <sip:0900@example.com>\nEvent: refer\nSubscription-State: active"
+        assert ask(bob, request(method, to_tag=to_tag, headers=headers)).status == status
         bob.assert_clean()
 
     @pytest.mark.parametrize("method", ["FOO", "invite", "RE%47IST%45R"])

@@ -1,0 +1,149 @@
+"""What passes between the two sides of a call that changes neither its media nor its dialog: REFER, NOTIFY and INFO.
+
+One REFER a side is in progress at a time. A REFER of the peer's is only for the application to see where the peer is
+trusted: whoever may make us call can spend our money.
+"""
+
+from typing import Protocol
+
+from sipagent.errors import LocalProtocolError, RemoteProtocolError
+from sipagent.sip.client import Client
+from sipagent.sip.core import Core, HeaderList
+from sipagent.sip.dialog import Dialog
+from sipagent.sip.events import Flow, InfoReceived, ReferFinished, ReferProgressed, Referred
+from sipagent.sip.info import DIGITS, PLAIN, RELAY, read_digit, write_digit
+from sipagent.sip.line import Line
+from sipagent.sip.message import Request, make_response
+from sipagent.sip.refer import EVENT, ReferTo, SubscriptionState, read_event, referred_by
+from sipagent.sip.refer_client import ReferClient
+from sipagent.sip.refer_server import ReferServer
+
+BAD_INFO_PACKAGE = 469
+
+
+class MidCallOwner(Protocol):
+    """The call."""
+
+    handle: int
+    line: Line | None
+    dialog: Dialog | None
+    is_trusted: bool
+
+
+class MidCall:
+    """The small talk of one call."""
+
+    def __init__(self, core: Core, owner: MidCallOwner) -> None:
+        self._core = core
+        self._owner = owner
+        self._ours: ReferClient | None = None
+        self._theirs: ReferServer | None = None
+
+    def stop(self) -> None:
+        """The call is over: nobody waits for anything."""
+        if self._ours is not None:
+            self._ours.stop()
+        if self._theirs is not None:
+            self._theirs.stop()
+
+    # Commands of the application.
+
+    def refer(self, refer_to: ReferTo, headers: HeaderList, *, now: float) -> None:
+        """Ask the peer to call somebody.
+
+        :raises LocalProtocolError: when it is asked already, or there is no call.
+        """
+        if self._owner.dialog is None or (self._ours is not None and self._ours.is_pending):
+            raise LocalProtocolError("a REFER needs a call that is up, and is one at a time")
+        self._ours = ReferClient(self._core, self._owner.dialog, refer_to, headers, self, line=self._owner.line)
+        self._ours.start(now=now)
+
+    def accept_refer(self, *, now: float) -> None:
+        """Say that we call whom the peer wants us to; :meth:`report_refer` tells how it goes."""
+        self._undecided().accept(now=now)
+
+    def refuse_refer(self, status: int, *, now: float) -> None:
+        """Say that we don't."""
+        if not 300 <= status <= 699:
+            raise LocalProtocolError(f"{status} is no refusal")
+        self._undecided().refuse(status, now=now)
+
+    def report_refer(self, status: int, *, now: float) -> None:
+        """Tell the peer how it goes, unless it does not listen any more."""
+        if self._theirs is not None and self._theirs.is_reporting:
+            self._theirs.report(status, now=now)
+
+    def press(self, digit: str, *, now: float) -> None:
+        """Press a key in an INFO; that one is lost is not told."""
+        dialog = self._owner.dialog
+        if dialog is None or digit not in DIGITS or len(digit) != 1:
+            raise LocalProtocolError("a key is pressed in a call, and is one that there is")
+        request = dialog.make_request("INFO", [("Content-Type", RELAY)], write_digit(digit))
+        Client(self._core, request, dialog.hop(), line=self._owner.line).start(now=now)
+
+    # What the peer sends.
+
+    def receive(self, request: Request, flow: Flow, *, now: float) -> None:
+        """Take a REFER, NOTIFY or INFO, in its place in the dialog."""
+        try:
+            match request.method:
+                case "REFER":
+                    self._receive_refer(request, flow, now)
+                case "NOTIFY":
+                    self._receive_notify(request, flow, now)
+                case _:
+                    self._receive_info(request, flow, now)
+        except RemoteProtocolError as error:
+            accept = [("Accept", f"{RELAY}, {PLAIN}")] if error.status == 415 else []
+            self._core.refuse(request, flow, error.status, accept, now=now)
+
+    def _receive_refer(self, request: Request, flow: Flow, now: float) -> None:
+        refer_to = ReferTo.of_request(request)
+        dialog = self._owner.dialog
+        if dialog is None or not self._owner.is_trusted:
+            self._core.refuse(request, flow, 403, now=now)
+        elif self._theirs is not None:
+            self._core.refuse(request, flow, 491, now=now)
+        else:
+            self._theirs = ReferServer(self._core, dialog, request, flow, self, line=self._owner.line)
+            self._theirs.start(now=now)
+            by = referred_by(request.headers)
+            self._core.emit(Referred(self._owner.handle, refer_to.target, refer_to.replaces, by))
+
+    def _receive_notify(self, request: Request, flow: Flow, now: float) -> None:
+        """Take a report of our REFER; any other was not asked for (:rfc:`6665#section-4.1.3`)."""
+        if read_event(request.headers)[0] != EVENT:
+            self._core.refuse(request, flow, 489, [("Allow-Events", EVENT)], now=now)
+        elif self._ours is None or not self._ours.is_for(request):
+            self._core.refuse(request, flow, 481, now=now)
+        else:
+            state = SubscriptionState.of_request(request.headers)
+            self._ours.receive_notify(request, flow, state, now=now)
+
+    def _receive_info(self, request: Request, flow: Flow, now: float) -> None:
+        if "Info-Package" in request.headers:  # we said in no Recv-Info that we take any (RFC 6086, section 4.2.2)
+            self._core.refuse(request, flow, BAD_INFO_PACKAGE, [("Recv-Info", "")], now=now)
+            return
+        digit = read_digit(request)
+        self._core.transactions.serve(request, flow).respond(make_response(request, 200), now=now)
+        if digit:
+            self._core.emit(InfoReceived(self._owner.handle, digit))
+
+    # What becomes of a REFER.
+
+    def on_refer_progressed(self, status: int, reason: str) -> None:
+        """The peer is at it."""
+        self._core.emit(ReferProgressed(self._owner.handle, status, reason))
+
+    def on_refer_finished(self, status: int | None, reason: str) -> None:
+        """It came to this."""
+        self._core.emit(ReferFinished(self._owner.handle, status, reason))
+
+    def on_refer_gone(self) -> None:
+        """The peer's is done with; another may come."""
+        self._theirs = None
+
+    def _undecided(self) -> ReferServer:
+        if self._theirs is None or not self._theirs.is_undecided:
+            raise LocalProtocolError("no REFER waits for an answer")
+        return self._theirs
