@@ -9,7 +9,7 @@ end says nothing more, but stays until its BYE is answered.
 from enum import Enum
 from typing import Protocol
 
-from sipagent.errors import LocalProtocolError
+from sipagent.errors import LocalProtocolError, RemoteProtocolError
 from sipagent.sip.bye import Bye
 from sipagent.sip.calling import Calling
 from sipagent.sip.changes import Changes
@@ -74,8 +74,8 @@ class InviteSession:
         """The one that the call has come to; the early ones of our INVITE are found by :meth:`dialog_of`."""
         self.dialog_ids: frozenset[DialogId] = frozenset()
         """One has an empty remote tag as long as nobody answered our INVITE."""
-        self.is_trusted = phase is Phase.OUTGOING
-        """Whether the peer may have us call others: it is our own PBX, or we chose to call it."""
+        self.may_refer = phase is Phase.OUTGOING
+        """Whether the peer may ask us to call others: it is our PBX, has shown a password, or was called by us."""
         self.midcall = MidCall(core, self)
         self._core = core
         self._owner = owner
@@ -88,15 +88,18 @@ class InviteSession:
         self._bye: Bye | None = None
         self._bye_headers: HeaderList = ()
 
-    def receive(self, request: Request, flow: Flow, body: bytes, passed: Pass, *, now: float) -> None:
+    def receive(
+        self, request: Request, flow: Flow, body: bytes, passed: Pass, *, now: float, replaces: int | None = None
+    ) -> None:
         """Begin with an INVITE that came, from whom the guard let pass."""
+        self.may_refer = passed.is_trusted or passed.username is not None
         local_tag = self._core.new_identifier()
         self._set_dialog(Dialog.from_request(request, local_tag, flow))
         self._changes.learn(request)
         self._server = InviteServer(self._core, request, flow, body, local_tag, self, line=self.line)
         self._server.start(now=now)
         who = (passed.line, passed.is_trusted, passed.username)
-        self._core.emit(IncomingInvite(self.handle, request, flow, body, *who))
+        self._core.emit(IncomingInvite(self.handle, request, flow, body, *who, replaces))
 
     def send(self, request: Request, hop: Hop, *, now: float) -> None:
         """Begin with an INVITE of ours."""
@@ -260,6 +263,19 @@ class InviteSession:
             self._core.refuse(request, flow, 403, now=now)
         else:
             self.midcall.receive(request, flow, now=now)
+
+    def check_replaceable(self, *, early_only: bool) -> None:
+        """See whether another call may take the place of this one (:rfc:`3891#section-3`).
+
+        :raises RemoteProtocolError: when not, with the status that says why.
+        """
+        match self.phase:
+            case Phase.ENDED:
+                raise RemoteProtocolError("the call has ended", status=603)
+            case Phase.CONFIRMED if early_only:
+                raise RemoteProtocolError("the call is answered", status=486)
+            case Phase.INCOMING | Phase.OUTGOING:
+                raise RemoteProtocolError("the call is not answered", status=481)
 
     def flow_failed(self, flow: Flow) -> None:
         """A connection is lost; the call is not."""

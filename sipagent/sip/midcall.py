@@ -27,7 +27,7 @@ class MidCallOwner(Protocol):
     handle: int
     line: Line | None
     dialog: Dialog | None
-    is_trusted: bool
+    may_refer: bool
 
 
 class MidCall:
@@ -100,7 +100,7 @@ class MidCall:
     def _receive_refer(self, request: Request, flow: Flow, now: float) -> None:
         refer_to = ReferTo.of_request(request)
         dialog = self._owner.dialog
-        if dialog is None or not self._owner.is_trusted:
+        if dialog is None or not self._owner.may_refer:
             self._core.refuse(request, flow, 403, now=now)
         elif self._theirs is not None:
             self._core.refuse(request, flow, 491, now=now)

@@ -84,10 +84,10 @@ class ReferServer:
         self._core.timers.set((self, Timer.DECISION), now + DECISION_LIMIT_S)
 
     def stop(self) -> None:
-        """The call has ended; say nothing more."""
-        self._state = State.DONE
-        for timer in Timer:
-            self._core.timers.cancel((self, timer))
+        """The call has ended; report nothing more. What is not decided yet is refused in its time."""
+        self._core.timers.cancel((self, Timer.OUTCOME))
+        if self._state is State.REPORTING:
+            self._state = State.DONE
 
     def accept(self, *, now: float) -> None:
         """Say that we try; where the peer wants no reports, that is all (:rfc:`4488#section-4`)."""
@@ -102,7 +102,9 @@ class ReferServer:
     def refuse(self, status: int, *, now: float) -> None:
         """Say that we don't."""
         self._respond(status, (), now)
-        self._leave()
+        self._core.timers.cancel((self, Timer.DECISION))
+        self._state = State.DONE
+        self._owner.on_refer_gone()
 
     def report(self, status: int, *, now: float) -> None:
         """Tell the peer what whom we call has answered; a final status is the last report."""

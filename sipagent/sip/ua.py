@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from random import Random
 
-from sipagent.errors import LocalProtocolError
+from sipagent.errors import LocalProtocolError, RemoteProtocolError
 from sipagent.sip.account import Account
 from sipagent.sip.core import CONTENT_TYPE, Core, HeaderList, UserAgentSettings, check_headers
 from sipagent.sip.dialog import MAX_FORWARDS, Dialog, DialogId
@@ -24,7 +24,7 @@ from sipagent.sip.message import MessageError, Request, Response, make_response,
 from sipagent.sip.refer import ReferTo
 from sipagent.sip.refusals import find_refusal
 from sipagent.sip.registrations import Registrations
-from sipagent.sip.replaces import name_dialog
+from sipagent.sip.replaces import Replaces, name_dialog
 from sipagent.sip.session_timer import SessionTimer
 from sipagent.sip.stun import is_stun
 from sipagent.sip.uri import Uri
@@ -416,7 +416,13 @@ class UserAgent:
     def _on_invite(self, request: Request, flow: Flow, passed: Pass, now: float) -> None:
         if self._core.transactions.is_merged(request):
             self._core.reply(request, flow, 482)
-        elif self.draining or self._is_full:
+            return
+        try:
+            replaced = self._find_replaced(request, passed)
+        except RemoteProtocolError as error:
+            self._core.reply(request, flow, error.status)
+            return
+        if (self.draining and replaced is None) or self._is_full:
             self._core.reply(request, flow, 503, self._core.retry_after())
         else:
             body = request.content(CONTENT_TYPE) or b""
@@ -425,7 +431,25 @@ class UserAgent:
             if min_se is not None:
                 self._core.reply(request, flow, 422, min_se)
             else:
-                self._add_session(Phase.INCOMING, line).receive(request, flow, body, passed, now=now)
+                handle = replaced.handle if replaced else None
+                session = self._add_session(Phase.INCOMING, line)
+                session.receive(request, flow, body, passed, now=now, replaces=handle)
+
+    def _find_replaced(self, request: Request, passed: Pass) -> InviteSession | None:
+        """Find the call whose place this one is to take, if it is to (:rfc:`3891#section-3`).
+
+        :raises RemoteProtocolError: when it may not, or there is none.
+        """
+        replaces = Replaces.of_request(request.headers)
+        if replaces is None:
+            return None
+        if not passed.is_trusted:
+            raise RemoteProtocolError("who is not trusted takes no place", status=403)
+        session = self._dialogs.get(replaces.dialog_id)
+        if session is None:
+            raise RemoteProtocolError("there is no such call", status=481)
+        session.check_replaceable(early_only=replaces.early_only)
+        return session
 
     def _on_options(self, request: Request, flow: Flow) -> None:
         """Answer with the status that an INVITE would get (:rfc:`3261#section-11.2`)."""

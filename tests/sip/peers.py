@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from ipaddress import ip_network
 from random import Random
 from typing import Any, TypeVar
 
 from sipagent.sip.events import Acknowledged, Ended, Event, Flow, IncomingInvite, Transmit
+from sipagent.sip.guard import GuardSettings, Rule
 from sipagent.sip.headers import NameAddr
 from sipagent.sip.message import Request, Response, parse_message
 from sipagent.sip.ua import UserAgent, UserAgentSettings
@@ -20,6 +22,8 @@ TARGET = Uri.parse("sip:bob@192.0.2.2")
 UDP = Flow("UDP", ALICE, BOB)
 TCP = Flow("TCP", (ALICE[0], 40000), BOB)
 ALICE_FROM = NameAddr.parse('"Alice" <sip:alice@192.0.2.1>')
+TRUSTING = UserAgentSettings(guard=GuardSettings(rules=(Rule(line="", networks=(ip_network("192.0.2.0/24"),)),)))
+"""Of a user agent that takes everybody here for its own PBX."""
 OFFER = b"v=0 offer"
 ANSWER = b"v=0 answer"
 
@@ -260,8 +264,8 @@ def respond(
 class Callee(Endpoint):
     """Bob's user agent, called by an Alice who writes by hand."""
 
-    def __init__(self, flow: Flow = UDP) -> None:
-        super().__init__(BOB)
+    def __init__(self, flow: Flow = UDP, settings: UserAgentSettings | None = None) -> None:
+        super().__init__(BOB, settings=settings)
         self.flow = flow
         self.handle = 0
         self.tag = ""
