@@ -14,6 +14,7 @@ from sipagent.aio.dns import look_up
 from sipagent.aio.log import get_logger
 from sipagent.aio.model_server import serve_model
 from sipagent.aio.service import Service
+from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts, local_address_toward
 from sipagent.config import Config
@@ -26,6 +27,7 @@ from sipagent.control.observer import CallObserver
 from sipagent.errors import SipagentError
 from sipagent.lines import make_accounts, make_engine, make_guard, make_lines, parse_target
 from sipagent.sip.core import UserAgentSettings
+from sipagent.sip.dialog import DEFAULT_PORTS, URI_TRANSPORTS
 from sipagent.sip.events import Event, SourceBanned
 from sipagent.sip.uri import Parameters, Uri
 
@@ -56,6 +58,7 @@ class Application:
         self._trusts_itself = trusts_itself
         self._log = get_logger()
         self._random = SystemRandom()
+        self._tls = Tls(config.sip.tls)
         self._closing = AsyncExitStack()
         self._accounts = make_accounts(config)
         metrics = Metrics(
@@ -74,13 +77,13 @@ class Application:
         address = host or self._config.sip.external_address or listener.host
         if address in ANY:
             address = address_of_ours()
-        parameters = Parameters([("transport", "tcp")] if listener.transport == "TCP" else [])
+        transport = listener.transport
         return Uri(
-            "sip",
+            "sips" if transport == "WSS" else "sip",
             "agent",
             host=address,
-            port=None if listener.port == SIP_PORT else listener.port,
-            parameters=parameters,
+            port=None if listener.port == DEFAULT_PORTS.get(transport, SIP_PORT) else listener.port,
+            parameters=Parameters([] if transport == "UDP" else [("transport", URI_TRANSPORTS[transport])]),
         )
 
     async def start(self) -> None:
@@ -96,6 +99,7 @@ class Application:
 
     async def _open(self) -> None:
         config = self._config
+        self._tls.client()  # made now, for it takes as long as a beat; and what is wrong with its files is told now
         engines = await self._make_engines()
         external = await _numeric(config.sip.external_address)
         ports = (config.rtp.ports.first, config.rtp.ports.last)
@@ -120,6 +124,8 @@ class Application:
             on_crash=lambda error: self._log.error("user_agent_crashed", exc_info=error),
             random=self._random,
             external_address=external,
+            tls=self._tls,
+            origins=config.sip.origins,
         )
         self.service.attach(self.endpoint)
         self.observer.on_trouble = self._note_trouble
@@ -173,11 +179,12 @@ class Application:
         return reasons + ([self.observer.model_trouble] if self.observer.model_trouble else [])
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; then drain, and on a second signal stop."""
+        """Serve until SIGTERM or SIGINT; then drain, and on a second signal stop. SIGHUP: read certificates again."""
         signalled: asyncio.Queue[str] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGINT"):
             loop.add_signal_handler(getattr(signal, name), signalled.put_nowait, name)
+        loop.add_signal_handler(signal.SIGHUP, self._tls.reload)
         name = await signalled.get()
         self.service.close_doors()
         self._line_keeper.unregister(self.endpoint)

@@ -6,6 +6,7 @@ from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from random import SystemRandom
+from time import time
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.markup import escape
 from sipagent.agent.tools import Tool
 from sipagent.aio.call import Engine
 from sipagent.aio.driver import Driver
+from sipagent.aio.tls import Tls, expires_at
 from sipagent.aio.websocket import WebSocket
 from sipagent.app import LOCAL, address_of_ours
 from sipagent.config import Config, load
@@ -62,6 +64,7 @@ async def run_checkup(path: Path, *, console: Console) -> bool:
     checkup.good(f"{path}: {len(config.lines)} line, {len(config.agents)} agents, {len(config.engines)} engines")
     tools = _check_tools(config, checkup)
     _check_ports(config, checkup)
+    _check_certificates(config, checkup)
     _check_address(config, checkup)
     for name, engine in config.engines.items():
         await _check_engine(name, engine, config, tools, checkup)
@@ -86,7 +89,7 @@ def _check_tools(config: Config, checkup: Checkup) -> dict[str, list[Tool]]:
 
 def _check_ports(config: Config, checkup: Checkup) -> None:
     for listener in config.sip.listen:
-        kind = socket.SOCK_STREAM if listener.transport == "TCP" else socket.SOCK_DGRAM
+        kind = socket.SOCK_DGRAM if listener.transport == "UDP" else socket.SOCK_STREAM
         _check_port(str(listener), (listener.host, listener.port), kind, checkup)
     control = config.control.listen
     _check_port(f"control port {control}", (control.host, control.port), socket.SOCK_STREAM, checkup)
@@ -95,6 +98,21 @@ def _check_ports(config: Config, checkup: Checkup) -> None:
         checkup.bad(f"rtp.ports {config.rtp.ports} has room for {pairs} calls, sip.max_calls is {config.sip.max_calls}")
     else:
         checkup.good(f"rtp.ports {config.rtp.ports}: room for {pairs} calls; open these UDP ports in the firewall")
+
+
+def _check_certificates(config: Config, checkup: Checkup) -> None:
+    tls = Tls(config.sip.tls)
+    try:
+        if any(listener.is_secure for listener in config.sip.listen):
+            tls.server()
+        tls.client()
+    except SipagentError as error:
+        checkup.bad(str(error))
+        return
+    for file in filter(None, {config.sip.tls.certificate, config.sip.tls.client_certificate}):
+        expires = expires_at(file.read_text(encoding="ascii", errors="replace"))
+        tell = checkup.bad if expires is not None and expires.timestamp() < time() else checkup.good
+        tell(f"certificate {file}: valid until {expires or 'nobody knows when'}")
 
 
 def _check_port(name: str, address: tuple[str, int], kind: socket.SocketKind, checkup: Checkup) -> None:

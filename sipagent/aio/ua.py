@@ -1,4 +1,4 @@
-"""The shell of the user agent: its UDP and TCP sockets, its driver, and the address that each peer sees of us."""
+"""The shell of the user agent: its sockets, its driver, and the address that each peer sees of us."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -11,7 +11,8 @@ from time import monotonic
 from sipagent.aio.dns import Resolver
 from sipagent.aio.driver import Driver
 from sipagent.aio.routes import Routes
-from sipagent.aio.stream import Streams
+from sipagent.aio.stream import STREAMS, Streams, free_port
+from sipagent.aio.tls import Tls
 from sipagent.aio.udp import SIP_BUFFER, UdpSocket
 from sipagent.errors import LocalProtocolError, SipagentError
 from sipagent.sip.account import Account
@@ -43,6 +44,8 @@ class SipEndpoint:
     :param accounts: who we are toward which PBX or trunk.
     :param external_address: what peers beyond our own networks see of us, when a NAT stands between; numeric.
     :param resolver: looks names up, where not as the system does.
+    :param tls: our certificates; needed to listen for TLS and WSS.
+    :param origins: the web pages whose scripts may connect by WebSocket; none given, all.
     :param on_event: is given every event but :class:`~sipagent.sip.events.Transmit`, in the stack that caused it.
     :param on_crash: is told a bug in the machine; the endpoint goes on.
     """
@@ -57,15 +60,23 @@ class SipEndpoint:
         random: Random,
         external_address: str | None = None,
         resolver: Resolver | None = None,
+        tls: Tls | None = None,
+        origins: Iterable[str] = (),
     ) -> None:
         self.agent = UserAgent(settings, accounts, random=random)
         self._driver: Driver[Event] = Driver(self.agent, carry=self._carry, crashed=on_crash)
         self._on_event = on_event
         self._udp: list[UdpSocket] = []
         self._streams = Streams(
-            received=self._receive_message, malformed=self._receive_malformed, failed=self._transport_failed
+            received=self._receive_message,
+            malformed=self._receive_malformed,
+            failed=self._transport_failed,
+            ponged=self._receive_pong,
+            tls=tls,
+            origins=origins,
         )
-        self._stream_ports: list[int] = []
+        self._listeners: list[tuple[str, Address]] = []
+        self._own_ports: dict[str, int] = {}
         self._hosts: list[str] = []
         self._routes = Routes(external_address)
         self._resolver = resolver or Resolver(random=random)
@@ -80,10 +91,11 @@ class SipEndpoint:
         """Open a listener; return the address that it got.
 
         :raises OSError: when the address can't be bound.
+        :raises SipagentError: when there is no certificate to listen with.
         """
-        if transport == "TCP":
-            got = await self._streams.listen(address)
-            self._stream_ports.append(got[1])
+        if transport != "UDP":
+            got = await self._streams.listen(transport, address)
+            self._listeners.append((transport, got))
             self._hosts.append(got[0])
             return got
         listener: list[UdpSocket] = []
@@ -113,10 +125,10 @@ class SipEndpoint:
     def flow_to(self, transport: str, remote: Address) -> Flow:
         """A flow to a peer, with the address that it sees of us.
 
-        :raises OSError: when there is no route or no listener for the transport.
+        :raises OSError: when there is no route, no such transport, or no socket for UDP.
         """
-        if transport == "TCP" and self._stream_ports:
-            return Flow("TCP", remote, self._routes.toward(remote, self._stream_ports[0]))
+        if transport in STREAMS:
+            return Flow(transport, remote, self._routes.toward(remote, self._stream_port(transport, remote)))
         if transport == "UDP" and self._udp:
             return Flow("UDP", remote, self._routes.toward(remote, self._udp_to(remote)[0].address[1]))
         raise OSError(f"no listener for {transport}")
@@ -148,15 +160,16 @@ class SipEndpoint:
 
     @property
     def transports(self) -> frozenset[str]:
-        """Those by which we can send requests: there is a listener where the answers come."""
-        return frozenset((*(("UDP",) if self._udp else ()), *(("TCP",) if self._stream_ports else ())))
+        """Those by which we can send requests: answers come over the connection, or to a socket for UDP."""
+        return STREAMS | {"UDP"} if self._udp else STREAMS
 
     @property
     def counters(self) -> dict[str, int]:
         """What the sockets counted."""
         return {
             "moot_commands": self.moot_commands,
-            "tcp_refused": self._streams.refused,
+            "connections_refused": self._streams.refused,
+            "handshakes_failed": self._streams.broken,
             "udp_unsent": sum(udp.unsent for udp in self._udp),
         }
 
@@ -198,13 +211,17 @@ class SipEndpoint:
 
     def _as_seen(self, flow: Flow) -> Flow:
         """The flow of a connection, its end here the address at which the peer could open another."""
-        if not self._stream_ports:
-            return flow
-        port = flow.local[1] if flow.local and flow.local[1] in self._stream_ports else self._stream_ports[0]
+        ports = self._ports_for(flow.transport, flow.remote)
+        port = flow.local[1] if flow.local else 0
+        if ports and port not in ports:
+            port = ports[0]
         try:
-            return Flow(flow.transport, flow.remote, self._routes.toward(flow.remote, port))
+            return replace(flow, local=self._routes.toward(flow.remote, port))
         except OSError:
             return flow
+
+    def _receive_pong(self, flow: Flow) -> None:
+        self._driver.feed(partial(self.agent.receive_pong, flow))
 
     def _transport_failed(self, flow: Flow) -> None:
         self._driver.feed(partial(self.agent.transport_failed, flow))
@@ -282,18 +299,36 @@ class SipEndpoint:
             is_ipv6 = flow.local is not None and ":" in flow.local[0]
             query = Query(flow.remote[0].lower(), "AAAA" if is_ipv6 else "A")
             self._resolver.ask(query, partial(self._send_to, data, flow))
-        elif flow.transport == "TCP":
+        elif flow.transport in STREAMS:
             self._streams.send(data, flow)
-        elif self._udp:
+        elif flow.transport == "UDP" and self._udp:
             self._udp_for(flow).send(data, flow.remote)
         else:
-            self._transport_failed(flow)  # it gave us an address for UDP, on which we don't listen
+            self._transport_failed(flow)  # for UDP, on which we don't listen, or a transport that we don't know
 
     def _send_to(self, data: bytes, flow: Flow, answer: Answer) -> None:
         if answer.records:
-            self._send(data, replace(flow, remote=(str(answer.records[0]), flow.remote[1])))
+            name = flow.name or flow.remote[0]
+            self._send(data, replace(flow, remote=(str(answer.records[0]), flow.remote[1]), name=name))
         else:
             self._transport_failed(flow)
+
+    def _stream_port(self, transport: str, remote: Address) -> int:
+        """Where the peer could reach us: at a listener, else at the port that connections of ours will come from."""
+        ports = self._ports_for(transport, remote)
+        if ports:
+            return ports[0]
+        if transport not in self._own_ports:
+            self._own_ports[transport] = free_port()
+        return self._own_ports[transport]
+
+    def _ports_for(self, transport: str, remote: Address) -> list[int]:
+        """The ports at which we listen for a transport, by IPv4 or IPv6 as the peer has it."""
+        return [
+            address[1]
+            for listening, address in self._listeners
+            if listening == transport and (":" in address[0]) == (":" in remote[0])
+        ]
 
     def _udp_to(self, remote: Address) -> list[UdpSocket]:
         """Our sockets of the family of a peer; if there is none, all."""

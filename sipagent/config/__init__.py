@@ -13,6 +13,7 @@ from sipagent.config.settings import (
     RecordingConfig,
     RtpConfig,
     SipConfig,
+    TlsConfig,
     TurnConfig,
 )
 from sipagent.config.values import Endpoint, ListenAddress, PortRange, Secret, ToolReference
@@ -34,6 +35,7 @@ __all__ = [
     "RtpConfig",
     "Secret",
     "SipConfig",
+    "TlsConfig",
     "ToolReference",
     "TurnConfig",
     "load",

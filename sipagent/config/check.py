@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sipagent.config.decode import suggest
 from sipagent.config.document import Node, Reader
-from sipagent.config.settings import Config, LineConfig
+from sipagent.config.settings import Config, LineConfig, SipConfig
 
 Path = tuple[str | int, ...]
 
@@ -29,11 +29,30 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
         for name in line.callers:
             if callers.setdefault(name, line.name) != line.name:
                 _report(root, ("lines", number, "callers", name), f"a caller of line {callers[name]}, too", reader)
-    if len(set(config.sip.listen)) < len(config.sip.listen):
+    if len({listener.socket for listener in config.sip.listen}) < len(config.sip.listen):
         _report(root, ("sip", "listen"), "the same address twice", reader)
+    _check_tls(root, config.sip, reader)
     if config.rtp.ports.pairs < config.sip.max_calls:
         message = f"room for {config.rtp.ports.pairs} calls, two ports each; sip.max_calls is {config.sip.max_calls}"
         _report(root, ("rtp", "ports"), message, reader)
+
+
+def _check_tls(root: Node, sip: SipConfig, reader: Reader) -> None:
+    """Files that must be there, and those that need each other."""
+    tls = sip.tls
+    for key in ("certificate", "key", "ca", "client_certificate", "client_key"):
+        file = getattr(tls, key)
+        if file is not None and not file.is_file():
+            _report(root, ("sip", "tls", key), f"there is no file {file}", reader)
+    secure = next((listener for listener in sip.listen if listener.is_secure), None)
+    if secure is not None and tls.certificate is None:
+        _report(root, ("sip", "tls", "certificate"), f"missing; {secure} needs one", reader)
+    for key, certificate in (("key", "certificate"), ("client_key", "client_certificate")):
+        if getattr(tls, key) is not None and getattr(tls, certificate) is None:
+            _report(root, ("sip", "tls", key), f"it needs the {certificate} beside it", reader)
+    if tls.require_client_certificate and tls.ca is None:
+        message = "it needs the ca beside it: whoever the whole world vouches for is nobody in particular"
+        _report(root, ("sip", "tls", "require_client_certificate"), message, reader)
 
 
 def _check_line(root: Node, number: int, line: LineConfig, reader: Reader) -> None:

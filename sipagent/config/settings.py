@@ -37,6 +37,18 @@ class SafetyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     pin_source: bool = False
 
 
+class TlsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The certificates of SIP's connections, all of them files in PEM."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+    verify: bool = True
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    require_client_certificate: bool = False
+
+
 class SipConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where telephones reach us."""
 
@@ -44,6 +56,8 @@ class SipConfig(Struct, frozen=True, forbid_unknown_fields=True):
         ListenAddress("UDP", "0.0.0.0", 5060),
         ListenAddress("TCP", "0.0.0.0", 5060),
     )
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    origins: tuple[Text, ...] = ()
     external_address: Host | None = None
     max_calls: Annotated[int, Meta(ge=1, le=10_000)] = 500
     user_agent: Text = "sipagent"

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Self
 
 SIP_PORT = 5060
 """Where a listener without a port listens (:rfc:`3261#section-19.1.2`)."""
+
+SIP_PORTS: Mapping[str, int | None] = {"UDP": SIP_PORT, "TCP": SIP_PORT, "TLS": 5061, "WS": None, "WSS": None}
+"""By transport. Those of WebSockets would be 80 and 443, which mostly are another's."""
 
 BUILTIN_TOOLS = frozenset({"hang_up"})
 """The tools that a bare name stands for."""
@@ -76,7 +80,7 @@ class ListenAddress:
     """A socket that takes SIP."""
 
     transport: str
-    """``UDP`` or ``TCP``."""
+    """``UDP``, ``TCP``, ``TLS``, ``WS`` or ``WSS``."""
     host: str
     port: int
 
@@ -84,12 +88,26 @@ class ListenAddress:
     def parse(cls, text: str) -> Self:
         """Read ``transport:host`` or ``transport:host:port``."""
         transport, _, rest = text.partition(":")
-        if transport.lower() not in {"udp", "tcp"} or not rest:
-            raise ValueError("udp or tcp, an address and a port, such as udp:0.0.0.0:5060")
-        if rest.endswith("]") or ":" not in rest:
-            return cls(transport.upper(), _parse_host(rest), SIP_PORT)
-        endpoint = Endpoint.parse(rest)
-        return cls(transport.upper(), endpoint.host, endpoint.port)
+        transport = transport.upper()
+        if transport not in SIP_PORTS or not rest:
+            raise ValueError("udp, tcp, tls, ws or wss, an address and a port, such as udp:0.0.0.0:5060")
+        if not rest.endswith("]") and ":" in rest:
+            endpoint = Endpoint.parse(rest)
+            return cls(transport, endpoint.host, endpoint.port)
+        port = SIP_PORTS[transport]
+        if port is None:
+            raise ValueError("a port as well, such as wss:0.0.0.0:8443")
+        return cls(transport, _parse_host(rest), port)
+
+    @property
+    def socket(self) -> tuple[bool, str, int]:
+        """What no other listener can have: whether it is for datagrams, and the address."""
+        return self.transport == "UDP", self.host, self.port
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it needs a certificate."""
+        return self.transport in ("TLS", "WSS")
 
     def __str__(self) -> str:
         return f"{self.transport.lower()}:{Endpoint(self.host, self.port)}"

@@ -1,8 +1,8 @@
 """Messages out of a stream (:rfc:`3261#section-18.3`): Content-Length says where each ends.
 
-Between messages CRLFs are skipped, and a double CRLF is a ping that deserves a pong (:rfc:`5626#section-3.5.1`).
-Memory is bounded by one head and one body. After a fault nothing says where the next message begins, and the stream
-is lost.
+Between messages CRLFs are skipped. A double one is a ping that deserves a pong, a single one
+(:rfc:`5626#section-3.5.1`). Memory is bounded by one head and one body. After a fault nothing says where the next
+message begins, and the stream is lost.
 """
 
 from sipagent.errors import RemoteProtocolError
@@ -11,8 +11,10 @@ from sipagent.sip.message import HEAD_MAX, MessageError, partial_request, read_c
 BODY_MAX = 65_536
 """Octets of a body; a datagram cannot bring more either."""
 
+PING = b"\r\n\r\n"
+PONG = b"\r\n"
+
 _HEAD_END = b"\r\n\r\n"
-_PING = b"\r\n\r\n"
 
 
 class StreamFramer:
@@ -23,6 +25,8 @@ class StreamFramer:
         self._searched = 0
         self._length: int | None = None
         self._pinged = False
+        self._ponged = False
+        self._awaits_pong = False
         self._fault: MessageError | None = None
 
     def receive_data(self, data: bytes) -> list[bytes]:
@@ -51,12 +55,26 @@ class StreamFramer:
     def pop_pong(self) -> bytes | None:
         """Return what answers the pings since the last call, one answer for all of them, or ``None``."""
         pinged, self._pinged = self._pinged, False
-        return b"\r\n" if pinged else None
+        return PONG if pinged else None
+
+    def expect_pong(self) -> None:
+        """A ping of ours is on its way: the next CRLF that comes alone answers it, and is no half of theirs."""
+        self._awaits_pong = True
+
+    def pop_ponged(self) -> bool:
+        """Return whether a ping of ours was answered since the last call."""
+        ponged, self._ponged = self._ponged, False
+        return ponged
 
     @property
     def is_incomplete(self) -> bool:
         """Whether a message has begun and is not whole, so that a deadline should run."""
         return bool(self._buffer) and not self._buffer.startswith(b"\r")
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether the head of the message that has begun is whole, and its body is not."""
+        return self._length is not None
 
     def _next_message(self) -> bytes | None:
         if self._length is None:
@@ -82,14 +100,17 @@ class StreamFramer:
         return end + _measure_body(bytes(self._buffer[:end]))
 
     def _skip_keepalives(self) -> None:
-        while self._buffer.startswith(b"\r\n"):
-            if self._buffer.startswith(_PING):
+        while self._buffer.startswith(PONG):
+            if self._buffer.startswith(PING):
                 self._pinged = True
-                del self._buffer[: len(_PING)]
-            elif _PING.startswith(self._buffer):
+                del self._buffer[: len(PING)]
+            elif self._awaits_pong:
+                self._awaits_pong, self._ponged = False, True
+                del self._buffer[: len(PONG)]
+            elif PING.startswith(self._buffer):
                 return
             else:
-                del self._buffer[:2]
+                del self._buffer[: len(PONG)]
 
 
 def _measure_body(data: bytes) -> int:
