@@ -21,6 +21,7 @@ from sipagent.app import LOCAL, address_of_ours
 from sipagent.config import Config, load
 from sipagent.config.settings import EngineConfig
 from sipagent.errors import ConfigError, SipagentError
+from sipagent.line_checkup import check_lines
 from sipagent.lines import load_tool, make_engine, make_session
 from sipagent.realtime import events
 from sipagent.realtime.session import RealtimeSession
@@ -66,6 +67,7 @@ async def run_checkup(path: Path, *, console: Console) -> bool:
     _check_ports(config, checkup)
     _check_certificates(config, checkup)
     _check_address(config, checkup)
+    await check_lines(config, checkup)
     for name, engine in config.engines.items():
         await _check_engine(name, engine, config, tools, checkup)
     return checkup.is_well

@@ -311,6 +311,16 @@ class Unregistered:
     account: str
 
 
+@dataclass(frozen=True, slots=True)
+class Queried:
+    """What a registrar says to :meth:`UserAgent.query`."""
+
+    account: str
+    registrar: Uri
+    response: Response | None
+    """``None`` when there was none."""
+
+
 Event: TypeAlias = (
     Transmit
     | Locate
@@ -337,4 +347,5 @@ Event: TypeAlias = (
     | Registered
     | RegistrationFailed
     | Unregistered
+    | Queried
 )

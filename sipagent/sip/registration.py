@@ -28,15 +28,16 @@ from enum import Enum
 
 from sipagent.sip.binding import EXPIRES_MAX_S, Binding, read_number
 from sipagent.sip.client import Client
-from sipagent.sip.core import NOWHERE, Core
+from sipagent.sip.core import Core
 from sipagent.sip.diagnosis import diagnose
-from sipagent.sip.dialog import MAX_FORWARDS
 from sipagent.sip.events import Flow, Hop, Registered, RegistrationFailed, TargetFailed, Unregistered
 from sipagent.sip.grammar import parse_number
-from sipagent.sip.headers import CSeq, Headers, NameAddr
+from sipagent.sip.headers import NameAddr
 from sipagent.sip.line import Line
 from sipagent.sip.message import Request, Response
-from sipagent.sip.uri import Parameters, Uri
+from sipagent.sip.register import binding_headers, make_register
+from sipagent.sip.registrar_query import RegistrarQuery
+from sipagent.sip.uri import Uri
 
 PATIENCE_S = 8.0
 """Without any answer a target is given up: UDP has sent five copies, and those to come would only add to a crowd."""
@@ -181,6 +182,10 @@ class Registration:
         else:
             self._finish_leaving()
 
+    def query(self, registrar: Uri, *, now: float) -> None:
+        """Ask a registrar whether it would take us; this changes nothing."""
+        RegistrarQuery(self._core, self._line, registrar).start(now=now)
+
     def flow_failed(self, *, now: float) -> None:
         """The flow that it goes by is lost: register by another."""
         self._go_by(None)
@@ -251,30 +256,9 @@ class Registration:
         self._client.start(now=now)
 
     def _make_request(self, expires_s: int) -> Request:
-        """Build a REGISTER (:rfc:`3261#section-10.2`, :rfc:`5626#section-4.2.1`); each target gets its own Contact."""
-        address = self._account.address
-        us = NameAddr(None, address)
-        domain = Uri(address.scheme, None, None, address.host, address.port)
-        parameters = [("expires", str(expires_s))]
-        if self._has_outbound and self._account.instance:
-            parameters += [("+sip.instance", f"<{self._account.instance}>"), ("reg-id", "1")]
-        contact = NameAddr(None, self._core.contact_uri(NOWHERE, self._line), Parameters(parameters))
-        digest = self._line.digest
         self._sequence += 1
-        fields = [
-            ("Max-Forwards", MAX_FORWARDS),
-            *(("Route", str(route)) for route in self._line.proxy_route()),
-            ("From", str(us.with_tag(self._core.new_identifier()))),
-            ("To", str(us)),
-            ("Call-ID", self._call_id),
-            ("CSeq", str(CSeq(self._sequence, "REGISTER"))),
-            ("Contact", str(contact)),
-            ("Expires", str(expires_s)),
-            ("Supported", "path, outbound" if self._has_outbound else "path"),
-            ("User-Agent", self._core.settings.user_agent),
-            *(digest.authorize("REGISTER", str(domain), b"") if digest is not None else ()),
-        ]
-        return Request("REGISTER", domain, Headers(fields))
+        headers = binding_headers(self._core, self._line, expires_s, has_outbound=self._has_outbound)
+        return make_register(self._core, self._line, headers, call_id=self._call_id, sequence=self._sequence)
 
     def _go_by(self, flow: Flow | None) -> None:
         """Note by which flow the registration goes, so that its loss is told."""

@@ -179,6 +179,10 @@ class UserAgent:
         """End the registration of an account; errors as :meth:`register`."""
         self._registrations.find(account).leave(now=now)
 
+    def query(self, account: str, registrar: Uri, *, now: float) -> None:
+        """Ask a registrar whether it would take an account of ours, and change nothing there; errors as above."""
+        self._registrations.find(account).query(registrar, now=now)
+
     def address_changed(self, *, now: float) -> None:
         """Our own address changed: let the registrars know at once."""
         self._registrations.address_changed(now=now)
