@@ -144,8 +144,8 @@ class CallRunner:
     def _carry_sip(self, handle: int, output: events.Ring | events.Accept | events.Reject | events.HangUp) -> None:
         agent, command = self._endpoint.agent, self._endpoint.command
         match output:
-            case events.Ring():
-                command(agent.ring, handle)
+            case events.Ring(offer):
+                command(agent.ring, handle, body=offer)
             case events.Accept(body):
                 command(agent.accept, handle, body)
             case events.Reject(status, reason, retry_after_s):

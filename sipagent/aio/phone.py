@@ -22,7 +22,17 @@ from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
 from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
-from sipagent.sip.events import Accepted, Address, Ended, Event, Flow, IncomingInvite, Progressed, Reinvited
+from sipagent.sip.events import (
+    Accepted,
+    Address,
+    Ended,
+    Event,
+    Flow,
+    IncomingInvite,
+    Progressed,
+    Refreshed,
+    Reinvited,
+)
 from sipagent.sip.headers import NameAddr
 from sipagent.sip.uri import Uri
 
@@ -132,6 +142,8 @@ class PhoneRunner:
                 feed(partial(phone.receive_progress, response.status))
             case Accepted(_, _, body):
                 feed(partial(phone.receive_answer, body))
+            case Refreshed(_, body):
+                feed(partial(phone.receive_refresh, body))
             case Reinvited(_, _, body):
                 feed(partial(phone.receive_reinvite, body))
             case IncomingInvite(handle):

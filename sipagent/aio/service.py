@@ -26,11 +26,13 @@ from sipagent.sip.events import (
     Accepted,
     Acknowledged,
     Address,
+    EarlyAnswered,
     Ended,
     Event,
     Flow,
     IncomingInvite,
     Progressed,
+    Refreshed,
     Reinvited,
 )
 from sipagent.sip.message import Request
@@ -118,8 +120,12 @@ class Service:
                 runner.driver.feed(partial(runner.call.receive_reinvite, body))
             case Acknowledged(_, body):
                 runner.driver.feed(partial(runner.call.receive_ack, body))
-            case Progressed(_, response, body):
-                runner.driver.feed(partial(runner.call.receive_progress, response.status, body))
+            case EarlyAnswered(_, body):
+                runner.driver.feed(partial(runner.call.receive_early_answer, body))
+            case Refreshed(_, body):
+                runner.driver.feed(partial(runner.call.receive_refresh, body))
+            case Progressed(_, response, _):
+                runner.driver.feed(partial(runner.call.receive_progress, response.status))
             case Accepted(_, _, body):
                 runner.driver.feed(partial(runner.call.receive_answer, body))
             case Ended(_, reason, status):
@@ -200,7 +206,8 @@ class Service:
             return
         self._keep(runner)
         self._by_handle[event.handle] = runner
-        runner.driver.feed(partial(runner.call.receive_invite, event.body))
+        receive = partial(runner.call.receive_invite, event.body, wants_early_offer=event.wants_early_offer)
+        runner.driver.feed(receive)
 
     def _refuse(self, handle: int, status: int, retry_after_s: int) -> None:
         self.refused += 1

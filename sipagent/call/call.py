@@ -117,16 +117,29 @@ class Call:
 
     # The caller's dialog
 
-    def receive_invite(self, offer: bytes, *, now: float) -> None:
-        """Take the INVITE, whose offer is empty when the caller wants ours; ring, and see if the model is there."""
+    def receive_invite(self, offer: bytes, *, wants_early_offer: bool = False, now: float) -> None:
+        """Take the INVITE, whose offer is empty when the caller wants ours; ring, and see if the model is there.
+
+        :param wants_early_offer: our offer is to come with the ringing, and its answer before ours to the call.
+        """
         self._invited_at = now
         try:
             self._answer = self._leg.receive_offer(offer, now=now) if offer else self._leg.offer(settles_codec=True)
         except RemoteProtocolError as error:
             self._reject(error.status, str(error), now)
             return
-        self._outputs.append(events.Ring())
+        self._outputs.append(events.Ring(self._answer if wants_early_offer else b""))
         self._prepare()
+
+    def receive_early_answer(self, answer: bytes, *, now: float) -> None:
+        """Take the answer to the offer that came with our ringing."""
+        if self.phase is Phase.ENDED:
+            return
+        try:
+            self._leg.receive_answer(answer, now=now)
+        except RemoteProtocolError as error:
+            self._outputs.append(events.LegComplained(str(error)))
+            self._hang_up("bad_answer", now)
 
     def dial(self, *, now: float) -> None:
         """Call somebody; the model is to be there first, so that nobody picks up to silence."""
@@ -135,18 +148,18 @@ class Call:
         self._offer = self._leg.offer(settles_codec=True)
         self._prepare()
 
-    def receive_progress(self, status: int, answer: bytes, *, now: float) -> None:
-        """Take a provisional response to our INVITE, with an answer already where a telephone has early media."""
+    def receive_progress(self, status: int, *, now: float) -> None:
+        """Take a provisional response to our INVITE; the agent does not listen to what is played before the answer."""
         if self.phase is Phase.DIALLED:
-            self._answer = answer or self._answer
             self._outputs.append(events.Progressed(status))
 
     def receive_answer(self, answer: bytes, *, now: float) -> None:
-        """Take the 2xx to our INVITE or re-INVITE; one without an answer confirms what came early."""
+        """Take the 2xx to our INVITE or re-INVITE; without an answer, what an UPDATE agreed on holds."""
         if self.phase is Phase.ENDED:
             return
         try:
-            self._leg.receive_answer(answer or self._answer, now=now)
+            if answer or not self._leg.is_agreed:
+                self._leg.receive_answer(answer, now=now)
         except RemoteProtocolError as error:
             self._outputs.append(events.LegComplained(str(error)))
             self._hang_up("bad_answer", now)
@@ -154,8 +167,19 @@ class Call:
         if self.phase is Phase.DIALLED and self._conversation:
             self._start(self._conversation, now)
 
+    def receive_refresh(self, answer: bytes, *, now: float) -> None:
+        """Take the answer to our last description, which was said again; a bad one changes nothing."""
+        if self.phase is Phase.ENDED or not answer:
+            return
+        try:
+            self._leg.receive_refresh(answer, now=now)
+        except RemoteProtocolError as error:
+            self._outputs.append(events.LegComplained(str(error)))
+        else:
+            self._note_hold(now)
+
     def receive_reinvite(self, offer: bytes, *, now: float) -> None:
-        """Take a re-INVITE; a bad one is refused and the call goes on as it was."""
+        """Take a re-INVITE or an UPDATE; a bad one is refused and the call goes on as it was."""
         if self.phase is Phase.ENDED:
             return
         try:

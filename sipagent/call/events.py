@@ -24,7 +24,9 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Send 180."""
+    """Send 180, with our offer where the caller wants it so early."""
+
+    offer: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

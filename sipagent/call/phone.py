@@ -6,6 +6,7 @@ of the other side is the level of what it hears.
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import TypeAlias
@@ -183,13 +184,19 @@ class Phone:
     def receive_answer(self, answer: bytes, *, now: float) -> None:
         """Take the 200 with its answer."""
         try:
-            self._leg.receive_answer(answer, now=now)
+            if answer or not self._leg.is_agreed:
+                self._leg.receive_answer(answer, now=now)
         except RemoteProtocolError:
             self.hang_up(now=now)
             return
         self._answered_at = now
         self._record = Record(codec=CODEC, began_at=now)
         self._outputs.append(PickedUp((now - self._dialled_at) * 1000))
+
+    def receive_refresh(self, answer: bytes, *, now: float) -> None:
+        """Take the answer to our last description, which was said again; a bad one changes nothing."""
+        with suppress(RemoteProtocolError):
+            self._leg.receive_refresh(answer, now=now)
 
     def receive_reinvite(self, offer: bytes, *, now: float) -> None:
         """Take a re-INVITE."""

@@ -89,6 +89,13 @@ class SipLeg:
         """
         self._configure(self._negotiation.receive_answer(answer))
 
+    def receive_refresh(self, answer: bytes, *, now: float) -> None:
+        """Take the answer to our last description, offered again as it was.
+
+        :raises RemoteProtocolError: when it is none; the media stay as they were.
+        """
+        self._configure(self._negotiation.receive_refresh(answer))
+
     def _configure(self, media: MediaParameters) -> None:
         if not self._is_codec_settled:
             self.codec = _codec(media.codec)

@@ -179,14 +179,32 @@ class Negotiation:
         self._parameters = _hear_as_offered(agreed, self._offered)
         return self._parameters
 
+    def receive_refresh(self, answer: bytes) -> MediaParameters:
+        """Take the peer's answer to our last description, which was offered again as it was (:rfc:`4028#section-7.4`).
+
+        :raises RemoteProtocolError: as :meth:`receive_answer`
+        :raises LocalProtocolError: when we never described anything
+        """
+        if not self._media or self._parameters is None:
+            raise LocalProtocolError("nothing was agreed on yet")
+        offered, before = self._media[self._index], self._offered
+        if not offered.port:
+            return self._parameters
+        self._offered = offered
+        try:
+            return self.receive_answer(answer)
+        except RemoteProtocolError:
+            self._offered = before
+            raise
+
     def _choose(self, description: SessionDescription) -> "_RemoteAudio":
-        """Return the first audio we can do, else our own stream when the peer disables it."""
+        """Return the first audio we can do, else our own stream when the peer disables it, and offers nothing else."""
         for index, media in enumerate(description.media):
             if media.port and _is_plain_audio(media):
                 audio = _RemoteAudio(description, index, self._codecs)
                 if audio.maps:
                     return audio
-        if self._index < len(description.media) and not description.media[self._index].port:
+        if self._index < len(description.media) and not any(media.port for media in description.media):
             return _RemoteAudio(description, self._index, self._codecs)
         raise RemoteProtocolError("no audio that we can do", status=NOT_ACCEPTABLE)
 

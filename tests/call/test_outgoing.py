@@ -24,7 +24,7 @@ def test_the_model_is_there_before_anybody_is_dialled_and_speaks_when_they_pick_
     stage = dialled()
     assert stage.call.phase is Phase.DIALLED
     assert stage.call.next_packet(now=stage.now) is None
-    stage.feed(lambda *, now: stage.call.receive_progress(180, b"", now=now))
+    stage.feed(lambda *, now: stage.call.receive_progress(180, now=now))
     assert stage.of(events.Progressed) == [events.Progressed(180)]
     assert not stage.sent("response.create")
     stage.advance(3.0)
@@ -36,9 +36,12 @@ def test_the_model_is_there_before_anybody_is_dialled_and_speaks_when_they_pick_
     assert stage.call.next_packet(now=stage.now) is not None
 
 
-def test_an_answer_that_came_with_the_ringing_holds_when_the_200_has_none() -> None:
+def test_what_an_update_agreed_on_while_it_rang_holds_when_the_200_says_nothing() -> None:
     stage = dialled()
-    stage.feed(lambda *, now: stage.call.receive_progress(183, describe(), now=now))
+    stage.feed(stage.call.receive_reinvite, describe())
+    (accept,) = stage.of(events.Accept)
+    assert b"m=audio" in accept.body
+    assert stage.call.phase is Phase.DIALLED
     stage.feed(stage.call.receive_answer, b"")
     assert stage.call.phase is Phase.UP
     assert stage.call.next_packet(now=stage.now) is not None
