@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from interop.baresip import RATE, Baresip, Samples
+from interop.baresip import Baresip
+from interop.sound import ALIKE, AUDIBLE_DBFS, RATE, SAME, SILENT_DBFS, Samples, correlate, level, likeness, onset
 from program import Entry, Server
 
 from sipagent.aio.voice import open_voice
@@ -36,15 +37,6 @@ STOPS_WITHIN_S = 0.3
 FRAME = 160
 TALK_S = 20.0
 
-AUDIBLE_DBFS = -40.0
-SILENT_DBFS = -70.0
-SAME = 0.9
-"""A normalised correlation from which on two pieces of sound are the same recording."""
-FAINT = 10
-"""Below this, samples are too near to nothing to be compared."""
-ALIKE = 0.7
-"""And from which on they are the same sentence in the same voice: the local voice never says it twice quite alike."""
-
 
 @dataclass(frozen=True)
 class Voices:
@@ -70,35 +62,6 @@ class Talk:
 
     def find(self, event: str) -> Entry:
         return next(entry for entry in self.entries if entry["event"] == event)
-
-
-def level(samples: Samples) -> float:
-    """The root of the mean square in dBFS; -96 for nothing at all."""
-    return float(20 * np.log10(max(np.sqrt(np.mean(np.square(samples / 32768))), 10 ** (-96 / 20))))
-
-
-def correlate(wanted: Samples, within: Samples) -> tuple[int, float]:
-    """Where ``wanted`` fits best, and how well: 1 is a perfect likeness, whatever the volume."""
-    places = len(within) - len(wanted) + 1
-    size = 1 << (len(within) + len(wanted)).bit_length()
-    spectrum = np.fft.rfft(within, size) * np.conj(np.fft.rfft(wanted, size))
-    products = np.fft.irfft(spectrum, size)[:places]
-    energy = np.concatenate(([0.0], np.cumsum(np.square(within, dtype=np.float64))))
-    energies = np.maximum(energy[len(wanted) :] - energy[:places], len(wanted) * FAINT**2)
-    fits = products / np.sqrt(energies * np.sum(np.square(wanted, dtype=np.float64)))
-    at = int(np.argmax(fits))
-    return at, float(fits[at])
-
-
-def likeness(wanted: Samples, within: Samples) -> float:
-    """How well the worst half second of ``wanted`` is found again, silences and the last second left out."""
-    pieces = [wanted[at : at + RATE // 2] for at in range(0, len(wanted) - RATE - RATE // 2, RATE // 2)]
-    return min(correlate(piece, within)[1] for piece in pieces if level(piece) > AUDIBLE_DBFS)
-
-
-def onset(samples: Samples) -> int:
-    """The first sample that is no silence."""
-    return int(np.argmax(np.abs(samples) > 100))
 
 
 @pytest.fixture(scope="module")

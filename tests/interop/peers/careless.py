@@ -1,7 +1,7 @@
 """pyVoIP as a telephone, steered by JSON lines as :mod:`pjsua` is: a program of its own, run by ``.venv-interop``.
 
-It is the careless peer: its ACK has the wrong tag and no route, its clock is slow, its sound has 8 bits. It speaks UDP only, and
-knows neither hold nor transfer nor keys of its own.
+It is the careless peer: its ACK has the wrong tag and no route, its clock is slow, its sound has 8 bits. It speaks UDP
+only, and knows neither hold nor transfer nor keys of its own.
 """
 
 import json
@@ -11,7 +11,7 @@ import time
 import wave
 from pathlib import Path
 
-from pyVoIP.VoIP import CallState, VoIPPhone
+from pyVoIP.VoIP import CallState, PhoneStatus, VoIPPhone
 
 FRAME = 160
 POLL_S = 0.05
@@ -45,8 +45,6 @@ class Phone:
             self.phone.sip.register = lambda: True
             self.phone.sip.deregister = lambda: True
         self.phone.start()
-        if settings.get("register"):
-            tell(event="registration", status=200, is_registered=self.phone.get_status().value == "REGISTERED")
 
     def _ring(self, call):
         number = self._keep(call)
@@ -73,7 +71,7 @@ class Phone:
             file.setsampwidth(1)
             file.setframerate(8000)
             file.writeframes(bytes(heard))
-        tell(event="state", call=number, state="DISCONNCTD", status=200)
+        tell(event="state", call=number, state="DISCONNECTED", status=200)
 
     def _wait_and_talk(self, call, number):
         while call.state is CallState.DIALING:
@@ -81,7 +79,7 @@ class Phone:
         if call.state is CallState.ANSWERED:
             self._talk(call, number)
         else:
-            tell(event="state", call=number, state="DISCONNCTD", status=0)
+            tell(event="state", call=number, state="DISCONNECTED", status=0)
 
     def do_call(self, uri):
         call = self.phone.call(uri)
@@ -94,6 +92,8 @@ class Phone:
 
     def run(self):
         tell(event="ready")
+        if self.phone.get_status() is PhoneStatus.REGISTERED:
+            tell(event="registration", status=200, is_registered=True)
         for line in sys.stdin:
             command = json.loads(line)
             identifier, name = command.pop("id"), command.pop("do")

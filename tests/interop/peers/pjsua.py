@@ -1,8 +1,8 @@
 """PJSIP as a telephone, steered by JSON lines: a program of its own, run by the interpreter of ``.venv-interop``.
 
 It reads commands from its standard input, ``{"id": 1, "do": "call", ...}``, answers each with ``{"id": 1, ...}`` on its
-standard output, and writes ``{"event": ...}`` there when something happens. It has no sound card: what it says comes from
-a WAV file, from the moment its call is up, and what it hears is written to another.
+standard output, and writes ``{"event": ...}`` there when something happens. It has no sound card: what it says comes
+from a WAV file, from the moment its call is up, and what it hears is written to another.
 """
 
 import json
@@ -39,7 +39,8 @@ class Call(pj.Call):
             self.player = self.recorder = None  # whose file is complete only now
 
     def onCallMediaState(self, _):
-        for index, media in enumerate(self.getInfo().media):
+        info = self.getInfo()  # which owns its list of media
+        for index, media in enumerate(info.media):
             if media.type != pj.PJMEDIA_TYPE_AUDIO or media.status == pj.PJSUA_CALL_MEDIA_NONE:
                 continue
             tell(event="media", call=self.number, status=media.status, direction=media.dir)
@@ -91,6 +92,12 @@ class Account(pj.Account):
         tell(event="incoming", call=call.number, from_=call.getInfo().remoteUri)
         if self.phone.answers:
             call.answer(_status(200))
+
+
+def _read_commands(commands):
+    for line in sys.stdin:
+        commands.put(line)
+    commands.put(None)
 
 
 def _status(code, flags=0):
@@ -218,7 +225,7 @@ class Phone:
 
     def run(self):
         commands = queue.SimpleQueue()
-        threading.Thread(target=lambda: [commands.put(line) for line in (*sys.stdin, None)], daemon=True).start()
+        threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
         tell(event="ready")
         while True:
             self.endpoint.libHandleEvents(TURN_MS)
@@ -239,9 +246,8 @@ class Phone:
         self.endpoint.hangupAllCalls()
         for _ in range(20):
             self.endpoint.libHandleEvents(TURN_MS)
-        for call in self.calls:
-            call.player = call.recorder = None
-        self.calls.clear()
+        while self.calls:  # before the endpoint, which they speak of as they go
+            del self.calls[-1]
         self.account.shutdown()
         self.endpoint.libDestroy()
 
