@@ -151,6 +151,7 @@ route[IDENTIFY] {{
     }}
     if ($ua =~ "pyVoIP") {{ # which knows no 407
         if (!pv_www_authenticate("{realm}", "$sht(users=>$fU)", "0")) {{
+            www_challenge("{realm}", "1");
             exit;
         }}
     }} else {{
