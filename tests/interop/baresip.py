@@ -114,17 +114,13 @@ class Baresip:
         if extension is not None and not self._is_registered.wait(START_S):
             raise TimeoutError("baresip does not register:\n" + "".join(self._output))
 
-    def dial(self, user: str, port: int) -> None:
-        """Call ``user`` on this machine; return when the call is answered."""
-        self.call(f"sip:{user}@{HOST}:{port};transport={self.transport}")
-
-    def call(self, uri: str) -> None:
+    def dial(self, uri: str) -> None:
         """Call somebody; return when the call is answered."""
         self._command("dial", uri)
-        self.wait_for("CALL_ESTABLISHED")
+        self.wait_until_up()
 
     def wait_until_up(self) -> None:
-        """Return when a call is up that it was called by."""
+        """Return when a call is up."""
         self.wait_for("CALL_ESTABLISHED")
 
     def wait_until_over(self) -> None:
@@ -143,14 +139,15 @@ class Baresip:
         """Send the other party to somebody else."""
         self._command("transfer", uri)
 
-    def press(self, key: str) -> None:
-        """Press a key."""
-        self._command("sndcode", key)
+    def press(self, keys: str) -> None:
+        """Press some keys, one after the other."""
+        for key in keys:
+            self._command("sndcode", key)
 
     def hang_up(self) -> None:
         """End the call."""
         self._command("hangup")
-        self.wait_for("CALL_CLOSED")
+        self.wait_until_over()
 
     def wait_for(self, kind: str) -> dict[str, Any]:
         """Read events up to the first of this kind.
@@ -175,9 +172,8 @@ class Baresip:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    @property
     def heard(self) -> Samples:
-        """What came out of its loudspeaker."""
+        """What came out of its loudspeaker in all of its calls."""
         return self._read("dec")
 
     @property

@@ -122,6 +122,22 @@ class Phone:
         """Return when this call is over."""
         return self.wait_for("state", call=call, state="DISCONNECTED")
 
+    def hold(self, call: int = 0) -> None:
+        """Put a call on hold."""
+        self.do("hold", call=call)
+
+    def unhold(self, call: int = 0) -> None:
+        """Take it back."""
+        self.do("unhold", call=call)
+
+    def press(self, keys: str, call: int = 0) -> None:
+        """Press some keys, one after the other."""
+        self.do("press", keys=keys, call=call)
+
+    def transfer(self, uri: str, call: int = 0) -> None:
+        """Send the other party to somebody else."""
+        self.do("transfer", uri=uri, call=call)
+
     def hang_up(self, call: int = 0) -> None:
         """End a call."""
         self.do("hang_up", call=call)

@@ -1,6 +1,5 @@
 """baresip calls sipagent, listens, talks over it and hears it stop; what it heard is compared with what was said."""
 
-import asyncio
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,22 +10,14 @@ import numpy as np
 import pytest
 from interop.baresip import Baresip
 from interop.sound import ALIKE, AUDIBLE_DBFS, RATE, SAME, SILENT_DBFS, Samples, correlate, level, likeness, onset
+from interop.story import Voices
 from program import Entry, Server
 
-from sipagent.aio.voice import open_voice
-from sipagent.audio.g711 import decode_ulaw
 from sipagent.audio.wav import read_wav
-from sipagent.realtime.local import phrases
-from sipagent.realtime.local.formats import PCMU
 
 pytestmark = pytest.mark.skipif(shutil.which("baresip") is None, reason="baresip is not installed: make tools")
 
 Transport = Literal["udp", "tcp"]
-
-QUESTION = "How are you?"
-CALLER_VOICE = "echo"
-AGENT_VOICE = "marin"
-"""As :class:`~sipagent.config.settings.AgentConfig` has it."""
 
 SPEAKS_AT_S = 3.0
 """When the caller speaks; the greeting takes eight seconds."""
@@ -36,15 +27,6 @@ STOPS_WITHIN_S = 0.3
 
 FRAME = 160
 TALK_S = 20.0
-
-
-@dataclass(frozen=True)
-class Voices:
-    """What is said, as it was rendered."""
-
-    question: Samples
-    greeting: Samples
-    answer: Samples
 
 
 @dataclass(frozen=True)
@@ -65,22 +47,6 @@ class Talk:
 
 
 @pytest.fixture(scope="module")
-def voices() -> Voices:
-    async def render() -> Voices:
-        voice = await open_voice()
-        try:
-            return Voices(
-                decode_ulaw(await voice.render(QUESTION, CALLER_VOICE, 1.0, PCMU)),
-                decode_ulaw(await voice.render(phrases.GREETING, AGENT_VOICE, 1.0, PCMU)),
-                decode_ulaw(await voice.render(phrases.FINE, AGENT_VOICE, 1.0, PCMU)),
-            )
-        finally:
-            await voice.close()
-
-    return asyncio.run(render())
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("server"), {"agents": {"tested": {"record": True}}}) as server:
         yield server
@@ -95,7 +61,7 @@ def talk(
     pause, rest = np.zeros(int(SPEAKS_AT_S * RATE), np.int16), np.zeros(int(TALK_S * RATE), np.int16)
     speech = np.concatenate((pause, voices.question, rest))
     with Baresip(tmp_path_factory.mktemp(user), speech, transport=request.param) as phone:
-        phone.dial(user, server.sip_port)
+        phone.dial(server.uri(user, request.param))
         (call,) = server.calls(user)
         wait_for(server, call, "agent_said", is_cut=False)
         phone.hang_up()
@@ -103,7 +69,7 @@ def talk(
         phone.stop()
         recording = server.recordings / f"{call}.wav"
         _, sides = read_wav(recording.read_bytes())
-        return Talk(server.calls(user)[call], phone.heard, phone.said, sides[:, 0], sides[:, 1])
+        return Talk(server.calls(user)[call], phone.heard(), phone.said, sides[:, 0], sides[:, 1])
 
 
 def wait_for(server: Server, call: str, event: str, **fields: object) -> Entry:
@@ -116,7 +82,7 @@ def test_baresip_hears_the_agents_voice(talk: Talk, voices: Voices) -> None:
     at, fit = correlate(voices.greeting[:heard], talk.heard)
     assert fit > ALIKE
     assert level(talk.heard[at : at + heard]) > AUDIBLE_DBFS
-    assert correlate(voices.answer[:RATE], talk.heard[at + heard :])[1] > ALIKE
+    assert correlate(voices.fine[:RATE], talk.heard[at + heard :])[1] > ALIKE
 
 
 def test_baresip_hears_what_sipagent_says_it_sent(talk: Talk) -> None:
@@ -161,7 +127,7 @@ def test_the_log_tells_the_story(talk: Talk) -> None:
 
 def test_a_key_of_baresips_ends_the_call(server: Server, tmp_path: Path) -> None:
     with Baresip(tmp_path, np.zeros(30 * RATE, np.int16)) as phone:
-        phone.dial("keys", server.sip_port)
+        phone.dial(server.uri("keys"))
         (call,) = server.calls("keys")
         wait_for(server, call, "agent_started")
         phone.press("9")
