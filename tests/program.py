@@ -131,6 +131,10 @@ class Server(Program):
         path.write_text(json.dumps(_merge(self._usual(), settings or {}), indent=1))  # JSON is YAML
         super().__init__("run", str(path), ready="ready")
 
+    def uri(self, user: str, transport: str = "udp") -> str:
+        """By which somebody on this machine calls ``user``."""
+        return f"sip:{user}@127.0.0.1:{self.sip_port};transport={transport}"
+
     def metrics(self) -> dict[str, float]:
         """The figures of ``/metrics``, by their name with its labels."""
         connection = HTTPConnection("127.0.0.1", self.control_port, timeout=5)

@@ -9,24 +9,26 @@ import subprocess
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from interop.kamailio import HOST, Authority, Transport
+from interop.phone import Extension
+from interop.sound import RATE, Samples
 from program import free_port
 
 from sipagent.audio.wav import read_wav, write_wav
 
-Samples: TypeAlias = NDArray[np.int16]
-
-RATE = 8000
 START_S = 10.0
 STOP_S = 5.0
+SILENCE_S = 90.0
+"""After its last word: at the end of its file it hangs up."""
 MODULES = Path("/usr/lib/baresip/modules")
 
 CONFIG = """\
 poll_method epoll
 sip_listen 127.0.0.1:{sip_port}
+{tls}
 net_interface 127.0.0.1
 audio_source aufile,{speech}
 audio_player aubridge,nobody
@@ -47,30 +49,56 @@ module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:{control_port}
 snd_path {recordings}
 """
-ACCOUNT = "<sip:baresip@127.0.0.1;transport={transport}>;regint=0;audio_codecs=PCMU/8000/1\n"
+TLS = """\
+sip_certificate {certificate}
+sip_cafile {ca}
+"""
+CODECS = "audio_codecs=PCMU/8000/1"
+ACCOUNT = f"<sip:baresip@{HOST};transport={{transport}}>;regint=0;{CODECS};answermode={{answers}}\n"
+EXTENSION = (
+    f"<sip:{{user}}@{HOST}:{{server_port}};transport={{transport}}>;auth_pass={{password}};regint=300;{CODECS}"
+    ";answermode={answers}\n"
+)
 
 
 class Baresip:
     """A telephone; use it as ``with``.
 
     :param says: what it says from the moment it is answered, 16-bit samples at 8 kHz.
+    :param extension: where it registers; without one it calls and is called directly.
+    :param answers: whether it takes every call at once.
     """
 
-    def __init__(self, folder: Path, says: Samples, *, transport: Literal["udp", "tcp"] = "udp") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        says: Samples,
+        *,
+        extension: Extension | None = None,
+        transport: Transport = "udp",
+        authority: Authority | None = None,
+        answers: bool = False,
+    ) -> None:
         self._recordings = folder / "recordings"
         self._recordings.mkdir(parents=True)
         speech = folder / "speech.wav"
-        speech.write_bytes(write_wav(RATE, says))
+        rest = np.zeros(int(SILENCE_S * RATE), np.int16)
+        speech.write_bytes(write_wav(RATE, np.concatenate((says, rest))))
         control_port = free_port()
-        ports = {"sip_port": free_port(), "control_port": control_port}
+        self.extension = extension
+        self.transport = extension.transport if extension else transport
+        self.port = free_port()
+        authority = extension.pbx.authority if extension else authority
         (folder / "config").write_text(
-            CONFIG.format(speech=speech, recordings=self._recordings, rate=RATE, modules=MODULES, **ports)
-        )
-        (folder / "accounts").write_text(ACCOUNT.format(transport=transport))
+            CONFIG.format(
+                speech=speech, recordings=self._recordings, rate=RATE, modules=MODULES, sip_port=self.port,
+                control_port=control_port, tls=self._tls(folder, authority),
+            )
+        )  # fmt: skip
+        (folder / "accounts").write_text(self._account(answers))
         (folder / "contacts").write_text("")
-        self._transport = transport
         self._output: list[str] = []
-        self._is_ready = threading.Event()
+        self._is_ready, self._is_registered = threading.Event(), threading.Event()
         self._process = subprocess.Popen(
             ["baresip", "-f", str(folder)],
             stdin=subprocess.DEVNULL,
@@ -83,20 +111,43 @@ class Baresip:
         self._reader.start()
         self._unread = b""
         self._control = self._connect(control_port)
+        if extension is not None and not self._is_registered.wait(START_S):
+            raise TimeoutError("baresip does not register:\n" + "".join(self._output))
 
-    def dial(self, user: str, port: int) -> None:
-        """Call ``user`` on this machine; return when the call is answered."""
-        self._command("dial", f"sip:{user}@127.0.0.1:{port};transport={self._transport}")
+    def dial(self, uri: str) -> None:
+        """Call somebody; return when the call is answered."""
+        self._command("dial", uri)
+        self.wait_until_up()
+
+    def wait_until_up(self) -> None:
+        """Return when a call is up."""
         self.wait_for("CALL_ESTABLISHED")
 
-    def press(self, key: str) -> None:
-        """Press a key."""
-        self._command("sndcode", key)
+    def wait_until_over(self) -> None:
+        """Return when the call is over."""
+        self.wait_for("CALL_CLOSED")
+
+    def hold(self) -> None:
+        """Put the call on hold."""
+        self._command("hold")
+
+    def unhold(self) -> None:
+        """Take it back."""
+        self._command("resume")
+
+    def transfer(self, uri: str) -> None:
+        """Send the other party to somebody else."""
+        self._command("transfer", uri)
+
+    def press(self, keys: str) -> None:
+        """Press some keys, one after the other."""
+        for key in keys:
+            self._command("sndcode", key)
 
     def hang_up(self) -> None:
         """End the call."""
         self._command("hangup")
-        self.wait_for("CALL_CLOSED")
+        self.wait_until_over()
 
     def wait_for(self, kind: str) -> dict[str, Any]:
         """Read events up to the first of this kind.
@@ -121,9 +172,8 @@ class Baresip:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    @property
     def heard(self) -> Samples:
-        """What came out of its loudspeaker."""
+        """What came out of its loudspeaker in all of its calls."""
         return self._read("dec")
 
     @property
@@ -140,16 +190,36 @@ class Baresip:
         self.stop()
 
     def _read(self, direction: str) -> Samples:
-        (path,) = self._recordings.glob(f"*-{direction}.wav")
-        rate, samples = read_wav(path.read_bytes())
-        assert rate == RATE
-        return samples[:, 0]
+        parts = []
+        for path in sorted(self._recordings.glob(f"*-{direction}.wav")):
+            rate, samples = read_wav(path.read_bytes())
+            assert rate == RATE
+            parts.append(samples[:, 0])
+        return np.concatenate(parts)
+
+    def _tls(self, folder: Path, authority: Authority | None) -> str:
+        if authority is None:
+            return ""
+        certificate = folder / "certificate.pem"  # with its key, as baresip wants it
+        certificate.write_bytes(authority.key.read_bytes() + authority.certificate.read_bytes())
+        return TLS.format(certificate=certificate, ca=authority.ca)
+
+    def _account(self, answers: bool) -> str:
+        mode = "auto" if answers else "manual"
+        if self.extension is None:
+            return ACCOUNT.format(transport=self.transport, answers=mode)
+        return EXTENSION.format(
+            user=self.extension.user, password=self.extension.secret, transport=self.transport, answers=mode,
+            server_port=self.extension.pbx.ports[self.transport],
+        )  # fmt: skip
 
     def _read_output(self) -> None:
         for line in self._process.stdout or ():
             self._output.append(line)
             if "baresip is ready" in line:
                 self._is_ready.set()
+            if " 200 OK " in line:
+                self._is_registered.set()
 
     # Control: netstrings of JSON, <https://cr.yp.to/proto/netstrings.txt>
 

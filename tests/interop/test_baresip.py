@@ -1,6 +1,5 @@
 """baresip calls sipagent, listens, talks over it and hears it stop; what it heard is compared with what was said."""
 
-import asyncio
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,23 +8,16 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from interop.baresip import RATE, Baresip, Samples
+from interop.baresip import Baresip
+from interop.sound import ALIKE, AUDIBLE_DBFS, RATE, SAME, SILENT_DBFS, Samples, correlate, level, likeness, onset
+from interop.story import Voices
 from program import Entry, Server
 
-from sipagent.aio.voice import open_voice
-from sipagent.audio.g711 import decode_ulaw
 from sipagent.audio.wav import read_wav
-from sipagent.realtime.local import phrases
-from sipagent.realtime.local.formats import PCMU
 
 pytestmark = pytest.mark.skipif(shutil.which("baresip") is None, reason="baresip is not installed: make tools")
 
 Transport = Literal["udp", "tcp"]
-
-QUESTION = "How are you?"
-CALLER_VOICE = "echo"
-AGENT_VOICE = "marin"
-"""As :class:`~sipagent.config.settings.AgentConfig` has it."""
 
 SPEAKS_AT_S = 3.0
 """When the caller speaks; the greeting takes eight seconds."""
@@ -35,24 +27,6 @@ STOPS_WITHIN_S = 0.3
 
 FRAME = 160
 TALK_S = 20.0
-
-AUDIBLE_DBFS = -40.0
-SILENT_DBFS = -70.0
-SAME = 0.9
-"""A normalised correlation from which on two pieces of sound are the same recording."""
-FAINT = 10
-"""Below this, samples are too near to nothing to be compared."""
-ALIKE = 0.7
-"""And from which on they are the same sentence in the same voice: the local voice never says it twice quite alike."""
-
-
-@dataclass(frozen=True)
-class Voices:
-    """What is said, as it was rendered."""
-
-    question: Samples
-    greeting: Samples
-    answer: Samples
 
 
 @dataclass(frozen=True)
@@ -72,51 +46,6 @@ class Talk:
         return next(entry for entry in self.entries if entry["event"] == event)
 
 
-def level(samples: Samples) -> float:
-    """The root of the mean square in dBFS; -96 for nothing at all."""
-    return float(20 * np.log10(max(np.sqrt(np.mean(np.square(samples / 32768))), 10 ** (-96 / 20))))
-
-
-def correlate(wanted: Samples, within: Samples) -> tuple[int, float]:
-    """Where ``wanted`` fits best, and how well: 1 is a perfect likeness, whatever the volume."""
-    places = len(within) - len(wanted) + 1
-    size = 1 << (len(within) + len(wanted)).bit_length()
-    spectrum = np.fft.rfft(within, size) * np.conj(np.fft.rfft(wanted, size))
-    products = np.fft.irfft(spectrum, size)[:places]
-    energy = np.concatenate(([0.0], np.cumsum(np.square(within, dtype=np.float64))))
-    energies = np.maximum(energy[len(wanted) :] - energy[:places], len(wanted) * FAINT**2)
-    fits = products / np.sqrt(energies * np.sum(np.square(wanted, dtype=np.float64)))
-    at = int(np.argmax(fits))
-    return at, float(fits[at])
-
-
-def likeness(wanted: Samples, within: Samples) -> float:
-    """How well the worst half second of ``wanted`` is found again, silences and the last second left out."""
-    pieces = [wanted[at : at + RATE // 2] for at in range(0, len(wanted) - RATE - RATE // 2, RATE // 2)]
-    return min(correlate(piece, within)[1] for piece in pieces if level(piece) > AUDIBLE_DBFS)
-
-
-def onset(samples: Samples) -> int:
-    """The first sample that is no silence."""
-    return int(np.argmax(np.abs(samples) > 100))
-
-
-@pytest.fixture(scope="module")
-def voices() -> Voices:
-    async def render() -> Voices:
-        voice = await open_voice()
-        try:
-            return Voices(
-                decode_ulaw(await voice.render(QUESTION, CALLER_VOICE, 1.0, PCMU)),
-                decode_ulaw(await voice.render(phrases.GREETING, AGENT_VOICE, 1.0, PCMU)),
-                decode_ulaw(await voice.render(phrases.FINE, AGENT_VOICE, 1.0, PCMU)),
-            )
-        finally:
-            await voice.close()
-
-    return asyncio.run(render())
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("server"), {"agents": {"tested": {"record": True}}}) as server:
@@ -132,7 +61,7 @@ def talk(
     pause, rest = np.zeros(int(SPEAKS_AT_S * RATE), np.int16), np.zeros(int(TALK_S * RATE), np.int16)
     speech = np.concatenate((pause, voices.question, rest))
     with Baresip(tmp_path_factory.mktemp(user), speech, transport=request.param) as phone:
-        phone.dial(user, server.sip_port)
+        phone.dial(server.uri(user, request.param))
         (call,) = server.calls(user)
         wait_for(server, call, "agent_said", is_cut=False)
         phone.hang_up()
@@ -140,7 +69,7 @@ def talk(
         phone.stop()
         recording = server.recordings / f"{call}.wav"
         _, sides = read_wav(recording.read_bytes())
-        return Talk(server.calls(user)[call], phone.heard, phone.said, sides[:, 0], sides[:, 1])
+        return Talk(server.calls(user)[call], phone.heard(), phone.said, sides[:, 0], sides[:, 1])
 
 
 def wait_for(server: Server, call: str, event: str, **fields: object) -> Entry:
@@ -153,7 +82,7 @@ def test_baresip_hears_the_agents_voice(talk: Talk, voices: Voices) -> None:
     at, fit = correlate(voices.greeting[:heard], talk.heard)
     assert fit > ALIKE
     assert level(talk.heard[at : at + heard]) > AUDIBLE_DBFS
-    assert correlate(voices.answer[:RATE], talk.heard[at + heard :])[1] > ALIKE
+    assert correlate(voices.fine[:RATE], talk.heard[at + heard :])[1] > ALIKE
 
 
 def test_baresip_hears_what_sipagent_says_it_sent(talk: Talk) -> None:
@@ -198,7 +127,7 @@ def test_the_log_tells_the_story(talk: Talk) -> None:
 
 def test_a_key_of_baresips_ends_the_call(server: Server, tmp_path: Path) -> None:
     with Baresip(tmp_path, np.zeros(30 * RATE, np.int16)) as phone:
-        phone.dial("keys", server.sip_port)
+        phone.dial(server.uri("keys"))
         (call,) = server.calls("keys")
         wait_for(server, call, "agent_started")
         phone.press("9")

@@ -1,0 +1,134 @@
+"""What happens in the calls of these tests, seen from sipagent's own log and recording."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from interop.sound import ALIKE, AUDIBLE_DBFS, RATE, SAME, Samples, correlate, level, likeness
+from program import Entry, Program, Server
+
+from sipagent.audio.wav import read_wav
+
+EVENT_S = 20.0
+
+SPEAKS_AT_S = 1.0
+"""When a caller speaks: over the greeting, which is cut short by it."""
+
+SILENCE: Samples = np.zeros(RATE, np.int16)
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """What is said, as it was rendered."""
+
+    QUESTION: ClassVar[str] = "How are you?"
+
+    question: Samples
+    greeting: Samples
+    fine: Samples
+    counting: Samples
+
+    @property
+    def caller(self) -> Samples:
+        """What a telephone says: nothing, then the question."""
+        return np.concatenate((np.zeros(int(SPEAKS_AT_S * RATE), np.int16), self.question, SILENCE))
+
+
+class Telephone(Protocol):
+    """What every telephone of these tests can do."""
+
+    def dial(self, uri: str) -> object: ...
+    def wait_until_up(self) -> None: ...
+    def wait_until_over(self) -> object: ...
+    def hold(self) -> None: ...
+    def unhold(self) -> None: ...
+    def press(self, keys: str) -> None: ...
+    def transfer(self, uri: str) -> None: ...
+    def hang_up(self) -> None: ...
+    def heard(self) -> Samples: ...
+    def stop(self) -> None: ...
+
+
+class Call:
+    """A call of the server's, by its log: the next one that begins after this object is made."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._since = len(server.entries)
+        self._id: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id; waits for its beginning."""
+        if self._id is None:
+            begin = after(self._server, self._since, lambda entry: entry["event"] in ("invited", "dialled"))
+            self._id = str(begin["call"])
+        return self._id
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What happened in it so far."""
+        return [entry for entry in self._server.entries if entry.get("call") == self.id]
+
+    def wait_for(self, event: str, **fields: object) -> Entry:
+        """Return the first such event of the call."""
+        wanted = {"call": self.id, "event": event} | fields
+        return self._server.wait_for(lambda entry: wanted.items() <= entry.items(), timeout_s=EVENT_S)
+
+    def wait_for_next(self, event: str, since: int, **fields: object) -> Entry:
+        """Return the first such event of the call after its first ``since``."""
+        seen = {id(entry) for entry in self.entries[:since]}
+        wanted = {"call": self.id, "event": event} | fields
+
+        def is_wanted(entry: Entry) -> bool:
+            return id(entry) not in seen and wanted.items() <= entry.items()
+
+        return self._server.wait_for(is_wanted, timeout_s=EVENT_S)
+
+    def wait_until_over(self) -> Entry:
+        """Return the entry that ends it."""
+        return self.wait_for("ended")
+
+    def recording(self) -> tuple[Samples, Samples]:
+        """What the caller said, and what the agent did."""
+        self.wait_until_over()
+        _, sides = read_wav((self._server.recordings / f"{self.id}.wav").read_bytes())
+        return sides[:, 0], sides[:, 1]
+
+
+def after(program: Program, since: int, is_wanted: Callable[[Entry], bool]) -> Entry:
+    """Return the first such entry of the log after the first ``since``."""
+    seen = {id(entry) for entry in program.entries[:since]}
+    return program.wait_for(lambda entry: id(entry) not in seen and is_wanted(entry), timeout_s=EVENT_S)
+
+
+def ask(call: Call) -> None:
+    """Return when the question, which the telephone asks by itself, is answered."""
+    call.wait_for("agent_started")
+    call.wait_for("barged_in")
+    call.wait_for("agent_said", is_cut=False)
+
+
+def judge_ears(call: Call, voices: Voices, *, likest: float = SAME) -> None:
+    """sipagent heard the question."""
+    heard, _ = call.recording()
+    assert correlate(voices.question, heard)[1] > likest
+
+
+def judge_voice(call: Call, heard: Samples, *, likest: float = SAME) -> None:
+    """The telephone heard what sipagent says it said."""
+    _, said = call.recording()
+    assert level(heard) > AUDIBLE_DBFS
+    assert likeness(said, heard) > likest
+
+
+def judge_media(call: Call) -> None:
+    """Nothing was lost on the way, and nobody else spoke."""
+    media = call.wait_until_over()["media"]
+    assert (media["lost"], media["from_strangers"], media["malformed"]) == (0, 0, 0)
+
+
+def judge_sentence(sentence: Samples, heard: Samples) -> None:
+    """The telephone heard this sentence's beginning, which is never said twice quite alike."""
+    assert correlate(sentence[:RATE], heard)[1] > ALIKE
