@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from sipagent.aio import log, loop
 from sipagent.aio.model_server import ModelSettings, run_model
+from sipagent.aio.tls import Tls
 from sipagent.aio.voice import open_voice
 from sipagent.app import Application
 from sipagent.bench.plan import QUICK, Plan
@@ -114,9 +115,11 @@ class _AddCue(argparse.Action):
 
 def _call(arguments: argparse.Namespace, console: Console) -> bool:
     log.set_up(level="warning", style="auto")
+    config = load(arguments.config) if arguments.line else None
     settings = DialSettings(
         target=arguments.uri,
-        account=_account(arguments.line, arguments.config) if arguments.line else None,
+        account=_account(arguments.line, config, arguments.config) if config else None,
+        tls=Tls(config.sip.tls) if config else None,
         cues=arguments.cues or (),
         record=arguments.record,
         facts=arguments.facts,
@@ -126,8 +129,8 @@ def _call(arguments: argparse.Namespace, console: Console) -> bool:
     return loop.run(dial(settings, console=console))
 
 
-def _account(name: str, path: Path) -> Account:
-    lines = {line.name: line for line in load(path).lines}
+def _account(name: str, config: Config, path: Path) -> Account:
+    lines = {line.name: line for line in config.lines}
     if name not in lines:
         raise SipagentError(f"{path} has no line {name}; there is {', '.join(lines)}")
     return make_account(lines[name])

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sipagent.aio.phone import PhoneRunner
+from sipagent.aio.tls import Tls
 from sipagent.aio.voice import Voice, open_voice
 from sipagent.audio.g711 import encode
 from sipagent.audio.wav import read_wav
@@ -53,6 +54,8 @@ class DialSettings:
     max_call_s: float = 120.0
     account: Account | None = None
     """By which we call; without one as nobody, straight to the target."""
+    tls: Tls | None = None
+    """Our certificates, and those we trust; by default the system's."""
 
 
 async def dial(settings: DialSettings, *, console: Console) -> bool:
@@ -75,7 +78,12 @@ async def dial(settings: DialSettings, *, console: Console) -> bool:
     finally:
         await voice.close()
     runner = PhoneRunner(
-        lines=lines, recording=settings.record, noted=note, random=SystemRandom(), account=settings.account
+        lines=lines,
+        recording=settings.record,
+        noted=note,
+        random=SystemRandom(),
+        account=settings.account,
+        tls=settings.tls,
     )
     console.print(f"Calling {escape(str(target))} …")
     await runner.call(target, linger_s=settings.linger_s, max_call_s=settings.max_call_s)

@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from random import Random
-from socket import AF_INET
 from time import monotonic, time
 
 from sipagent.aio.driver import Driver
 from sipagent.aio.media import Media
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.ticker import Ticker
+from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call import events
@@ -22,9 +22,9 @@ from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
 from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
+from sipagent.sip.dialog import is_numeric
 from sipagent.sip.events import (
     Accepted,
-    Address,
     Ended,
     Event,
     Flow,
@@ -47,6 +47,7 @@ class PhoneRunner:
     """Dials, runs the script and waits for the end.
 
     :param account: by which we call; without one straight to the target, and as nobody.
+    :param tls: our certificates, and those we trust; by default the system's.
     :param noted: is given every fact as it happens, with its time.
     """
 
@@ -58,8 +59,10 @@ class PhoneRunner:
         noted: Callable[[PhoneOutput, float], None],
         random: Random,
         account: Account | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._account = account
+        self._tls = tls
         self._lines = lines
         self._recording = recording
         self._noted = noted
@@ -81,9 +84,10 @@ class PhoneRunner:
                 on_event=self._receive,
                 on_crash=self._crash,
                 random=self._random,
+                tls=self._tls,
             )
             stack.push_async_callback(self._endpoint.close)
-            flow = await (self._find_way(target) if self._account is None else self._find_proxy(target, self._account))
+            flow = await self._find_way(target)
             self._open_phone(flow, stack, linger_s, max_call_s)
             self._endpoint.command(self._dial, target, flow)
             await self._over.wait()
@@ -94,20 +98,22 @@ class PhoneRunner:
 
     # Within
 
-    async def _find_proxy(self, target: Uri, account: Account) -> Flow:
-        """The way to the account's PBX, whatever transport that wants."""
-        for transport in ("UDP", "TCP"):
-            await self._endpoint.listen(transport, ("0.0.0.0", 0))
-        return await self._endpoint.find_flow(self._endpoint.agent.first_hop(account.name, target))
-
     async def _find_way(self, target: Uri) -> Flow:
-        transport = (target.parameters.get("transport") or "UDP").upper()
-        remote: Address = (await _resolve(target.host), target.port or 5060)
+        """The way to the account's PBX or to the target; by IPv4 first, where most telephones listen."""
+        account, endpoint = self._account, self._endpoint
+        uri = target if account is None else endpoint.agent.first_hop(account.name, target)
+        addresses = ("::",) if ":" in uri.host else ("0.0.0.0",) if is_numeric(uri.host) else ("0.0.0.0", "::")
+        for address in addresses[:-1]:
+            with suppress(SipagentError):
+                return await self._find_way_from(address, uri)
+        return await self._find_way_from(addresses[-1], uri)
+
+    async def _find_way_from(self, address: str, uri: Uri) -> Flow:
         try:
-            await self._endpoint.listen(transport, (_any_address(remote), 0))
-            return self._endpoint.flow_to(transport, remote)
+            await self._endpoint.listen("UDP", (address, 0))
         except OSError as error:
-            raise SipagentError(f"no way to {target.host} over {transport}: {error.strerror or error}") from error
+            raise SipagentError(f"no way to {uri}: {error.strerror or error}") from error
+        return await self._endpoint.find_flow(uri)
 
     def _open_phone(self, flow: Flow, stack: AsyncExitStack, linger_s: float, max_call_s: float) -> None:
         address = flow.local[0] if flow.local else "127.0.0.1"
@@ -192,19 +198,3 @@ class PhoneRunner:
         if self._recorder is not None:
             self._recorder.close()
         await asyncio.get_running_loop().run_in_executor(None, self._writer.shutdown)
-
-
-async def _resolve(host: str) -> str:
-    """An address of a host, of IPv4 if there is one: that is where most telephones listen.
-
-    :raises SipagentError: when there is none.
-    """
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None)
-    except (OSError, UnicodeError) as error:
-        raise SipagentError(f"no address for {host}: {error}") from error
-    return str(min(found, key=lambda one: one[0] != AF_INET)[4][0])
-
-
-def _any_address(remote: Address) -> str:
-    return "::" if ":" in remote[0] else "0.0.0.0"
