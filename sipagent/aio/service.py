@@ -85,7 +85,7 @@ class Service:
         self._ticker = Ticker()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._places = make_places()
-        self._runners: set[CallRunner] = set()
+        self._runners: dict[str, CallRunner] = {}
         self._by_handle: dict[int, CallRunner] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -164,14 +164,14 @@ class Service:
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
         except TimeoutError:
-            for runner in list(self._runners):
+            for runner in list(self._runners.values()):
                 runner.driver.feed(runner.call.drain)
             await self._empty.wait()
 
     async def stop(self) -> None:
         """End every call now, and take none any more."""
         self.close_doors()
-        for runner in list(self._runners):
+        for runner in list(self._runners.values()):
             runner.driver.feed(partial(runner.call.hang_up, "stopped"))
         await self._empty.wait()
 
@@ -275,14 +275,14 @@ class Service:
         self._observer.observe(call_id, fact, now=monotonic())
 
     def _keep(self, runner: CallRunner) -> None:
-        self._runners.add(runner)
+        self._runners[runner.call.id] = runner
         self._empty.clear()
 
     def _on_dialled(self, handle: int, runner: CallRunner) -> None:
         self._by_handle[handle] = runner
 
     def _on_ended(self, runner: CallRunner) -> None:
-        self._runners.discard(runner)
+        self._runners.pop(runner.call.id, None)
         if runner.handle is not None:
             self._by_handle.pop(runner.handle, None)
         if not self._runners:

@@ -27,7 +27,7 @@ def test_a_call_is_answered_and_heard_and_hung_up(run: Clean, tmp_path: Path) ->
         async with serving(tmp_path) as world:
             caller = await world.answered()
             await within(caller.heard.wait())
-            (runner,) = world.service._runners
+            (runner,) = world.service._runners.values()
             for number in range(25):
                 caller.rtp.send(speech(number), (HOST, runner._media.port))
             await until(lambda: {path for path, _ in world.ledger.delays} == {"model_to_packet", "packet_to_model"})
@@ -137,7 +137,7 @@ def test_a_tool_that_raises_is_reported_and_the_call_goes_on(run: Clean, tmp_pat
     async def main() -> None:
         async with serving(tmp_path, tools=(broken, HANG_UP)) as world:
             caller = await world.answered()
-            (runner,) = world.service._runners
+            (runner,) = world.service._runners.values()
             conversation = runner.call._conversation
             assert conversation is not None
             runner.driver.feed(lambda *, now: conversation._on_function_call("call_1", "broken", "{}", now))
@@ -190,7 +190,7 @@ def test_a_bug_in_one_call_ends_that_call_only(run: Clean, tmp_path: Path) -> No
     async def main() -> None:
         async with serving(tmp_path) as world:
             unlucky, lucky = await world.answered(), await world.answered()
-            first, second = world.service._runners
+            first, second = world.service._runners.values()
             port = first._media.port
 
             def fail(*, now: float) -> bytes:
