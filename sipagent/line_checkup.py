@@ -14,6 +14,7 @@ from time import time
 from typing import Protocol
 
 from sipagent.aio.dns import look_up
+from sipagent.aio.tls import Tls, explain
 from sipagent.aio.ua import SipEndpoint
 from sipagent.config import Config
 from sipagent.errors import SipagentError
@@ -38,9 +39,6 @@ REFUSAL_S = 0.5
 CLOCK_S = 300.0
 """Clocks that are further apart make certificates and nonces look wrong."""
 
-OPENS = ("UDP", "TCP")
-"""Transports that we open a port of our own for; a certificate is not needed to ask."""
-
 
 class Report(Protocol):
     """Where the findings go, a line each."""
@@ -60,21 +58,23 @@ async def check_lines(config: Config, report: Report) -> None:
     accounts = [account for account in make_accounts(config) if account.registrars]
     if not accounts:
         return
-    queries = _Queries(report)
+    queries, tls = _Queries(report), Tls(config.sip.tls)
     endpoint = SipEndpoint(
         UserAgentSettings(user_agent=config.sip.user_agent),
         accounts,
         on_event=queries.receive,
         on_crash=lambda error: report.bad(f"the user agent has failed: {error!r}"),
         random=SystemRandom(),
+        tls=tls,
     )
     try:
         for listener in config.sip.listen:
-            if listener.transport in OPENS:
-                with suppress(OSError):  # that the address is none of ours is told where the ports are
-                    await endpoint.listen(listener.transport, (listener.host, 0))
+            # Other ports than the service's own, which may be running; and to ask by TLS needs no certificate.
+            transport = "UDP" if listener.transport == "UDP" else "TCP"
+            with suppress(OSError):  # that the address is none of ours is told where the ports are
+                await endpoint.listen(transport, (listener.host, 0))
         for account in accounts:
-            await _LineCheckup(account, endpoint, queries, report).run()
+            await _LineCheckup(account, endpoint, tls, queries, report).run()
     finally:
         await endpoint.close()
 
@@ -103,9 +103,12 @@ class _Queries:
 class _LineCheckup:
     """One line with all its registrars."""
 
-    def __init__(self, account: Account, endpoint: SipEndpoint, queries: _Queries, report: Report) -> None:
+    def __init__(
+        self, account: Account, endpoint: SipEndpoint, tls: Tls, queries: _Queries, report: Report
+    ) -> None:
         self._account = account
         self._endpoint = endpoint
+        self._tls = tls
         self._queries = queries
         self._report = report
 
@@ -126,7 +129,7 @@ class _LineCheckup:
         except SipagentError as error:
             is_known = is_numeric(registrar.host) or await look_up(registrar.host) is not None
             return str(error) if is_known else f"the name {registrar.host} does not resolve"
-        fault = await _try_connection(flow) if flow.reliable else None
+        fault = await _try_connection(flow, self._tls) if flow.reliable else None
         if fault is not None:
             return fault
         answer = self._queries.expect(self._account.name, registrar)
@@ -166,17 +169,17 @@ class _LineCheckup:
             )
 
 
-async def _try_connection(flow: Flow) -> str | None:
+async def _try_connection(flow: Flow, tls: Tls) -> str | None:
     """Connect, and shake hands where that is due; return what is wrong."""
-    tls = ssl.create_default_context() if flow.secure else None
     name = (flow.name or flow.remote[0]) if flow.secure else None
     try:
+        context = tls.client() if flow.secure else None
         async with asyncio.timeout(CONNECT_S):
-            _, writer = await asyncio.open_connection(*flow.remote, ssl=tls, server_hostname=name)
-    except ssl.SSLCertVerificationError as error:
-        return f"its certificate is not good: {error.verify_message}"
+            _, writer = await asyncio.open_connection(*flow.remote, ssl=context, server_hostname=name)
+    except SipagentError as error:
+        return str(error)
     except ssl.SSLError as error:
-        return f"TLS fails: {error.reason or error}"
+        return f"{_place(flow)}: no TLS: {explain(error)}"
     except TimeoutError:
         return f"{_place(flow)} does not answer; a firewall may stand between"
     except ConnectionRefusedError:

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
 from pathlib import Path
 from time import time
@@ -50,13 +50,14 @@ class Page:
         self.lines.append(("note", text))
 
 
-def configure(folder: Path, domain: str, **line: Any) -> Config:
+def configure(folder: Path, domain: str, *, tls: Mapping[str, str] | None = None, **line: Any) -> Config:
     """A line that registers at ``domain``."""
     fields = {"name": "pbx", "agent": "agent", "domain": domain, "user": "7", "password": password_of("7"), **line}
     path = folder / "config.yaml"
     listen = [f"udp:{HOST}:{free_port()}", f"tcp:{HOST}:{free_port()}"]
     agents = {"agent": {"engine": "local", "instructions": "Be brief."}}
-    settings = {"sip": {"listen": listen}, "lines": [fields], "agents": agents, "engines": {"local": {"url": "local"}}}
+    sip = {"listen": listen, "tls": tls or {}}
+    settings = {"sip": sip, "lines": [fields], "agents": agents, "engines": {"local": {"url": "local"}}}
     path.write_text(json.dumps(settings))  # JSON is YAML
     return load(path)
 
@@ -225,44 +226,51 @@ def test_lines_that_do_not_register_are_not_tried(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "is_trusted", "words"),
+    ("domain", "is_trusted", "words"),
     [
-        ("pbx.example.com", False, "its certificate is not good: unable to get local issuer certificate"),
-        ("other.example.com", True, "its certificate is not good: Hostname mismatch, certificate is not valid for"),
-        ("pbx.example.com", True, None),
+        ("localhost", False, "no TLS: the certificate is refused: unable to get local issuer certificate"),
+        ("127.0.0.1", True, "no TLS: the certificate is refused: IP address mismatch"),
+        ("localhost", True, None),
     ],
 )
-def test_certificates(name: str, is_trusted: bool, words: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificates(tmp_path: Path, domain: str, is_trusted: bool, words: str | None) -> None:
     authority = trustme.CA()
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("pbx.example.com").configure_cert(server_side)
-    ours = ssl.create_default_context()
-    if is_trusted:
-        authority.configure_trust(ours)
-    monkeypatch.setattr(line_checkup.ssl, "create_default_context", lambda: ours)
+    authority.issue_cert("localhost").configure_cert(server_side)
+    (authority if is_trusted else trustme.CA()).cert_pem.write_to_path(tmp_path / "ca.pem")
 
-    async def main() -> str | None:
-        server = await asyncio.start_server(lambda reader, writer: writer.close(), HOST, 0, ssl=server_side)
-        flow = Flow("TLS", (HOST, server.sockets[0].getsockname()[1]), None, name)
-        found = await line_checkup._try_connection(flow)
+    async def register(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            writer.write(say(200)(await reader.readuntil(b"\r\n\r\n")))
+        writer.close()
+
+    async def main() -> tuple[str, Findings]:
+        server = await asyncio.start_server(register, HOST, 0, ssl=server_side)
+        place = f"{domain}:{server.sockets[0].getsockname()[1]}"
+        tls = {"ca": str(tmp_path / "ca.pem")}
+        found = await check(configure(tmp_path, place, transport="tls", tls=tls))
         server.close()
         await server.wait_closed()
-        return found
+        return place, found
 
-    found = run(main())
-    assert found == words or (words is not None and str(found).startswith(words))
+    place, ((kind, text),) = run(main())
+    assert kind == ("good" if words is None else "bad")
+    assert text.startswith(f"line pbx: {place}")
+    assert words is None or words in text
 
 
-def test_what_speaks_no_tls() -> None:
-    async def main() -> str | None:
-        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"SIP/2.0 400 Bad Request\r\n\r\n")
-            writer.close()
+def test_what_speaks_no_tls(tmp_path: Path) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SIP/2.0 400 Bad Request\r\n\r\n")
+        writer.close()
 
+    async def main() -> Findings:
         server = await asyncio.start_server(hang_up, HOST, 0)
-        found = await line_checkup._try_connection(Flow("TLS", (HOST, server.sockets[0].getsockname()[1]), None, "a"))
+        found = await check(configure(tmp_path, f"{HOST}:{server.sockets[0].getsockname()[1]}", transport="tls"))
         server.close()
         await server.wait_closed()
         return found
 
-    assert str(run(main())).startswith("TLS fails: ")
+    ((kind, text),) = run(main())
+    assert kind == "bad"
+    assert ": no TLS: " in text

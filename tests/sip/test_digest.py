@@ -6,11 +6,14 @@ from statistics import median
 from time import perf_counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip import digest
 from sipagent.sip.authentication import Authentication, parse_authentications
 from sipagent.sip.digest import NO, STALE, Credentials, DigestClient, DigestServer, ok, read_challenges
+from sipagent.sip.grammar import quote
 from sipagent.sip.headers import Headers
 from sipagent.sip.message import Request, Response, make_response, parse_message
 from sipagent.sip.proof import Proof, find_algorithm
@@ -520,3 +523,30 @@ class TestServer:
             DigestServer("home", key=b"", random=Random(1), algorithms=("SHA-1",))
         with pytest.raises(LocalProtocolError, match="no digest algorithm SHA-1"):
             Guarded().server.challenge(now=0.0, algorithms=("SHA-1",))
+
+
+ANYTHING = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=80) | st.binary(
+    max_size=40
+).map(lambda octets: octets.translate(None, b"\r\n\0").decode("utf-8", "surrogateescape"))
+PARAMETERS = st.dictionaries(
+    st.sampled_from(
+        ["realm", "nonce", "qop", "algorithm", "opaque", "stale", "username", "uri", "response", "nc", "cnonce"]
+    ),
+    ANYTHING | st.sampled_from(["home", "auth", "MD5", "SHA-256-sess", "00000001", "true"]),
+)
+
+
+def field(parameters: Mapping[str, str]) -> str:
+    return "Digest " + ", ".join(f"{name}={quote(value)}" for name, value in parameters.items())
+
+
+@given(PARAMETERS.map(field) | ANYTHING)
+def test_whatever_is_asked_is_answered_or_not(value: str) -> None:
+    answer = make_client().answer(challenge(value), make_request())
+    assert answer is None or len(parse_authentications([answer[1]])) == 1
+
+
+@given(PARAMETERS.map(field) | ANYTHING)
+def test_whatever_is_answered_proves_nothing(value: str) -> None:
+    server = DigestServer("home", key=b"secret", random=Random(2))
+    assert server.verify(make_request([("Authorization", value)]), lambda user: "password", now=0.0) == NO
