@@ -546,6 +546,17 @@ class TestPeersOfALine:
         door.hear(respond(message, 180, tag="x"))
         assert [describe(event.response) for event in door.events if hasattr(event, "response")] == ["180 INVITE"]
 
+    def test_who_rings_for_us_is_in_an_early_dialog_wherever_it_sends_from(self) -> None:
+        door = Door(accounts=[ACCOUNT])
+        hop = Flow("UDP", STRANGER, BOB)
+        door.agent.invite(Uri.parse("sip:200@pbx.example.com"), hop, account="trunk", body=OFFER, now=0.0)
+        (message,) = door.messages()
+        assert isinstance(message, Request)
+        door.hear(respond(message, 183, tag="x", contact="<sip:200@203.0.113.77>", body=ANSWER))
+        ids = {"call_id": message.call_id, "to_tag": message.from_.tag}
+        assert door.status(request("UPDATE", 1, from_tag="guess", headers=LONG, **ids), THIRD) == 481
+        assert door.status(request("UPDATE", 2, from_tag="x", headers=LONG, **ids), THIRD) == 200
+
     def test_options_of_a_peer_is_answered_in_full_and_of_a_stranger_not(self) -> None:
         """Asterisk's qualify may insist on a 200; its PBX is a peer."""
         assert Door().status(request("OPTIONS"), PEER) == 200
