@@ -18,6 +18,7 @@ from program import free_port
 from sipagent.aio import log, loop
 from sipagent.app import Application
 from sipagent.config import load
+from sipagent.errors import SipagentError
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
 from sipagent.sip.events import Accepted, Ended
@@ -168,3 +169,14 @@ def test_a_caller_can_not_write_in_the_log(tmp_path: Path, lines: io.StringIO, c
     assert all(character.isprintable() for line in text.split("\n") for character in line)
     assert "sk-abcdef" not in text
     assert max(map(len, text.splitlines())) < 5_000
+
+
+def test_whom_the_program_may_call(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, {"domain": "127.0.0.1:9", "allow_out": ["internal", "+1*"]}) as application:
+            for to in ("+19005551234", "sip:200@192.0.2.1", "*72100", "911"):
+                with pytest.raises(SipagentError, match=r"may not be called: .*; allow_out of line main says who may"):
+                    await application.dial("main", to)
+            assert application.service.calls == 0
+
+    run_clean(loop.run, main())
