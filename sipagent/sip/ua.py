@@ -95,7 +95,10 @@ class UserAgent:
     # What the transports bring.
 
     def admits(self, remote: Address, *, now: float) -> bool:
-        """Whether a message from there is to be read; to be asked once for each, before any other work."""
+        """Whether a message from there is to be read, or a connection taken in.
+
+        To be asked once for each, before any other work.
+        """
         return self._core.guard is None or self._core.guard.admit(remote, now=now)
 
     def receive_datagram(self, data: bytes, flow: Flow, *, now: float) -> None:
