@@ -534,6 +534,18 @@ class TestPeersOfALine:
         door = Door(accounts=[replace(ACCOUNT, registrars=(Uri.parse("sip:pbx.example.com"),))])
         door.agent.find_peers(now=0.0)
         door.assert_clean()
+        door.agent.register("trunk", now=0.0)
+        at = door.agent.get_timer()
+        assert at is not None
+        door.agent.handle_timer(now=at)
+        door.agent.located(door.take(Locate).query, [Flow("UDP", STRANGER, BOB)], now=0.0)
+        (message,) = door.messages()
+        assert isinstance(message, Request)
+        assert door.status(invite(headers=LONG), (STRANGER[0], 7000)) == 403
+        contact = message.headers.get("Contact") or ""
+        assert door.hear(respond(message, 200, tag="x", contact=f"{contact};expires=300")) == []
+        assert describe_all(door.hear(invite(headers=LONG), (STRANGER[0], 7000))) == ["100 INVITE"]
+        assert door.take(IncomingInvite).is_trusted
 
     def test_answers_to_our_own_requests_are_heard_whatever_the_flood(self) -> None:
         door = Door(accounts=[ACCOUNT])
