@@ -47,6 +47,7 @@ class Streams:
     :param malformed: is told a fault after which the stream can't be followed.
     :param failed: is told a flow that can't be used (any more).
     :param ponged: is told a flow over which a :meth:`ping` was answered.
+    :param admits: is asked of each connection that comes in, before its handshake; not given, all are.
     :param tls: our certificates.
     :param origins: the web pages whose scripts may connect by WebSocket; none given, all.
     """
@@ -58,6 +59,7 @@ class Streams:
         malformed: Callable[[MessageError, Flow], None],
         failed: Callable[[Flow], None],
         ponged: Callable[[Flow], None],
+        admits: Callable[[Flow], bool] | None = None,
         tls: Tls | None = None,
         origins: Iterable[str] = (),
     ) -> None:
@@ -65,6 +67,7 @@ class Streams:
         self._malformed = malformed
         self._failed = failed
         self._ponged = ponged
+        self._admits = admits
         self._tls = tls or Tls()
         self._origins = tuple(origins)
         self._connections: dict[Key, Connection] = {}
@@ -75,7 +78,7 @@ class Streams:
         self._servers: list[asyncio.Server] = []
         self._ports: set[int] = set()
         self.refused = 0
-        """Connections that were too many."""
+        """Connections that were too many, or whose source was not to be heard."""
         self.broken = 0
         """Connections that came in and never got as far as a message: their handshake failed."""
 
@@ -134,6 +137,9 @@ class Streams:
     def admit(self, connection: Connection) -> bool:
         """Take a connection in that came, unless there are too many."""
         host = connection.flow.remote[0]
+        if self._admits is not None and not self._admits(connection.flow):
+            self.refused += 1
+            return False
         if self._incoming >= MAX_CONNECTIONS or self._of_host[host] >= MAX_CONNECTIONS_PER_HOST:
             self.refused += 1
             return False

@@ -72,6 +72,7 @@ class SipEndpoint:
             malformed=self._receive_malformed,
             failed=self._transport_failed,
             ponged=self._receive_pong,
+            admits=self._admits,
             tls=tls,
             origins=origins,
         )
@@ -201,12 +202,16 @@ class SipEndpoint:
             return  # there is no way back to that source, so there is nobody to answer
         self._driver.feed(partial(self.agent.receive_datagram, data, Flow("UDP", source, local)))
 
+    def _admits(self, flow: Flow) -> bool:
+        """Whether a connection from there is to be taken in, or one more message of it to be read."""
+        return self.agent.admits(flow.remote, now=monotonic())
+
     def _receive_message(self, data: bytes, flow: Flow) -> None:
-        if self.agent.admits(flow.remote, now=monotonic()):
+        if self._admits(flow):
             self._driver.feed(partial(self.agent.receive_message, data, self._as_seen(flow)))
 
     def _receive_malformed(self, error: MessageError, flow: Flow) -> None:
-        if self.agent.admits(flow.remote, now=monotonic()):
+        if self._admits(flow):
             self._driver.feed(partial(self.agent.receive_malformed, error, self._as_seen(flow)))
 
     def _as_seen(self, flow: Flow) -> Flow:

@@ -75,6 +75,7 @@ class Discovery:
         if self._targets:
             self._core.timers.cancel((self, "again"))
             self._flow = self._targets.pop(0)
+            self._core.know(self._flow, now=now)
             self._binding = self._core.stun.ask(self._flow, self, now=now, tries=TRIES)
         else:
             self._core.timers.set((self, "again"), now + RETRY_S)

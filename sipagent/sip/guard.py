@@ -196,11 +196,6 @@ class Guard:
             self.counters["guard_dropped_" + why] += 1
         return is_admitted
 
-    def is_banned(self, host: str, *, now: float) -> bool:
-        """Whether a connection from there is to be refused."""
-        source = self._sources.find(host)
-        return not source.lines and self._bans.holds(source.key, now)
-
     def know(self, remote: Address, *, now: float) -> None:
         """Messages from there belong to a call or to a request of ours."""
         if not self._sources.find(remote[0]).lines:

@@ -95,7 +95,10 @@ class UserAgent:
     # What the transports bring.
 
     def admits(self, remote: Address, *, now: float) -> bool:
-        """Whether a message from there is to be read; to be asked once for each, before any other work."""
+        """Whether a message from there is to be read, or a connection taken in.
+
+        To be asked once for each, before any other work.
+        """
         return self._core.guard is None or self._core.guard.admit(remote, now=now)
 
     def receive_datagram(self, data: bytes, flow: Flow, *, now: float) -> None:
@@ -389,8 +392,8 @@ class UserAgent:
             return Pass(line.account.name if line else "", is_trusted=False)
         if request.to.tag:
             session = self._find(request)
-            home = session.dialog.flow if session is not None and session.dialog is not None else None
-            judgement = guard.judge_within(flow, home, now=now)
+            dialog = session.dialog_of(request) if session is not None else None
+            judgement = guard.judge_within(flow, dialog.flow if dialog is not None else None, now=now)
         else:
             judgement = guard.judge(request, flow, now=now)
         match judgement:

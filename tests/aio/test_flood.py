@@ -208,6 +208,22 @@ def test_over_tcp_strangers_are_counted_too(run: Clean) -> None:
     run(main())
 
 
+def test_a_stranger_opens_only_so_many_connections(run: Clean) -> None:
+    async def main() -> None:
+        agent = make_agent()
+        port = (await agent.endpoint.listen("TCP", (AGENT, 0)))[1]
+        opened = [await asyncio.open_connection(AGENT, port, local_addr=("127.66.0.1", 0)) for _ in range(80)]
+        await until(lambda: agent.endpoint.counters["connections_refused"] >= 20)
+        trusted = [await asyncio.open_connection(AGENT, port, local_addr=(TRUNK, 0)) for _ in range(60)]
+        trusted[-1][1].write(write("OPTIONS", 1, TRUNK).replace(b"SIP/2.0/UDP", b"SIP/2.0/TCP"))
+        assert (await within(trusted[-1][0].readuntil(b"\r\n"))) == b"SIP/2.0 200 OK\r\n"
+        for _, writer in opened + trusted:
+            writer.close()
+        await agent.close()
+
+    run(main())
+
+
 def test_the_flow_of_a_trunk_is_not_counted(run: Clean) -> None:
     async def main() -> None:
         agent = make_agent()

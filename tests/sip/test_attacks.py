@@ -534,6 +534,18 @@ class TestPeersOfALine:
         door = Door(accounts=[replace(ACCOUNT, registrars=(Uri.parse("sip:pbx.example.com"),))])
         door.agent.find_peers(now=0.0)
         door.assert_clean()
+        door.agent.register("trunk", now=0.0)
+        at = door.agent.get_timer()
+        assert at is not None
+        door.agent.handle_timer(now=at)
+        door.agent.located(door.take(Locate).query, [Flow("UDP", STRANGER, BOB)], now=0.0)
+        (message,) = door.messages()
+        assert isinstance(message, Request)
+        assert door.status(invite(headers=LONG), (STRANGER[0], 7000)) == 403
+        contact = message.headers.get("Contact") or ""
+        assert door.hear(respond(message, 200, tag="x", contact=f"{contact};expires=300")) == []
+        assert describe_all(door.hear(invite(headers=LONG), (STRANGER[0], 7000))) == ["100 INVITE"]
+        assert door.take(IncomingInvite).is_trusted
 
     def test_answers_to_our_own_requests_are_heard_whatever_the_flood(self) -> None:
         door = Door(accounts=[ACCOUNT])
@@ -545,6 +557,17 @@ class TestPeersOfALine:
             door.hear(invite(call_id=f"{number}"), (STRANGER[0], 1))
         door.hear(respond(message, 180, tag="x"))
         assert [describe(event.response) for event in door.events if hasattr(event, "response")] == ["180 INVITE"]
+
+    def test_who_rings_for_us_is_in_an_early_dialog_wherever_it_sends_from(self) -> None:
+        door = Door(accounts=[ACCOUNT])
+        hop = Flow("UDP", STRANGER, BOB)
+        door.agent.invite(Uri.parse("sip:200@pbx.example.com"), hop, account="trunk", body=OFFER, now=0.0)
+        (message,) = door.messages()
+        assert isinstance(message, Request)
+        door.hear(respond(message, 183, tag="x", contact="<sip:200@203.0.113.77>", body=ANSWER))
+        ids = {"call_id": message.call_id, "to_tag": message.from_.tag}
+        assert door.status(request("UPDATE", 1, from_tag="guess", headers=LONG, **ids), THIRD) == 481
+        assert door.status(request("UPDATE", 2, from_tag="x", headers=LONG, **ids), THIRD) == 200
 
     def test_options_of_a_peer_is_answered_in_full_and_of_a_stranger_not(self) -> None:
         """Asterisk's qualify may insist on a 200; its PBX is a peer."""
