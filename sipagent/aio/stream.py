@@ -33,8 +33,10 @@ MAX_CONNECTIONS = 1_000
 MAX_CONNECTIONS_PER_HOST = 64
 
 STREAMS = frozenset({"TCP", "TLS", "WS", "WSS"})
+"""The transports that are served here."""
 
-TAKEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+TAKEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
+"""Why a connection can't come from a certain port of ours."""
 
 Key: TypeAlias = tuple[str, Address, str]
 """Transport, remote, and the name: empty for a connection that came in, and for one that proves no name."""
