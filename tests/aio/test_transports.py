@@ -2,14 +2,18 @@
 
 import asyncio
 import socket
+import ssl
+import struct
+import tracemalloc
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from connections import Authority
-from loopback import HOST, Caller, Clean, until
+from connections import NAME, Authority, Peer
+from loopback import HOST, LOOPS, Caller, Clean, open_files, run_clean, until, within
+from loopback import options as write_options
 
 from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
@@ -29,9 +33,10 @@ def tls(tmp_path: Path) -> Tls:
 
 
 class Callee:
-    """An endpoint that answers every call."""
+    """An endpoint that answers every call, or lets it ring."""
 
-    def __init__(self, **more: Any) -> None:
+    def __init__(self, *, answers: bool = True, **more: Any) -> None:
+        self._answers = answers
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.crashes: list[Exception] = []
         self.endpoint = SipEndpoint(
@@ -40,7 +45,7 @@ class Callee:
 
     def on_event(self, event: Event) -> None:
         self.events.put_nowait(event)
-        if isinstance(event, IncomingInvite):
+        if isinstance(event, IncomingInvite) and self._answers:
             self.endpoint.command(self.endpoint.agent.accept, event.handle, SDP)
 
     async def expect(self, kind: type[Any]) -> Any:
@@ -62,7 +67,7 @@ def reset(endpoint: SipEndpoint) -> None:
     """Break every connection as a crash of the peer does."""
     for connection in list(endpoint._streams._alive):
         one = connection._transport.get_extra_info("socket")
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection._transport.abort()
 
 
@@ -172,6 +177,170 @@ def test_after_a_reset_a_trunk_is_reached_by_its_own_name_again(run: Clean, tmp_
         assert await callee.expect(Ended) == Ended(handle, "bye")
         await caller.endpoint.settle()
         await caller.close()
+        await callee.close()
+
+    run(main())
+
+
+def invite(number: int, port: int, transport: str) -> bytes:
+    lines = [
+        f"INVITE sip:agent@{HOST}:{port} SIP/2.0",
+        f"Via: SIP/2.0/{transport} {HOST};branch=z9hG4bK{number};rport",
+        "Max-Forwards: 70",
+        f"From: <sip:caller@{HOST}>;tag={number}",
+        f"To: <sip:agent@{HOST}>",
+        f"Call-ID: {number}",
+        "CSeq: 1 INVITE",
+        f"Contact: <sip:caller@{HOST}:1;transport={transport.lower()}>",
+        "Content-Length: 0",
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+def connect_and_send(port: int, data: bytes) -> socket.socket:
+    """A connection whose end will be a reset; the kernel takes it in before we do."""
+    one = socket.create_connection((HOST, port))
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    one.sendall(data)
+    return one
+
+
+def nothing_is_left(endpoint: SipEndpoint, files: set[str]) -> bool:
+    streams = endpoint._streams
+    assert (streams._connections, streams._alive, streams._incoming, streams._of_host) == ({}, set(), 0, {})
+    return open_files() <= files and len(asyncio.all_tasks()) == 1 and endpoint.agent.is_idle
+
+
+def test_an_invite_and_a_reset_ten_thousand_times_leave_nothing() -> None:
+    """CVE-2018-7286, CVE-2020-28327; half of them are gone before we read, half while it rings."""
+
+    async def main() -> None:
+        callee = Callee(answers=False)
+        port = (await callee.endpoint.listen("TCP", (HOST, 0)))[1]
+        files = open_files()
+        for first in range(0, 10_000, 50):
+            peers = [connect_and_send(port, invite(number, port, "TCP")) for number in range(first, first + 50)]
+            if first % 100:
+                for _ in peers:
+                    await callee.expect(IncomingInvite)
+            for peer in peers:
+                peer.close()
+            await until(lambda: not connections(callee.endpoint))
+        assert nothing_is_left(callee.endpoint, files)
+        assert callee.endpoint.agent.counters["requests"] >= 5000
+        await callee.close()
+
+    run_clean(LOOPS["uvloop"], main())
+
+
+def test_an_invite_over_tls_and_a_reset_a_thousand_times_leave_nothing(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = authority.client()
+
+    async def main() -> None:
+        callee = Callee(tls=authority.tls(), answers=False)
+        port = (await callee.endpoint.listen("TLS", (HOST, 0)))[1]
+        files = open_files()
+
+        async def ring(number: int) -> None:
+            _, writer = await asyncio.open_connection(HOST, port, ssl=context, server_hostname=NAME)
+            writer.write(invite(number, port, "TLS"))
+            writer.transport.abort()
+
+        for first in range(0, 1_000, 50):
+            async with asyncio.TaskGroup() as group:
+                for number in range(first, first + 50):
+                    group.create_task(ring(number))
+            await until(lambda: not connections(callee.endpoint))
+        await until(lambda: nothing_is_left(callee.endpoint, files))
+        assert callee.endpoint.agent.counters["requests"] == 1_000
+        await callee.close()
+
+    run_clean(LOOPS["uvloop"], main())
+
+
+def options(number: int, length: bytes) -> bytes:
+    return write_options(1, transport="TCP", branch=str(number)).replace(b"Content-Length: 0", length)
+
+
+@pytest.mark.parametrize("transport", STREAMS[:2])
+@pytest.mark.parametrize(
+    ("length", "statuses"),
+    [
+        (b"Content-Length: 0", [200, 200]),
+        (b"Content-Length: 00000000000000000000", [200, 200]),
+        (b"Content-Length:\r\n 0", [200, 200]),
+        (b"l: 0", [200, 200]),
+        (b"CONTENT-LENGTH  :  0", [200, 200]),
+        (b"Content-Length: -1", [400]),
+        (b"Content-Length: +5", [400]),
+        (b"Content-Length: 0\r\nContent-Length: 5", [400]),
+        (b"Content-Length: 0\r\nContent-Length: 0", [400]),
+        (b"Content-Length: 0, 0", [400]),
+        (b"l: 0\r\nContent-Length: 5", [400]),
+        (b"Content-Length: 0x0", [400]),
+        (b"Content-Length: \xd9\xa0", [400]),
+        (b"Content-Length:", [400]),
+        (b"X: 0", [400]),
+        (b"Content-Length: 1000000000000", [513]),
+        (b"Content-Length: " + b"9" * 5000, [513]),
+        (b"Content-Length: 65537", [513]),
+    ],
+)
+def test_a_length_is_right_or_the_connection_ends(
+    run: Clean, tls: Tls, tmp_path: Path, transport: str, length: bytes, statuses: list[int]
+) -> None:
+    """GHSA-j5j8: nobody is to slip a second message in that others in the path see as a body."""
+
+    async def main() -> None:
+        callee = Callee(tls=tls)
+        port = (await callee.endpoint.listen(transport, (HOST, 0)))[1]
+        context = ssl._create_unverified_context() if transport in SECURE else None
+        peer = Peer(*await asyncio.open_connection(HOST, port, ssl=context))
+        peer.send(options(1, length) + options(2, b"Content-Length: 0"))
+        if len(statuses) == 2:
+            answers = b"".join([await within(peer.reader.readuntil(b"\r\n\r\n")) for _ in statuses])
+        else:
+            answers = await peer.end()
+            assert connections(callee.endpoint) == []
+        found = [int(line.split()[1]) for line in answers.splitlines() if line.startswith(b"SIP/2.0 ")]
+        assert found == statuses
+        await peer.close()
+        await callee.close()
+
+    run(main())
+
+
+def test_a_thousand_at_once_get_a_thousand_answers(run: Clean) -> None:
+    async def main() -> None:
+        callee = Callee()
+        port = (await callee.endpoint.listen("TCP", (HOST, 0)))[1]
+        peer = Peer(*await asyncio.open_connection(HOST, port))
+        peer.send(b"".join(options(number, b"Content-Length: 0") for number in range(1000)))
+        for number in range(1000):
+            assert b"Call-ID: %d\r\n" % number in await within(peer.reader.readuntil(b"\r\n\r\n"))
+        await peer.close()
+        await callee.close()
+
+    run(main())
+
+
+def test_what_a_length_promises_takes_no_memory(run: Clean) -> None:
+    async def main() -> None:
+        callee = Callee()
+        port = (await callee.endpoint.listen("TCP", (HOST, 0)))[1]
+        peers = [Peer(*await asyncio.open_connection(HOST, port)) for _ in range(60)]
+        tracemalloc.start()
+        for peer in peers:
+            peer.send(options(1, b"Content-Length: 65536"))
+        await until(lambda: all(one._framing.stage.name == "BODY" for one in callee.endpoint._streams._alive))
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert size < 60 * 20_000
+        for peer in peers:
+            await peer.close()
         await callee.close()
 
     run(main())
