@@ -118,7 +118,7 @@ class Dialog:
         One that we had opened, by a name, we can open again, and know that it led somewhere; a Contact is often an
         address for which its server has no certificate. But that is tried only once.
         """
-        if flow.reliable and flow.remote == self.flow.remote:
+        if flow.reliable and (flow.transport, flow.remote) == (self.flow.transport, self.flow.remote):
             may_renew = bool(self.flow.name) and not self.is_flow_renewed
             self.is_flow_better, self.is_flow_renewed = self.is_flow_better and may_renew, True
 

@@ -182,6 +182,27 @@ def test_after_a_reset_a_trunk_is_reached_by_its_own_name_again(run: Clean, tmp_
     run(main())
 
 
+@pytest.mark.parametrize("has_tcp", [True, False])
+def test_a_big_request_goes_by_tcp_if_it_is_there(run: Clean, has_tcp: bool) -> None:
+    async def main() -> None:
+        callee, caller = Callee(), await Caller().open()
+        port = (await callee.endpoint.listen("UDP", (HOST, 0)))[1]
+        if has_tcp:
+            await callee.endpoint.listen("TCP", (HOST, port))
+        caller.invite(port, body=caller.offer() + b"a=x:" + b"y" * 1300 + b"\r\n")
+        invite = await callee.expect(IncomingInvite)
+        assert invite.flow.transport == invite.request.via.transport == ("TCP" if has_tcp else "UDP")
+        await caller.expect(Accepted)
+        await callee.expect(Acknowledged)
+        callee.endpoint.command(callee.endpoint.agent.hang_up, invite.handle)
+        assert (await caller.expect(Ended)).reason == "bye"
+        await callee.endpoint.settle()
+        await caller.close()
+        await callee.close()
+
+    run(main())
+
+
 def invite(number: int, port: int, transport: str) -> bytes:
     lines = [
         f"INVITE sip:agent@{HOST}:{port} SIP/2.0",
