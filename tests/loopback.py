@@ -6,6 +6,7 @@ Nothing here sleeps to be right: who waits, waits for an event, and a timeout en
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 from sipagent.aio import loop
 from sipagent.aio.ear import Ear
 from sipagent.aio.model_server import ModelServer
+from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import UdpSocket
 from sipagent.aio.voice import ToneEngine, Voice
@@ -110,9 +112,10 @@ class Caller:
     """A SIP endpoint and an RTP socket, moved by hand.
 
     :param account: who it is, and proves to be when it is asked.
+    :param tls: whom it trusts.
     """
 
-    def __init__(self, account: Account | None = None) -> None:
+    def __init__(self, account: Account | None = None, *, tls: Tls | None = None) -> None:
         self.account = account
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.crashes: list[Exception] = []
@@ -123,6 +126,7 @@ class Caller:
             () if account is None else (account,),
             on_event=self.events.put_nowait,
             on_crash=self.crashes.append,
+            tls=tls,
             random=Random(),  # no two callers may choose the same Call-ID
         )
         self.rtp = UdpSocket((HOST, 0), self._receive_rtp)
@@ -144,10 +148,12 @@ class Caller:
         lines += [f"m=audio {self.rtp.address[1]} RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000", ""]
         return "\r\n".join(lines).encode()
 
-    def invite(self, port: int, *, transport: str = "UDP", body: bytes | None = None) -> None:
+    def invite(
+        self, port: int, *, transport: str = "UDP", host: str = HOST, name: str = "", body: bytes | None = None
+    ) -> None:
         """Send an INVITE."""
-        target = Uri("sip", "agent", host=HOST, port=port)
-        flow = self.endpoint.flow_to(transport, (HOST, port))
+        target = Uri("sip", "agent", host=name or host, port=port)
+        flow = replace(self.endpoint.flow_to(transport, (host, port)), name=name)
         offer = self.offer() if body is None else body
 
         def dial(*, now: float) -> None:

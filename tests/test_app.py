@@ -1,5 +1,7 @@
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from connections import Authority
 from loopback import HOST, WITHIN_S, Caller, make_model, run_clean, until, within
 from program import Server, free_port
 from sim.registrar import Registrar, password_of
@@ -245,6 +248,63 @@ def test_tools_that_can_not_be_loaded(tmp_path: Path, text: str | None, name: st
         load_tool(ToolReference(name, file=file))
     with pytest.raises(SipagentError, match="ModuleNotFoundError"):
         load_tool(ToolReference("find", module="no.such.module"))
+
+
+def secured(folder: Path, url: str) -> tuple[Authority, Config]:
+    """A configuration that listens by TLS and WSS."""
+    authority = Authority(folder)
+    certificate, key = authority.issue()
+    listen = [f"tls:{HOST}:{free_port()}", f"wss:{HOST}:{free_port()}"]
+    tls = {"certificate": str(certificate), "key": str(key), "ca": str(authority.file)}
+    return authority, configure(folder, url, {"sip": {"listen": listen, "tls": tls}})
+
+
+def test_calls_by_tls_and_wss(tmp_path: Path) -> None:
+    async def main() -> None:
+        model = make_model()
+        await model.listen(HOST, 0)
+        authority, config = secured(tmp_path, model.url)
+        async with started(config) as application:
+            assert str(application.uri()) == f"sip:agent@{HOST}:{config.sip.listen[0].port};transport=tls"
+            for listener in config.sip.listen:
+                caller = Caller(tls=authority.tls())
+                caller.invite(listener.port, transport=listener.transport)
+                accepted = await caller.expect(Accepted)
+                assert accepted.response.contact is not None
+                assert accepted.response.contact.uri.port == listener.port
+                await until(lambda caller=caller: caller.packets)
+                caller.hang_up()
+                await caller.endpoint.settle()
+                await caller.close()
+            await until(lambda: application.service.calls == 0)
+        await model.close()
+
+    run(main())
+
+
+def test_certificates_that_do_not_serve_are_told_at_the_start(tmp_path: Path) -> None:
+    async def main() -> None:
+        authority, config = secured(tmp_path, "local")
+        authority.issue(stem="other")[1].replace(tmp_path / "server.key")
+        with pytest.raises(SipagentError, match=r"sip\.tls\.key: .*server\.key: not the key of the certificate in"):
+            await Application(config).start()
+
+    run(main())
+
+
+def test_sighup_has_certificates_read_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        _, config = secured(tmp_path, "local")
+        async with started(config) as application:
+            running = asyncio.get_running_loop().create_task(application.run())
+            await asyncio.sleep(0)
+            context = application._tls.server()
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: application._tls.server() is not context)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await within(running)
+
+    run(main())
 
 
 def wait_for(server: Server, event: str) -> None:

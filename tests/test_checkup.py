@@ -1,11 +1,14 @@
 import asyncio
 import json
 from collections.abc import Coroutine, Mapping
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
+from connections import Authority
 from loopback import HOST, make_model, run_clean
 from program import free_port
 from rich.console import Console
@@ -103,6 +106,26 @@ def test_taken_ports_are_told_and_told_apart(tmp_path: Path) -> None:
     assert [line.partition(":")[0] for line in wrong(page)] == ["udp", "control port 127.0.0.1"]
     assert all("in use; is sipagent, or another telephone system, running already?" in line for line in wrong(page))
     assert f"tcp:{HOST}:{port} is free" in page
+
+
+@pytest.mark.parametrize(
+    ("days", "is_well", "words"),
+    [(300, True, "server.pem: valid until 2"), (-3, False, "server.pem: valid until 2"), (None, False, "sip.tls.key:")],
+)
+def test_certificates(tmp_path: Path, days: int | None, is_well: bool, words: str) -> None:
+    expires = datetime.fromtimestamp(time(), UTC) + timedelta(days=days or 300)
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue(expires=expires)
+    if days is None:
+        key = authority.issue(stem="other")[1]
+    sip = {
+        "listen": [f"tls:{HOST}:{free_port()}"],
+        "tls": {"certificate": str(certificate), "key": str(key)},
+        "max_calls": 10,
+    }
+    found, page = run(check(configure(tmp_path, {"url": "local"}, {"sip": sip})))
+    assert found is is_well
+    assert words in (page if is_well else wrong(page)[0])
 
 
 def test_a_tool_that_can_not_be_loaded_does_not_end_the_examination(tmp_path: Path) -> None:

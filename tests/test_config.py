@@ -120,7 +120,9 @@ def test_a_section_whose_keys_are_all_commented_out_is_at_its_defaults(load_text
         ("sip: [1]", "7: sip: expected keys and values; got a list"),
         ("sip: {listen: []}", "7: sip.listen: expected a list of at least one; got a list"),
         ("sip: {listen: udp}", "7: sip.listen: expected a list of at least one; got the text 'udp'"),
-        ("sip: {listen: [sctp:a:1]}", "7: sip.listen[0]: expected udp or tcp, an address and a port, such as"),
+        ("sip: {listen: [sctp:a:1]}", "7: sip.listen[0]: expected udp, tcp, tls, ws or wss, an address and a port"),
+        ("sip: {listen: [wss:a]}", "7: sip.listen[0]: expected a port as well, such as wss:0.0.0.0:8443; got"),
+        ("sip: {listen: [tcp:a:1, ws:a:1]}", "7: sip.listen: the same address twice"),
         ("sip: {listen: ['udp:0.0.0.0:99999']}", "7: sip.listen[0]: expected a port from 0 to 65535; got"),
         ("sip: {listen: ['udp:256.1.1.1:1']}", "7: sip.listen[0]: expected the name or the address of a host; got"),
         ("sip: {listen: [udp:a:1, udp:a:1]}", "7: sip.listen: the same address twice"),
@@ -275,7 +277,42 @@ def test_a_call_takes_an_even_port_and_the_next(text: str, pairs: int) -> None:
     assert PortRange.parse(text).pairs == pairs
 
 
-@pytest.mark.parametrize("text", ["udp:0.0.0.0:5060", "tcp:[::1]:0", "udp:sip.example.com:5062"])
+@pytest.mark.parametrize(
+    ("tls", "problem"),
+    [
+        ("{verify: 1}", "7: sip.tls.verify: expected true or false; got the number 1"),
+        ("{cert: a}", "7: sip.tls.cert: unknown key; there is ca, certificate"),
+        ("{certificate: 7}", "7: sip.tls.certificate: expected text, in quotes if it looks like something else"),
+        ("{certificate: none.pem}", "7: sip.tls.certificate: there is no file {}/none.pem"),
+        ("\n    certificate: here.pem\n    key: none.key", "10: sip.tls.key: there is no file {}/none.key"),
+        ("{ca: .}", "7: sip.tls.ca: there is no file {}"),
+        ("{client_certificate: none.pem}", "7: sip.tls.client_certificate: there is no file {}/none.pem"),
+        ("{key: here.pem}", "7: sip.tls.key: it needs the certificate beside it"),
+        ("{client_key: here.pem}", "7: sip.tls.client_key: it needs the client_certificate beside it"),
+        ("{certificate: here.pem, require_client_certificate: true}", "7: sip.tls.require_client_certificate: it "),
+    ],
+)
+def test_certificates(problems: Problems, tmp_path: Path, tls: str, problem: str) -> None:
+    (tmp_path / "here.pem").touch()
+    (told,) = problems(f"{MINIMAL}sip: {{tls: {tls}}}\n" if "\n" not in tls else f"{MINIMAL}sip:\n  tls:{tls}\n")
+    assert told.startswith(problem.format(tmp_path))
+
+
+@pytest.mark.parametrize("listener", ["tls:127.0.0.1", "wss:127.0.0.1:8443"])
+def test_a_listener_that_needs_a_certificate(
+    problems: Problems, load_text: Load, tmp_path: Path, listener: str
+) -> None:
+    text = f"{MINIMAL}sip:\n  listen: [{listener}]\n"
+    full = listener if listener.count(":") == 2 else f"{listener}:5061"
+    assert problems(text) == [f"7: sip.tls.certificate: missing; {full} needs one"]
+    (tmp_path / "here.pem").touch()
+    config = load_text(f"{text}  tls: {{certificate: here.pem}}\n  origins: [https://a.example]\n")
+    assert config.sip.tls.certificate == tmp_path / "here.pem"
+    assert (config.sip.tls.key, config.sip.tls.verify, config.sip.origins) == (None, True, ("https://a.example",))
+    assert str(config.sip.listen[0]) == full
+
+
+@pytest.mark.parametrize("text", ["udp:0.0.0.0:5060", "tcp:[::1]:0", "udp:sip.example.com:5062", "wss:a.b:8443"])
 def test_a_listen_address_is_written_as_it_is_read(text: str) -> None:
     assert str(ListenAddress.parse(text)) == text
 

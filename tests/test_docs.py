@@ -79,20 +79,27 @@ def test_config_yaml_is_valid_as_it_is() -> None:
     load(ROOT / "config.yaml", {})
 
 
-def test_config_yaml_is_valid_with_every_setting_switched_on(text: str, tmp_path: Path) -> None:
+@pytest.fixture
+def file(text: str, tmp_path: Path) -> Path:
+    """That text as a file, with the files that it names around it."""
     (tmp_path / "config.yaml").write_text(text, "utf-8")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    load(tmp_path / "config.yaml", {})
+    (tmp_path / "tls").mkdir()
+    for name in re.findall(r"tls/[a-z.]+", text):
+        (tmp_path / name).touch()
+    return tmp_path / "config.yaml"
 
 
-def test_config_yaml_shows_settings_at_their_defaults(text: str, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(text, "utf-8")
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    shown = load(tmp_path / "config.yaml", {})
+def test_config_yaml_is_valid_with_every_setting_switched_on(file: Path) -> None:
+    load(file, {})
+
+
+def test_config_yaml_shows_settings_at_their_defaults(file: Path) -> None:
+    shown = load(file, {})
     agent, engine = shown.agents["receptionist"], shown.engines["openai"]
     sections: list[Struct] = [
-        shown.sip, shown.sip.safety, shown.rtp, shown.lines[0], agent, agent.turn, agent.barge_in, engine,
-        shown.control, shown.log,
+        shown.sip, shown.sip.tls, shown.sip.safety, shown.rtp, shown.lines[0], agent, agent.turn, agent.barge_in,
+        engine, shown.control, shown.log,
     ]  # fmt: skip
     for section in sections:
         for name, value in defaults(section).items():

@@ -33,8 +33,13 @@ MAX_CONNECTIONS = 1_000
 MAX_CONNECTIONS_PER_HOST = 64
 
 STREAMS = frozenset({"TCP", "TLS", "WS", "WSS"})
+"""The transports that are served here."""
 
-TAKEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+TAKEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
+"""Why a connection can't come from a certain port of ours."""
+
+RESPONSE = b"SIP/"
+"""How it begins; a request begins with its method."""
 
 Key: TypeAlias = tuple[str, Address, str]
 """Transport, remote, and the name: empty for a connection that came in, and for one that proves no name."""
@@ -98,8 +103,11 @@ class Streams:
         return (name[0], name[1])
 
     def send(self, data: bytes, flow: Flow) -> None:
-        """Send over the connection that the flow is, or one that goes there by that name; open one if there is none."""
-        connection = self._find(flow) or self._open(flow)
+        """Send over the connection that the flow is, or one that goes there by that name; for a request open one.
+
+        A response whose connection is lost has no way: at the port that it came from nobody listens.
+        """
+        connection = self._find(flow) or (None if data.startswith(RESPONSE) else self._open(flow))
         if connection is None:
             self._failed(flow)
         else:

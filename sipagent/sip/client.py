@@ -4,6 +4,10 @@ A URI may lead to several servers. They are tried in order, and one that does no
 is passed over (:rfc:`3263#section-4.3`). One that is slow to answer is left waiting while the next is tried; should
 it wake up, an INVITE to it is taken back. Outside a dialog a challenge is answered with the credentials of the
 line; within one never, for there whoever answers is not known to be our PBX.
+
+A request that UDP would have to cut goes by TCP, if somebody answers there, and by UDP after all if not
+(:rfc:`3261#section-18.1.1`). That concerns this one request: its Contact, and what follows in its dialog, stay with
+UDP.
 """
 
 from collections import deque
@@ -22,6 +26,12 @@ from sipagent.sip.uri import Uri
 PATIENCE_S = 4.0
 """A target that said nothing for so long is overtaken by the next one, if there is one: UDP has sent four copies."""
 
+DATAGRAM_MAX = 1300
+"""Octets of a request that surely fit into one packet of any network."""
+
+TCP_PATIENCE_S = 2.0
+"""For the server of UDP to answer by TCP: a firewall may swallow it."""
+
 TARGETS_MAX = 8
 """Of one URI that are tried."""
 
@@ -38,10 +48,14 @@ class Timer(Enum):
 
 
 class Attempt:
-    """The request as it went to one target once; it is the user of its transaction."""
+    """The request as it went to one target once; it is the user of its transaction.
 
-    def __init__(self, client: "Client", request: Request, flow: Flow) -> None:
+    :param flow: how it went there: it is the target, or TCP in the place of UDP.
+    """
+
+    def __init__(self, client: "Client", request: Request, target: Flow, flow: Flow) -> None:
         self.request = request
+        self.target = target
         self.flow = flow
         self.is_answered = False
         """Anything came back."""
@@ -81,7 +95,7 @@ class Client:
         self.request = request
         """As it was last sent."""
         self.flow = hop if isinstance(hop, Flow) else None
-        """Where it was last sent."""
+        """The target that it was last sent to."""
         self.sent_at: float | None = None
         """When it was last sent, but for copies; ``None`` as long as its target is not located."""
         self.reason = ""
@@ -92,6 +106,7 @@ class Client:
         self._targets: deque[Flow] = deque()
         self._attempt: Attempt | None = None
         self._overtaken: list[Attempt] = []
+        self._without_tcp: Flow | None = None
         self._challenges = 0
         self._is_over = False
 
@@ -125,13 +140,16 @@ class Client:
         """A response to one of the attempts."""
         if attempt is not self._attempt:
             self._on_late_response(attempt, response, now)
-        elif response.status < 200:
+            return
+        if self._targets and self._targets[0] is attempt.target:
+            self._targets.popleft()  # it got there by TCP: UDP need not be tried
+        if response.status < 200:
             self.core.timers.cancel((self, Timer.NEXT))
             self._user.receive_response(response, now=now)
         elif response.status in (401, 407) and self._answer_challenge(attempt, response, now):
             return
         elif response.status == UNAVAILABLE and self._targets:
-            self.core.emit(TargetFailed(attempt.flow))
+            self.core.emit(TargetFailed(attempt.target))
             self._try_next("transport", now)
         else:
             self._finish()
@@ -142,13 +160,13 @@ class Client:
         """No response will come to one of the attempts."""
         if attempt is self._attempt and not self._is_over:
             if isinstance(self._hop, Uri) and not attempt.is_answered:
-                self.core.emit(TargetFailed(attempt.flow))
+                self._note_silence(attempt)
             self._try_next(failure, now)
 
     def on_timer(self, timer: Timer, *, now: float) -> None:
         """The target says nothing: try the next as well."""
         if self._attempt is not None:
-            self.core.emit(TargetFailed(self._attempt.flow))
+            self._note_silence(self._attempt)
             self._overtaken.append(self._attempt)
             self._try_next("timeout", now)
 
@@ -159,24 +177,42 @@ class Client:
             self._finish()
             self._user.transaction_failed(failure, now=now)
 
-    def _send(self, request: Request, flow: Flow, now: float) -> None:
-        self.request, self.flow, self.sent_at = self._fit(request, flow), flow, now
-        self._attempt = Attempt(self, self.request, flow)
+    def _send(self, request: Request, target: Flow, now: float) -> None:
+        flow, self.request = target, self._fit(request, target, target)
+        patience_s = PATIENCE_S
+        if self._is_for_tcp(target):
+            flow, patience_s = replace(target, transport="TCP"), TCP_PATIENCE_S
+            self.request = self._fit(request, target, flow)
+            self._targets.appendleft(target)
+        self.flow, self.sent_at = target, now
+        self._attempt = Attempt(self, self.request, target, flow)
         if self._targets:
-            self.core.timers.set((self, Timer.NEXT), now + PATIENCE_S)
+            self.core.timers.set((self, Timer.NEXT), now + patience_s)
         else:
             self.core.timers.cancel((self, Timer.NEXT))
         self._attempt.start(now=now)
 
-    def _fit(self, request: Request, flow: Flow) -> Request:
+    def _is_for_tcp(self, target: Flow) -> bool:
+        """Whether the request, as it would go, is too big for UDP, and TCP was not tried in vain."""
+        if target.reliable or target == self._without_tcp or len(bytes(self.request)) <= DATAGRAM_MAX:
+            return False
+        self._without_tcp = target
+        return True
+
+    def _fit(self, request: Request, target: Flow, flow: Flow) -> Request:
         """Make a request of its own for a target: the Contact by which that is to reach us, and a new branch."""
         headers = request.headers.copy()
         headers.remove("Via")
         fitted = replace(request, headers=headers)
         if request.contact is not None:
-            headers.set("Contact", str(replace(request.contact, uri=self.core.contact_uri(flow, self._line))))
+            headers.set("Contact", str(replace(request.contact, uri=self.core.contact_uri(target, self._line))))
         self.core.add_via(fitted, flow)
         return fitted
+
+    def _note_silence(self, attempt: Attempt) -> None:
+        """A target did not answer; that one of UDP has no TCP says nothing of it."""
+        if attempt.flow is attempt.target:
+            self.core.emit(TargetFailed(attempt.flow))
 
     def _answer_challenge(self, attempt: Attempt, response: Response, now: float) -> bool:
         """Send the request again with credentials (:rfc:`3261#section-22.2`), if we have any that may be shown."""
@@ -190,7 +226,9 @@ class Client:
         headers = request.headers.copy()
         headers.set(*credentials)
         headers.set("CSeq", str(CSeq(request.cseq.number + 1, request.method)))
-        self._send(replace(request, headers=headers), attempt.flow, now)
+        if attempt.flow is not attempt.target:
+            self._without_tcp = None
+        self._send(replace(request, headers=headers), attempt.target, now)
         return True
 
     def _note_peer(self, attempt: Attempt, response: Response) -> None:

@@ -45,6 +45,8 @@ class Dialog:
     remote_sequence: int | None
     is_flow_better: bool
     """Whether the flow reaches them more surely than their Contact does."""
+    is_flow_renewed: bool = False
+    """Whether the connection that we had opened was lost, and we try to open it again."""
 
     @classmethod
     def from_request(cls, request: Request, local_tag: str, flow: Flow) -> "Dialog":
@@ -102,7 +104,7 @@ class Dialog:
 
     def refresh_target(self, message: Request | Response, flow: Flow) -> None:
         """Take the Contact of an INVITE or of its 2xx (:rfc:`3261#section-12.2.1.2`), and see how to reach it."""
-        self.flow = flow
+        self.flow, self.is_flow_renewed = flow, False
         if message.contact is not None:
             self.remote_target = message.contact.uri
         if flow.reliable:
@@ -111,14 +113,21 @@ class Dialog:
             self.is_flow_better = _is_behind_nat(message, self.remote_target, flow)
 
     def flow_failed(self, flow: Flow) -> None:
-        """A connection was lost: the Contact is now the better way."""
-        if flow.reliable and flow.remote == self.flow.remote:
-            self.is_flow_better = False
+        """A connection was lost: the Contact is now the better way.
+
+        One that we had opened, by a name, we can open again, and know that it led somewhere; a Contact is often an
+        address for which its server has no certificate. But that is tried only once.
+        """
+        if flow.reliable and (flow.transport, flow.remote) == (self.flow.transport, self.flow.remote):
+            may_renew = bool(self.flow.name) and not self.is_flow_renewed
+            self.is_flow_better, self.is_flow_renewed = self.is_flow_better and may_renew, True
 
     def next_hop(self) -> Flow:
         """Return where a request within the dialog goes (:rfc:`3261#section-12.2.1.1`): proxy, flow, or Contact."""
         uri = self._next_uri()
-        return self.flow if uri is None else flow_to(uri, self.flow)
+        flow = self.flow if uri is None else flow_to(uri, self.flow)
+        is_same = (flow.transport, flow.remote) == (self.flow.transport, self.flow.remote)
+        return self.flow if is_same else flow  # the peer that we know by name may write its address into Record-Route
 
     def hop(self) -> Hop:
         """Return the same for a request that may be tried elsewhere: a domain is still to be located."""

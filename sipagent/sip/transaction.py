@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
 
-from sipagent.sip.events import Flow, Transmit
+from sipagent.sip.events import Address, Flow, Transmit
 from sipagent.sip.headers import MAGIC_COOKIE, CSeq, Headers
 from sipagent.sip.message import Request, Response
 from sipagent.timers import Timers
@@ -350,6 +350,7 @@ class Transactions:
         self._clients: dict[Key, Transaction] = {}
         self._servers: dict[Key, Transaction] = {}
         self._origins: dict[Key, Transaction] = {}
+        self._at_ends: dict[tuple[str, Address], dict[Transaction, None]] = {}
 
     def __len__(self) -> int:
         return len(self._clients) + len(self._servers)
@@ -363,7 +364,7 @@ class Transactions:
         """Send a request, with the one Via it already has, in a client transaction."""
         table, copies, timeout = CLIENTS[request.method == "INVITE"]
         key = (request.via.branch or "", request.method)
-        transaction = self._clients[key] = Transaction(self, key, request, flow, table)
+        transaction = self._clients[key] = self._open(key, request, flow, table)
         transaction.client = user
         transaction.last = bytes(request)
         send_again(transaction, None, now)
@@ -375,7 +376,7 @@ class Transactions:
         """Open the server transaction of a request that :meth:`receive_request` did not know."""
         key = server_key(request, request.method)
         table = INVITE_SERVER if request.method == "INVITE" else NON_INVITE_SERVER
-        transaction = self._servers[key] = Transaction(self, key, request, flow, table)
+        transaction = self._servers[key] = self._open(key, request, flow, table)
         transaction.server = user
         if not request.to.tag:
             self._origins[(request.method, *_origin(request))] = transaction
@@ -410,9 +411,8 @@ class Transactions:
 
     def transport_failed(self, flow: Flow, *, now: float) -> None:
         """Whatever went to that place did not arrive."""
-        for transaction in [*self._clients.values(), *self._servers.values()]:
-            if transaction.flow.transport == flow.transport and transaction.flow.remote == flow.remote:
-                transaction.on_event(Event.TRANSPORT_ERROR, None, now=now)
+        for transaction in [*self._at_ends.get((flow.transport, flow.remote), ())]:
+            transaction.on_event(Event.TRANSPORT_ERROR, None, now=now)
 
     def state_changed(self, transaction: Transaction) -> None:
         """Stop the timers that mean nothing in the new state; forget a transaction that has ended."""
@@ -426,6 +426,20 @@ class Transactions:
             origin = (transaction.request.method, *_origin(transaction.request))
             if self._origins.get(origin) is transaction:
                 del self._origins[origin]
+            self._close(transaction)
+
+    def _open(self, key: Key, request: Request, flow: Flow, table: Table) -> Transaction:
+        transaction = Transaction(self, key, request, flow, table)
+        self._at_ends.setdefault((flow.transport, flow.remote), {})[transaction] = None
+        return transaction
+
+    def _close(self, transaction: Transaction) -> None:
+        """Forget where it ends; who resets connections as fast as it can costs us no look at all the others."""
+        end = (transaction.flow.transport, transaction.flow.remote)
+        others = self._at_ends.get(end, {})
+        others.pop(transaction, None)
+        if not others:
+            self._at_ends.pop(end, None)
 
 
 CLIENTS = {

@@ -2,11 +2,12 @@ import asyncio
 import socket
 
 import pytest
-from connections import BAD, Bench, answering, connect, listening
+from connections import BAD, Bench, Peer, answering, connect, listening
 from loopback import HOST, WITHIN_S, Clean, options, until, within
 
 from sipagent.aio import connection as connection_module
 from sipagent.aio import stream as stream_module
+from sipagent.aio.stream import free_port
 from sipagent.sip.events import Flow
 
 
@@ -40,6 +41,76 @@ def test_messages_in_one_piece_keep_their_order_and_answers_go_back_on_the_conne
             await peer.close()
             await until(lambda: bench.failed)
             assert bench.failed == [got[0][1]]
+
+    run(main())
+
+
+def test_a_ping_of_ours_is_answered_and_told(run: Clean) -> None:
+    async def main() -> None:
+        async with listening() as bench:
+            there = Bench()
+            flow = Flow("TCP", (HOST, bench.port))
+            assert not there.streams.ping(flow)
+            there.streams.send(options(bench.port), flow)
+            _, back = await bench.next()
+            assert there.streams.ping(flow)
+            assert (await within(there.ponged.get())).remote == flow.remote
+            assert bench.streams.ping(back)
+            assert await within(bench.ponged.get()) == back
+            await there.streams.close()
+
+    run(main())
+
+
+def test_a_response_whose_connection_is_lost_opens_none(run: Clean) -> None:
+    async def main() -> None:
+        async with answering() as (port, peers):
+            bench = Bench()
+            flow = Flow("TCP", (HOST, port))
+            bench.streams.send(b"SIP/2.0 200 OK\r\n\r\n", flow)
+            assert bench.failed == [flow]
+            assert peers.empty()
+
+    run(main())
+
+
+def test_a_connection_that_we_close_is_used_no_more(run: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its last octets linger, what is sent goes by another."""
+    monkeypatch.setattr(connection_module, "TALKED_IDLE_S", 0.1)
+    monkeypatch.setattr(connection_module, "MAX_UNSENT", 1 << 30)
+
+    async def main() -> None:
+        async with answering() as (port, peers):
+            bench = Bench()
+            flow = Flow("TCP", (HOST, port))
+            bench.streams.send(b"hello", flow)
+            first = await within(peers.get())
+            first.send(options(port))
+            await bench.next()
+            first.writer.transport.pause_reading()
+            bench.streams.send(bytes(16 * 1024 * 1024), flow)
+            await until(lambda: bench.failed)
+            bench.streams.send(b"again", flow)
+            second = await within(peers.get())
+            assert await second.read(5) == b"again"
+            await bench.streams.close()
+
+    run(main())
+
+
+def test_our_own_connections_come_from_the_port_that_is_told_unless_it_is_taken(run: Clean) -> None:
+    async def main() -> None:
+        async with answering() as (port, peers):
+            for taken in (False, True):
+                bench = Bench()
+                told = free_port()
+                other = await asyncio.start_server(lambda *_: None, HOST, told) if taken else None
+                bench.streams.send(b"hello", Flow("TCP", (HOST, port), (HOST, told)))
+                peer = await within(peers.get())
+                assert (peer.writer.get_extra_info("peername")[1] == told) is not taken
+                await bench.streams.close()
+                if other is not None:
+                    other.close()
 
     run(main())
 
@@ -82,6 +153,57 @@ def test_a_peer_that_trickles_is_closed_however_many_bytes_come(run: Clean, monk
                     peer.send(b"O")
                     await asyncio.wait([ended], timeout=0.02)
             assert bench.messages.empty()
+            await peer.close()
+
+    run(main())
+
+
+def test_a_body_has_a_time_of_its_own(run: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "HEAD_S", 0.3)
+    monkeypatch.setattr(connection_module, "BODY_S", 0.6)
+
+    async def main() -> None:
+        async with listening() as bench:
+            loop = asyncio.get_running_loop()
+            slow, stuck = await connect(bench), await connect(bench)
+            head = options(bench.port).replace(b"Content-Length: 0", b"Content-Length: 5")
+            slow.send(head)
+            stuck.send(head)
+            began_at = loop.time()
+            await until(lambda: loop.time() > began_at + 0.4)
+            slow.send(b"12345")
+            assert (await bench.next())[0] == head + b"12345", "longer than a head may take"
+            assert await stuck.end() == b""
+            assert loop.time() > began_at + 0.5
+            for peer in (slow, stuck):
+                await peer.close()
+
+    run(main())
+
+
+def test_a_crowd_that_trickles_is_gone_in_time_and_takes_nobody_s_place(
+    run: Clean, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slow peers from many hosts, an octet now and then: a stranger from another host comes through."""
+    monkeypatch.setattr(connection_module, "HEAD_S", 0.5)
+    monkeypatch.setattr(stream_module, "MAX_CONNECTIONS_PER_HOST", 4)
+
+    async def main() -> None:
+        async with listening() as bench:
+            crowd = []
+            for number in range(200):
+                source = (f"127.0.1.{number % 20 + 1}", 0)
+                crowd.append(Peer(*await asyncio.open_connection(HOST, bench.port, local_addr=source)))
+                crowd[-1].send(b"O")
+            await until(lambda: bench.streams.refused == 200 - 20 * 4)
+            peer = await connect(bench)
+            peer.send(options(bench.port))
+            await bench.next()
+            for slow in crowd:
+                slow.send(b"P")
+                await slow.end()
+                await slow.close()
+            assert [connection.flow.remote[0] for connection in bench.streams._alive] == [HOST]
             await peer.close()
 
     run(main())

@@ -1,5 +1,6 @@
 """A request of ours over several targets, and its challenges."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -8,7 +9,8 @@ from sip.peers import ALICE, ALICE_FROM, ANSWER, OFFER, Endpoint, respond
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.account import Account
-from sipagent.sip.client import PATIENCE_S
+from sipagent.sip.client import DATAGRAM_MAX, PATIENCE_S, TCP_PATIENCE_S
+from sipagent.sip.core import HeaderList
 from sipagent.sip.digest import Credentials
 from sipagent.sip.events import Accepted, Ended, Flow, Locate, TargetFailed, Transmit
 from sipagent.sip.message import Request, parse_message
@@ -24,7 +26,9 @@ CHALLENGE = 'Digest realm="example.com", nonce="n1", algorithm=MD5, qop="auth"'
 class Caller(Endpoint):
     """Calls somebody by a line of its own; ``targets`` are where the shell says that leads."""
 
-    def __init__(self, *targets: Flow, target: Uri = TARGET, **settings: Any) -> None:
+    def __init__(
+        self, *targets: Flow, target: Uri = TARGET, headers: HeaderList = (), **settings: Any
+    ) -> None:
         super().__init__(ALICE)
         account = Account(
             name="pbx",
@@ -33,15 +37,19 @@ class Caller(Endpoint):
             **{"credentials": Credentials("100", "secret"), **settings},
         )
         self.agent = UserAgent(accounts=[account], random=Random(1))
-        self.handle = self.agent.invite(target, account="pbx", body=OFFER, now=0.0)
+        self.handle = self.agent.invite(target, account="pbx", body=OFFER, headers=headers, now=0.0)
         self.located = self.take(Locate)
         self.agent.located(self.located.query, targets, now=0.0)
         self.drain()
 
-    def last(self, method: str = "INVITE") -> tuple[Request, Flow]:
-        """The request of that method that was sent last, and where it went."""
+    def requests(self, method: str) -> list[tuple[Request, Flow]]:
+        """The requests of that method that were sent, and where they went."""
         sent = [(parse_message(transmit.data), transmit.flow) for transmit in self.sent]
-        return [(each, flow) for each, flow in sent if isinstance(each, Request) and each.method == method][-1]
+        return [(each, flow) for each, flow in sent if isinstance(each, Request) and each.method == method]
+
+    def last(self, method: str = "INVITE") -> tuple[Request, Flow]:
+        """The last of them."""
+        return self.requests(method)[-1]
 
     def answer(self, status: int, now: float = 0.0, to: Request | None = None, **fields: Any) -> list[Transmit]:
         """Respond to the last INVITE, or to another; return what is sent upon it."""
@@ -52,6 +60,77 @@ class Caller(Endpoint):
     def methods(self, sent: list[Transmit]) -> list[str]:
         """What was sent."""
         return [getattr(parse_message(transmit.data), "method", "response") for transmit in sent]
+
+
+class TestBigRequests:
+    """:rfc:`3261#section-18.1.1`: one that nears the size of a packet goes by TCP, if TCP there is."""
+
+    BIG = (("X-Big", "a" * DATAGRAM_MAX),)
+    BY_TCP = replace(FIRST, transport="TCP")
+
+    def test_the_limit(self) -> None:
+        size = len(bytes(Caller(FIRST, headers=[("X", "a")]).last()[0]))
+        for more, transport in ((DATAGRAM_MAX - size, "UDP"), (DATAGRAM_MAX - size + 1, "TCP")):
+            invite, flow = Caller(FIRST, headers=[("X", "a" + more * "a")]).last()
+            assert (flow.transport, invite.via.transport) == (transport, transport)
+            assert len(bytes(invite)) == size + more
+
+    def test_what_follows_stays_with_udp(self) -> None:
+        caller = Caller(FIRST, headers=self.BIG)
+        invite, flow = caller.last()
+        assert flow == self.BY_TCP
+        assert str(invite.contact) == "<sip:q1w2e3@192.0.2.1:5060>"
+        caller.answer(180)
+        caller.answer(200, body=ANSWER)
+        ack, flow = caller.last("ACK")
+        assert (flow.transport, ack.via.transport) == ("UDP", "UDP")
+        caller.agent.hang_up(caller.handle, now=1.0)
+        caller.drain()
+        assert caller.last("BYE")[1].transport == "UDP"
+
+    def test_where_nobody_listens_it_goes_by_udp_after_all(self) -> None:
+        caller = Caller(FIRST, SECOND, headers=self.BIG)
+        caller.agent.transport_failed(self.BY_TCP, now=0.0)
+        caller.drain()
+        assert not any(isinstance(event, TargetFailed) for event in caller.events)
+        assert caller.last()[1] == FIRST
+        caller.agent.transport_failed(FIRST, now=0.0)
+        caller.drain()
+        assert caller.take(TargetFailed).flow == FIRST
+        assert caller.last()[1] == SECOND
+
+    def test_a_firewall_that_swallows_tcp_costs_little(self) -> None:
+        caller = Caller(FIRST, headers=self.BIG)
+        caller.advance(TCP_PATIENCE_S - 0.01)
+        assert caller.last()[1] == self.BY_TCP
+        caller.advance(TCP_PATIENCE_S)
+        assert caller.last()[1] == FIRST
+        caller.advance(100.0)
+        assert caller.take(Ended) == Ended(caller.handle, "timeout")
+        caller.assert_clean()
+
+    @pytest.mark.parametrize("status", [503, 486])
+    def test_a_refusal_by_tcp_is_one_by_udp_too(self, status: int) -> None:
+        caller = Caller(FIRST, headers=self.BIG)
+        caller.answer(100, tag="")
+        caller.answer(status)
+        assert caller.take(Ended) == Ended(caller.handle, "rejected", status)
+        assert all(flow == self.BY_TCP for _, flow in caller.requests("INVITE"))
+
+    def test_a_challenge_by_tcp_is_answered_by_tcp(self) -> None:
+        caller = Caller(FIRST, headers=self.BIG)
+        caller.answer(401, headers=f"WWW-Authenticate: {CHALLENGE}")
+        invite, flow = caller.last()
+        assert flow == self.BY_TCP
+        assert invite.headers.get("Authorization")
+        assert str(invite.contact) == "<sip:q1w2e3@192.0.2.1:5060>"
+
+    def test_it_is_taken_back_as_it_went(self) -> None:
+        caller = Caller(FIRST, headers=self.BIG)
+        caller.answer(180)
+        caller.agent.hang_up(caller.handle, now=1.0)
+        caller.drain()
+        assert caller.last("CANCEL")[1] == self.BY_TCP
 
 
 class TestTargets:

@@ -142,6 +142,24 @@ class TestNextHop:
         dialog.flow_failed(TCP)
         assert dialog.next_hop() == Flow("TCP", ("192.0.2.1", 5062), TCP.local)
 
+    def test_a_connection_that_we_opened_is_opened_again_but_once(self) -> None:
+        trunk = Flow("TLS", ("192.0.2.1", 5061), ("192.0.2.2", 5061), "pbx.example.com")
+        dialog = callee(trunk, contact="<sip:alice@192.0.2.1:5062;transport=tls>")
+        dialog.flow_failed(trunk)
+        assert dialog.next_hop() is dialog.flow
+        dialog.flow_failed(trunk)
+        assert dialog.next_hop().remote == ("192.0.2.1", 5062)
+        dialog.refresh_target(parse_request(write_invite()), trunk)
+        dialog.flow_failed(trunk)
+        assert dialog.next_hop() is dialog.flow
+
+    def test_a_proxy_that_names_itself_by_its_address_is_the_one_we_verified_by_name(self) -> None:
+        trunk = Flow("TLS", ("192.0.2.1", 5061), ("192.0.2.2", 5061), "pbx.example.com")
+        dialog = callee(trunk, record_route="Record-Route: <sip:192.0.2.1:5061;transport=tls;lr>")
+        assert dialog.next_hop().name == "pbx.example.com"
+        other = callee(trunk, record_route="Record-Route: <sip:192.0.2.9:5061;transport=tls;lr>")
+        assert other.next_hop().name == "192.0.2.9"
+
     def test_a_contact_of_another_transport(self) -> None:
         dialog = callee(TCP, contact="<sip:alice@192.0.2.1:5062;transport=udp>")
         assert dialog.next_hop() == Flow("UDP", ("192.0.2.1", 5062), TCP.local)

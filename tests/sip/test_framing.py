@@ -72,6 +72,40 @@ def test_pings() -> None:
     assert framer.pop_pong() is None
 
 
+def test_a_pong_is_no_half_of_a_ping() -> None:
+    framer = StreamFramer()
+    framer.expect_pong()
+    assert not framer.pop_ponged()
+    assert framer.receive_data(b"\r\n") == []
+    assert framer.pop_ponged()
+    assert not framer.pop_ponged()
+    assert framer.receive_data(b"\r\n") == []
+    assert not framer.pop_ponged(), "one ping, one pong"
+    assert framer.pop_pong() is None
+    framer.receive_data(b"\r\n")
+    assert framer.pop_pong() == b"\r\n"
+
+
+def test_a_ping_that_comes_before_the_pong_is_answered() -> None:
+    framer = StreamFramer()
+    framer.expect_pong()
+    assert framer.receive_data(b"\r\n\r\n" + MESSAGES[0] + b"\r\n") == [MESSAGES[0]]
+    assert framer.pop_pong() == b"\r\n"
+    assert framer.pop_ponged()
+
+
+def test_a_head_and_a_body_are_told_apart() -> None:
+    framer = StreamFramer()
+    head, _, _ = MESSAGES[1].partition(b"\r\n\r\n")
+    framer.receive_data(head)
+    assert (framer.is_incomplete, framer.is_in_body) == (True, False)
+    framer = StreamFramer()
+    framer.receive_data(head.replace(b"Content-Length: 0", b"Content-Length: 5") + b"\r\n\r\n1234")
+    assert (framer.is_incomplete, framer.is_in_body) == (True, True)
+    framer.receive_data(b"5")
+    assert (framer.is_incomplete, framer.is_in_body) == (False, False)
+
+
 def test_a_deadline_runs_while_a_message_is_not_whole() -> None:
     framer = StreamFramer()
     assert not framer.is_incomplete

@@ -100,6 +100,7 @@ class Lab:
         assert len(self.layer) == len(self.timers) == 0
         assert self.timers.next_at() is None
         assert not self.layer._origins
+        assert not self.layer._at_ends
 
 
 def parse(data: bytes) -> Request | Response:
