@@ -28,7 +28,9 @@ from sipagent.realtime.settings import SessionSettings
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
 from sipagent.sip.guard import GuardSettings, Rule
+from sipagent.sip.session_timer import SessionTimerSettings
 from sipagent.sip.sources import network_of
+from sipagent.sip.targets import Targets
 from sipagent.sip.uri import NO_PARAMETERS, Parameters, Uri
 
 LOOPBACK = tuple(map(ip_network, ("127.0.0.0/8", "::1/128")))
@@ -77,6 +79,8 @@ def make_account(line: LineConfig) -> Account:
         keep_alive_s=line.keep_alive_s,
         ring_limit_s=line.ring_limit_s,
         redirects=line.redirects,
+        may_call=Targets([line.domain.host]).allows,
+        session_timer=SessionTimerSettings(line.session_timer, line.session_expires_s, line.session_min_s),
         is_anonymous=line.anonymous,
     )
 

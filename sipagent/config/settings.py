@@ -94,6 +94,9 @@ class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     callers: dict[str, Secret] = field(default_factory=dict)
     ring_limit_s: Annotated[float, Meta(ge=1, le=600)] = 180.0
     redirects: Annotated[int, Meta(ge=0, le=5)] = 0
+    session_timer: Literal["off", "accept", "on"] = "accept"
+    session_expires_s: Annotated[int, Meta(ge=90, le=86_400)] = 1_800
+    session_min_s: Annotated[int, Meta(ge=90, le=7_200)] = 90
     codecs: Annotated[tuple[Literal["PCMU", "PCMA"], ...], Meta(min_length=1)] = ("PCMU", "PCMA")
 
     @property

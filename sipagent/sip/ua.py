@@ -389,7 +389,8 @@ class UserAgent:
             return Pass(line.account.name if line else "", is_trusted=False)
         if request.to.tag:
             session = self._find(request)
-            home = session.dialog.flow if session is not None and session.dialog is not None else None
+            dialog = session.dialog_of(request) if session is not None else None
+            home = dialog.flow if dialog is not None else None
             judgement = guard.judge_within(flow, home, now=now)
         else:
             judgement = guard.judge(request, flow, now=now)
