@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sip.peers import ALICE, ANSWER, BOB, UDP, Callee, Caller, Endpoint, describe_all, invite, request
+from sip.peers import ALICE, ANSWER, BOB, UDP, Callee, Caller, Endpoint, describe_all, invite, request, respond
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.core import UserAgentSettings
@@ -246,6 +246,22 @@ class TestAsWhoCalls:
         alice = Caller()
         pracks = [alice.answer(180, tag=f"t{number}", headers=RELIABLE.format(1)) for number in range(20)]
         assert pracks == [["PRACK"]] * 16 + [[]] * 4
+
+
+def test_a_re_invite_of_ours_may_ring_reliably_too() -> None:
+    alice = Caller()
+    alice.answer(200, body=ANSWER)
+    alice.take(Accepted)
+    alice.agent.reinvite(alice.handle, b"new offer", now=0.0)
+    message = alice.last("INVITE")
+    ringing = respond(message, 183, headers=RELIABLE.format(5), body=b"new answer")
+    assert [alice.say(ringing), alice.say(ringing)] == [["PRACK"], []]
+    prack = alice.last("PRACK")
+    assert (prack.headers.get("RAck"), str(prack.cseq), prack.to.tag) == ("5 2 INVITE", "3 PRACK", "bob-tag")
+    assert alice.events == []
+    assert alice.say(respond(message, 200)) == ["ACK"]
+    assert alice.last("ACK").cseq.number == 2
+    assert alice.take(Accepted).body == b"new answer"
 
 
 def test_over_tcp_ringing_is_repeated_all_the_same() -> None:
