@@ -207,6 +207,38 @@ class TestAsWhoIsCalled:
             assert requests(bob, 100_000.0) == []
 
 
+class TestSwitchedOff:
+    OFF = SessionTimerSettings("off")
+
+    def called(self, fields: str) -> Response:
+        """What an INVITE with these fields is answered with, at once or when the application accepts it."""
+        bob = Callee()
+        account = Account(name="x", address=Uri.parse("sip:b@192.0.2.1"), contact_user="bob", session_timer=self.OFF)
+        bob.agent = UserAgent(accounts=[account], random=bob.agent._core.random)
+        (response,) = bob.receive(invite(headers=fields), bob.flow, 0.0)
+        assert isinstance(response, Response)
+        if response.status > 100:
+            return response
+        bob.handle = bob.take(IncomingInvite).handle
+        return bob.accept()
+
+    def test_who_insists_is_refused(self) -> None:
+        response = self.called("Require: Timer\nSession-Expires: 1800")
+        assert (response.status, response.headers.get("Unsupported")) == (420, "timer")
+
+    @pytest.mark.parametrize("seconds", [60, 1800])
+    def test_who_does_not_gets_none(self, seconds: int) -> None:
+        response = self.called(f"Supported: timer\nSession-Expires: {seconds}")
+        assert (response.status, expires(response)) == (200, None)
+        assert "timer" not in response.supported
+        assert "100rel" in response.supported
+
+    def test_our_invite_does_not_speak_of_it(self) -> None:
+        message = with_timer(self.OFF).invite
+        assert "timer" not in message.supported
+        assert expires(message) is None
+
+
 class TestAsWhoCalls:
     ON = SessionTimerSettings("on", 100)
 
