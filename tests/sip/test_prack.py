@@ -174,6 +174,15 @@ class TestAsWhoIsCalled:
         assert (response.cseq.method, response.body) == ("PRACK", b"new answer")
         assert bob.accept(b"old answer").body == b""
 
+    def test_a_prack_with_an_offer_that_collides(self) -> None:
+        bob = Reliable()
+        bob.show(183, ANSWER)
+        bob.prack()
+        bob.show(180)
+        bob.agent.update(bob.handle, b"our offer", now=0.0)
+        bob.drain()
+        assert bob.prack(3, body=b"new offer") == ["491 PRACK"]
+
     def test_ringing_that_changes(self) -> None:
         bob = Reliable()
         bob.show(180)
