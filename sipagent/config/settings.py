@@ -61,6 +61,7 @@ class SipConfig(Struct, frozen=True, forbid_unknown_fields=True):
     external_address: Host | None = None
     max_calls: Annotated[int, Meta(ge=1, le=10_000)] = 500
     user_agent: Text = "sipagent"
+    reliable_ringing: bool = False
     safety: SafetyConfig = field(default_factory=SafetyConfig)
 
 

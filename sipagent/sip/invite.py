@@ -131,8 +131,10 @@ class InviteSession:
         """Send a provisional response to the INVITE that waits."""
         if not 101 <= status <= 199:
             raise LocalProtocolError(f"{status} is no provisional response")
-        self._waiting_server().ring(status, headers, body, now=now)
-        self._changes.description = body or self._changes.description
+        server = self._waiting_server()
+        server.ring(status, headers, body, now=now)
+        if body and not server.is_exchanged:
+            self._changes.description = body
 
     def accept(self, headers: HeaderList, body: bytes, *, now: float) -> None:
         """Accept the offer or INVITE that waits; what we wanted to offer ourselves is then out of date."""

@@ -156,6 +156,16 @@ class TestAsWhoIsCalled:
         assert bob.say(request("ACK", 1, to_tag=bob.tag)) == []
         assert bob.take(Acknowledged).body == b""
 
+    def test_what_a_later_prack_brings_is_an_offer(self) -> None:
+        bob = Reliable(body=b"")
+        bob.show(183, b"our offer")
+        bob.prack(body=b"their answer")
+        assert bob.take(EarlyAnswered).body == b"their answer"
+        assert bob.show(183, b"ignored") is not None
+        assert bob.prack(3, body=b"their offer") == []
+        assert bob.take(Reinvited).body == b"their offer"
+        assert bob.agent._sessions[bob.handle]._changes.description == b"our offer"
+
     def test_a_prack_that_forgets_the_answer(self) -> None:
         bob = Reliable(body=b"")
         bob.show(183, b"our offer")

@@ -139,6 +139,22 @@ class TestAsWhoIsCalled:
         ((at, message),) = requests(bob, 110.1)
         assert (at, message.body) == (110.0, b"new offer")
 
+    def test_what_was_said_last_may_be_the_answer_to_an_update(self) -> None:
+        bob = callee("Supported: timer", "Session-Expires: 100;refresher=uas", NO_UPDATE)
+        bob.say(request("UPDATE", 2, to_tag=bob.tag, headers="Supported: timer", body=OFFER))
+        bob.take(Reinvited)
+        assert expires(bob.accept(b"held")) == "100;refresher=uas"
+        ((_, message),) = requests(bob, 50.1)
+        assert (message.method, message.body) == ("INVITE", b"held")
+
+    def test_no_timer_runs_before_the_call_is_up(self) -> None:
+        bob = Callee()
+        bob.ring()
+        early = request("UPDATE", 2, to_tag=bob.tag, headers="Supported: timer\nx: 100;refresher=uas")
+        (response,) = bob.receive(early, bob.flow, 0.0)
+        assert expires(response) is None
+        assert requests(bob, 100.0) == []
+
     @pytest.mark.parametrize("status", [405, 501])
     def test_a_peer_that_does_not_take_update_after_all(self, status: int) -> None:
         bob = callee("Supported: timer", "Session-Expires: 100;refresher=uas", ALLOW)
