@@ -181,6 +181,22 @@ class TestAsWhoIsCalled:
         message = bob.last("UPDATE")
         assert (expires(message), message.headers.get("Min-SE")) == ("120;refresher=uac", "120")
 
+    @pytest.mark.parametrize("status", [200, 500])
+    def test_hung_up_while_a_refresh_is_on_its_way(self, status: int) -> None:
+        bob = callee("Supported: timer", "Session-Expires: 100;refresher=uas", NO_UPDATE)
+        ((at, message),) = requests(bob, 50.1)
+        bob.agent.hang_up(bob.handle, now=at)
+        assert bob.say(respond(bob.last("BYE"), 200), at) == []
+        assert bob.say(respond(message, status, headers="x: 100;refresher=uac"), at) == ["ACK"]
+        bob.end("hung_up")
+
+    def test_what_the_peer_takes_may_be_learnt_later(self) -> None:
+        bob = callee("Supported: timer", "Session-Expires: 100;refresher=uas", NO_UPDATE)
+        ((at, message),) = requests(bob, 50.1)
+        bob.say(respond(message, 200, headers="x: 100;refresher=uac\n" + ALLOW), at)
+        ((at, message),) = requests(bob, 100.1)
+        assert (at, message.method) == (100.0, "UPDATE")
+
     @pytest.mark.parametrize("status", [408, 481])
     def test_a_peer_that_knows_no_such_call_ends_it(self, status: int) -> None:
         bob = callee("Supported: timer", "Session-Expires: 100;refresher=uas", ALLOW)

@@ -168,11 +168,12 @@ class TestUpdateOfTheirs:
         bob.take(Reinvited)
         bob.end("bye")
 
-    def test_makes_an_offer_of_ours_that_waits_stale(self) -> None:
+    @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+    def test_makes_an_offer_of_ours_that_waits_stale(self, method: str) -> None:
         bob = Callee()
         bob.talk()
-        bob.agent.reinvite(bob.handle, b"ours", now=0.0)
-        assert bob.say(respond(bob.last("INVITE"), 491)) == ["ACK"]
+        (bob.agent.reinvite if method == "INVITE" else bob.agent.update)(bob.handle, b"ours", now=0.0)
+        bob.say(respond(bob.last(method), 491))
         update(bob, body=b"theirs")
         bob.take(Reinvited)
         bob.accept(b"answer")
@@ -249,6 +250,15 @@ class TestUpdateOfOurs:
             end.agent.hang_up(end.handle, now=0.0)
             assert describe_all(end.messages()) == ["BYE"]
             assert end.say(respond(message, 200, body=b"x")) == []
+            end.end("hung_up")
+
+    def test_hung_up_while_it_waits_for_another_try(self) -> None:
+        for end in self.calls():
+            assert end.say(respond(self.send(end), 491)) == []
+            end.agent.hang_up(end.handle, now=0.0)
+            bye = end.last("BYE")
+            assert end.say(respond(bye, 200)) == []
+            assert end.advance(10.0) == []
             end.end("hung_up")
 
     def test_not_before_the_media_are_agreed_on(self) -> None:
