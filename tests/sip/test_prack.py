@@ -255,6 +255,13 @@ class TestAsWhoCalls:
         alice.answer(200)
         assert alice.take(Accepted).body == b"early"
 
+    def test_the_first_answer_of_a_telephone_is_the_one(self) -> None:
+        alice = Caller()
+        alice.answer(183, headers=RELIABLE.format(7), body=b"early")
+        alice.answer(183, headers=RELIABLE.format(8), body=b"another")
+        alice.answer(200)
+        assert alice.take(Accepted).body == b"early"
+
     def test_it_is_repeated_over_udp_and_given_up(self) -> None:
         alice = Caller()
         alice.answer(180, headers=RELIABLE.format(7))
