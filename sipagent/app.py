@@ -116,6 +116,7 @@ class Application:
         self.endpoint = SipEndpoint(
             UserAgentSettings(
                 user_agent=config.sip.user_agent,
+                reliable_ringing=config.sip.reliable_ringing,
                 max_sessions=SESSIONS_A_CALL * config.sip.max_calls,
                 guard=make_guard(config, trusts_itself=self._trusts_itself),
             ),

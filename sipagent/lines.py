@@ -28,6 +28,7 @@ from sipagent.realtime.settings import SessionSettings
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
 from sipagent.sip.guard import GuardSettings, Rule
+from sipagent.sip.session_timer import SessionTimerSettings
 from sipagent.sip.sources import network_of
 from sipagent.sip.targets import DEFAULT_DENY, Targets
 from sipagent.sip.uri import NO_PARAMETERS, Parameters, Uri
@@ -79,6 +80,7 @@ def make_account(line: LineConfig) -> Account:
         ring_limit_s=line.ring_limit_s,
         redirects=line.redirects,
         may_call=make_targets(line, line.allow_out).allows,
+        session_timer=SessionTimerSettings(line.session_timer, line.session_expires_s, line.session_min_s),
         is_anonymous=line.anonymous,
     )
 

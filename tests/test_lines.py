@@ -8,6 +8,7 @@ import pytest
 from sipagent.config import load
 from sipagent.lines import LOOPBACK, PRIVATE, make_account, make_guard, make_targets
 from sipagent.sip.guard import SCANNERS, GuardSettings, Rule
+from sipagent.sip.session_timer import SessionTimerSettings
 from sipagent.sip.targets import Targets
 from sipagent.sip.uri import Uri
 
@@ -118,3 +119,17 @@ def test_a_redirection_leads_only_where_a_call_may_go(tmp_path: Path) -> None:
     assert may_call is not None
     assert may_call(Uri.parse("sip:200@pbx.example.com"))
     assert not may_call(Uri.parse("sip:+19005551234@pbx.example.com"))
+
+
+def test_session_timers_and_redirects_of_a_line(tmp_path: Path) -> None:
+    guard_of(
+        tmp_path,
+        ", domain: a.b, session_timer: 'on', session_expires_s: 600, session_min_s: 120, redirects: 2",
+        ", domain: a.b",
+    )
+    chosen, default = map(make_account, load(tmp_path / "config.yaml", {}).lines)
+    assert (chosen.session_timer, chosen.redirects) == (SessionTimerSettings("on", 600, 120), 2)
+    assert (default.session_timer, default.redirects) == (SessionTimerSettings("accept", 1800, 90), 0)
+    assert chosen.may_call is not None
+    followed = ["sip:200@a.b", "sip:200@elsewhere.example", "sip:0900123456@a.b", "sip:200@a.b;maddr=192.0.2.1"]
+    assert [chosen.may_call(Uri.parse(uri)) for uri in followed] == [True, False, False, False]

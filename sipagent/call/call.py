@@ -109,6 +109,7 @@ class Call:
             return
         self._leg.handle_timer(now=now)
         self._hear(self._leg.take_released(), now)
+        self._take_digits(now)
         if self._conversation:
             self._conversation.handle_timer(now=now)
         while (key := self._timers.pop_due(now)) is not None:

@@ -64,6 +64,7 @@ class SipConfig(Struct, frozen=True, forbid_unknown_fields=True):
     external_address: Host | None = None
     max_calls: Annotated[int, Meta(ge=1, le=10_000)] = 500
     user_agent: Text = "sipagent"
+    reliable_ringing: bool = False
     safety: SafetyConfig = field(default_factory=SafetyConfig)
 
 
@@ -102,6 +103,9 @@ class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     deny: tuple[Pattern, ...] = ()
     allow_premium: bool = False
     country: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}$")] | None = None
+    session_timer: Literal["off", "accept", "on"] = "accept"
+    session_expires_s: Annotated[int, Meta(ge=90, le=86_400)] = 1_800
+    session_min_s: Annotated[int, Meta(ge=90, le=7_200)] = 90
     codecs: Annotated[tuple[Literal["PCMU", "PCMA"], ...], Meta(min_length=1)] = ("PCMU", "PCMA")
 
     @property

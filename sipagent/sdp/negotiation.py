@@ -125,6 +125,7 @@ class Negotiation:
         self._numbers = dict(STATIC_PAYLOAD_TYPES)
         self._foreign_numbers: set[int] = set()
         self._offered: Media | None = None
+        self._ours: Media | None = None
         self._parameters: MediaParameters | None = None
 
     @property
@@ -148,7 +149,7 @@ class Negotiation:
             ours = _reject(audio.media)
         else:
             raise RemoteProtocolError("the audio offered is disabled", status=NOT_ACCEPTABLE)
-        self._index, self._offered, self._parameters = audio.index, None, parameters
+        self._index, self._offered, self._ours, self._parameters = audio.index, None, ours, parameters
         return self._publish(ours, description.media), parameters
 
     def offer(self) -> bytes:
@@ -176,7 +177,7 @@ class Negotiation:
         if not audio.media.port:
             raise RemoteProtocolError("the answer rejects the audio", status=NOT_ACCEPTABLE)
         agreed = audio.agree(_direction_of(self._offered) or "sendrecv")
-        self._parameters = _hear_as_offered(agreed, self._offered)
+        self._ours, self._parameters = self._offered, _hear_as_offered(agreed, self._offered)
         return self._parameters
 
     def receive_refresh(self, answer: bytes) -> MediaParameters:
@@ -185,17 +186,15 @@ class Negotiation:
         :raises RemoteProtocolError: as :meth:`receive_answer`
         :raises LocalProtocolError: when we never described anything
         """
-        if not self._media or self._parameters is None:
+        if self._ours is None or self._parameters is None:
             raise LocalProtocolError("nothing was agreed on yet")
-        offered, before = self._media[self._index], self._offered
-        if not offered.port:
+        if not self._ours.port:
             return self._parameters
-        self._offered = offered
+        next_offer, self._offered = self._offered, self._ours
         try:
             return self.receive_answer(answer)
-        except RemoteProtocolError:
-            self._offered = before
-            raise
+        finally:
+            self._offered = next_offer
 
     def _choose(self, description: SessionDescription) -> "_RemoteAudio":
         """Return the first audio we can do, else our own stream when the peer disables it, and offers nothing else."""

@@ -140,11 +140,10 @@ class Changes:
         if reinvite is self._reinvite:
             self._reinvite = None
         self._on_success(reinvite.body, response, now)
-        body = response.content(CONTENT_TYPE) or b""
         if reinvite.is_refresh:
-            self._owner.tell(Refreshed(self._handle, body))
+            self._owner.tell(Refreshed(self._handle, reinvite.answer))
         else:
-            self._owner.tell(Accepted(self._handle, response, body))
+            self._owner.tell(Accepted(self._handle, response, reinvite.answer))
 
     def on_reinvite_refused(self, reinvite: Reinvite, status: int, retry_s: int | None, *, now: float) -> None:
         """The call goes on as before, unless the peer knows of none or is silent (:rfc:`3261#section-14.1`)."""

@@ -12,9 +12,10 @@ from sipagent.sip.dialog import URI_TRANSPORTS
 from sipagent.sip.events import Address, Event, Flow, Locate, Transmit
 from sipagent.sip.guard import Guard, GuardSettings
 from sipagent.sip.headers import MAGIC_COOKIE, Headers, NameAddr, Via
-from sipagent.sip.line import Line
+from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import Request, Response, make_response
 from sipagent.sip.pings import Pings
+from sipagent.sip.session_timer import OPTION_TAG
 from sipagent.sip.stun_client import StunClient
 from sipagent.sip.transaction import MAX_TRANSACTIONS, TimerKey, Transactions
 from sipagent.sip.uri import NO_PARAMETERS, Parameters, Uri
@@ -35,6 +36,7 @@ RESERVED = frozenset(
     {
         *("via", "max-forwards", "route", "record-route", "from", "to", "call-id", "cseq", "contact"),
         *("allow", "supported", "require", "content-type", "content-length"),
+        *("session-expires", "min-se", "rseq", "rack"),
     }
 )
 """Header fields that are ours to write, never the application's: a second one would change where a call leads."""
@@ -122,7 +124,7 @@ class Core:
         headers = [
             ("Contact", str(NameAddr(None, contact))),
             ("Allow", ALLOW),
-            ("Supported", SUPPORTED),
+            ("Supported", supported(line)),
             (product, self.settings.user_agent),
         ]
         return [*headers, ("Content-Type", CONTENT_TYPE)] if body else headers
@@ -215,6 +217,13 @@ class Core:
         text = "\n".join([*parts, request.via.branch or ""])
         digest = blake2b(text.encode("utf-8", "surrogateescape"), digest_size=IDENTIFIER_BITS // 8, key=self._tag_key)
         return digest.hexdigest()
+
+
+def supported(line: Line | None) -> str:
+    """Return the extensions we know in the calls of a line: session timers may be switched off there."""
+    if timer_settings(line).mode != "off":
+        return SUPPORTED
+    return ", ".join(tag for tag in SUPPORTED.split(", ") if tag != OPTION_TAG)
 
 
 def add_headers(headers: Headers, extra: HeaderList) -> None:

@@ -7,13 +7,13 @@ while it rang goes on when it answers.
 
 from collections.abc import Iterator
 
-from sipagent.sip.client import Client
 from sipagent.sip.core import CONTENT_TYPE, Core
 from sipagent.sip.dialog import Dialog, DialogId
 from sipagent.sip.events import Flow
 from sipagent.sip.line import Line
 from sipagent.sip.message import Request, Response
-from sipagent.sip.reliable import RAck, ReliableOrder, read_rseq
+from sipagent.sip.prack import Pracks
+from sipagent.sip.reliable import read_rseq
 
 EARLY_MAX = 16
 """Telephones of one call that are told apart; what others say is passed on, but nothing is remembered of it."""
@@ -22,9 +22,9 @@ EARLY_MAX = 16
 class EarlyDialog:
     """One telephone that rings."""
 
-    def __init__(self, dialog: Dialog) -> None:
+    def __init__(self, dialog: Dialog, pracks: Pracks) -> None:
         self.dialog = dialog
-        self.order = ReliableOrder()
+        self.pracks = pracks
         self.is_exchanged = False
         """Whether its answer came reliably, so that either side may offer anew (:rfc:`3311#section-5.1`)."""
         self.description = b""
@@ -51,18 +51,16 @@ class EarlyDialogs:
 
         :return: whether it is news: no copy, and none that overtook another.
         """
-        number = read_rseq(response)
+        is_reliable = read_rseq(response) is not None
         early = self._open(request, response, flow)
         if early is None:
-            return number is None
-        if number is not None and not early.order.receive(number):
+            return not is_reliable
+        if not early.pracks.receive(response, now=now):
             return False
         body = response.content(CONTENT_TYPE) or b""
         if body and not early.is_exchanged:
             early.description = body
-            early.is_exchanged = number is not None
-        if number is not None:
-            self._acknowledge(early.dialog, RAck(number, response.cseq), now)
+            early.is_exchanged = is_reliable
         return True
 
     def confirm(self, dialog: Dialog) -> EarlyDialog | None:
@@ -76,9 +74,6 @@ class EarlyDialogs:
     def _open(self, request: Request, response: Response, flow: Flow) -> EarlyDialog | None:
         tag = response.to.tag
         if tag and tag not in self._by_tag and len(self._by_tag) < EARLY_MAX:
-            self._by_tag[tag] = EarlyDialog(Dialog.from_response(request, response, flow))
+            dialog = Dialog.from_response(request, response, flow)
+            self._by_tag[tag] = EarlyDialog(dialog, Pracks(self._core, dialog, self._line))
         return self._by_tag.get(tag or "")
-
-    def _acknowledge(self, dialog: Dialog, rack: RAck, now: float) -> None:
-        request = dialog.make_request("PRACK", [("RAck", str(rack))])
-        Client(self._core, request, dialog.hop(), line=self._line).start(now=now)

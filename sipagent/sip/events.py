@@ -117,7 +117,7 @@ class IncomingInvite:
     @property
     def wants_early_offer(self) -> bool:
         """Whether the caller leaves the offer to us and wants it while it rings (:rfc:`3262#section-5`)."""
-        return not self.body and "100rel" in self.request.require
+        return not self.body and "100rel" in map(str.lower, self.request.require)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """An INVITE session: one call as SIP sees it, from its first INVITE to the last word of its goodbye.
 
 It is a hub. What comes of an INVITE is the affair of :mod:`~sipagent.sip.invite_server` or
-:mod:`~sipagent.sip.calling`, what we change of the call that of :mod:`~sipagent.sip.changes`, addresses and order are
-the dialog's. What is left here is who may do what when: above all, one offer at a time. A session that has told its
-end says nothing more, but stays until its BYE is answered.
+:mod:`~sipagent.sip.calling`, what we change of the call that of :mod:`~sipagent.sip.changes`, what the peer changes
+that of :mod:`~sipagent.sip.offers`, addresses and order are the dialog's. What is left here is who may do what when. A
+session that has told its end says nothing more, but stays until its BYE is answered.
 """
 
 from enum import Enum
@@ -13,12 +13,12 @@ from sipagent.errors import LocalProtocolError, RemoteProtocolError
 from sipagent.sip.bye import Bye
 from sipagent.sip.calling import Calling
 from sipagent.sip.changes import Changes
-from sipagent.sip.core import Core, HeaderList, add_headers
+from sipagent.sip.core import Core, HeaderList
 from sipagent.sip.dialog import Dialog, DialogId
+from sipagent.sip.early import EarlyDialog
 from sipagent.sip.events import (
     Accepted,
     Acknowledged,
-    EarlyAnswered,
     Ended,
     Event,
     Flow,
@@ -33,12 +33,9 @@ from sipagent.sip.invite_server import InviteServer
 from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import Request, Response, make_response
 from sipagent.sip.midcall import MidCall
+from sipagent.sip.offers import Offers
 from sipagent.sip.refer import ReferTo
 from sipagent.sip.session_timer import SessionTimer
-from sipagent.sip.update import PromptOffer
-
-RETRY_AFTER_MAX_S = 10
-"""What comes before we answered the last is told to come again within this (:rfc:`3261#section-14.2`)."""
 
 
 class Phase(Enum):
@@ -74,17 +71,18 @@ class InviteSession:
         """The one that the call has come to; the early ones of our INVITE are found by :meth:`dialog_of`."""
         self.dialog_ids: frozenset[DialogId] = frozenset()
         """One has an empty remote tag as long as nobody answered our INVITE."""
+        self.server: InviteServer | None = None
+        """The last INVITE of the peer's."""
         self.may_refer = phase is Phase.OUTGOING
         """Whether the peer may ask us to call others: it is our PBX, has shown a password, or was called by us."""
         self.midcall = MidCall(core, self)
         self._core = core
         self._owner = owner
-        self._server: InviteServer | None = None
         self._calling: Calling | None = None
-        self._prompt: PromptOffer | None = None
         self._timer = SessionTimer(timer_settings(line))
         is_ours = phase is Phase.OUTGOING
         self._changes = Changes(core, handle, self, self._timer, is_call_id_ours=is_ours, line=line)
+        self._offers = Offers(core, self, self._changes, self._timer, line=line)
         self._bye: Bye | None = None
         self._bye_headers: HeaderList = ()
 
@@ -96,8 +94,8 @@ class InviteSession:
         local_tag = self._core.new_identifier()
         self._set_dialog(Dialog.from_request(request, local_tag, flow))
         self._changes.learn(request)
-        self._server = InviteServer(self._core, request, flow, body, local_tag, self, line=self.line)
-        self._server.start(now=now)
+        self.server = InviteServer(self._core, request, flow, body, local_tag, self, line=self.line)
+        self.server.start(now=now)
         who = (passed.line, passed.is_trusted, passed.username)
         self._core.emit(IncomingInvite(self.handle, request, flow, body, *who, replaces))
 
@@ -110,10 +108,22 @@ class InviteSession:
 
     def dialog_of(self, request: Request) -> Dialog | None:
         """Return the dialog that a request of the peer's is in, which may still be an early one."""
-        if self.dialog is not None or self._calling is None:
-            return self.dialog
-        early = self._calling.early.find(request.from_.tag or "")
-        return None if early is None else early.dialog
+        early = self.early_of(request)
+        return early.dialog if self.dialog is None and early is not None else self.dialog
+
+    def early_of(self, request: Request) -> EarlyDialog | None:
+        """Return the telephone that a request comes from, if our INVITE ever made it ring."""
+        return None if self._calling is None else self._calling.early.find(request.from_.tag or "")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the call was answered, and goes on."""
+        return self.phase is Phase.CONFIRMED
+
+    @property
+    def is_calling(self) -> bool:
+        """Whether our INVITE waits to be answered."""
+        return self.phase is Phase.OUTGOING
 
     # Commands of the application.
 
@@ -121,13 +131,15 @@ class InviteSession:
         """Send a provisional response to the INVITE that waits."""
         if not 101 <= status <= 199:
             raise LocalProtocolError(f"{status} is no provisional response")
-        self._waiting_server().ring(status, headers, body, now=now)
-        self._changes.description = body or self._changes.description
+        server = self._waiting_server()
+        server.ring(status, headers, body, now=now)
+        if body and not server.is_exchanged:
+            self._changes.description = body
 
     def accept(self, headers: HeaderList, body: bytes, *, now: float) -> None:
         """Accept the offer or INVITE that waits; what we wanted to offer ourselves is then out of date."""
-        if self._prompt is not None:
-            self._accept_prompt(self._prompt, headers, body, now)
+        if self._offers.is_waiting:
+            self._offers.accept(headers, body, now=now)
             return
         server, dialog = self._waiting_server(), self.dialog
         if not server.is_initial and dialog is not None:
@@ -144,9 +156,8 @@ class InviteSession:
         """Refuse the INVITE that waits, which ends the call, or a change of the call, which does not."""
         if not 300 <= status <= 699:
             raise LocalProtocolError(f"{status} is no refusal")
-        if self._prompt is not None:
-            self._prompt.reject(status, headers, reason=reason, now=now)
-            self._prompt = None
+        if self._offers.is_waiting:
+            self._offers.reject(status, headers, reason=reason, now=now)
             return
         self._waiting_server().reject(status, headers, reason=reason, now=now)
         if self.phase is Phase.INCOMING:
@@ -155,13 +166,13 @@ class InviteSession:
 
     def reinvite(self, body: bytes, *, now: float) -> None:
         """Offer a new session description."""
-        if self.phase is not Phase.CONFIRMED or self.dialog is None or not body:
+        if not self.is_up or self.dialog is None or not body:
             raise LocalProtocolError("a re-INVITE needs a call that is up, and an offer")
         self._changes.reinvite(body, now=now)
 
     def update(self, body: bytes, tag: str = "", *, now: float) -> None:
         """Offer a new session description to a call that is up, or to one that rings and has agreed on its media."""
-        if not body or self.phase is Phase.ENDED or self._prompt is not None or self._owes_answer or self._is_awaiting:
+        if not body or self.phase is Phase.ENDED or not self._offers.is_settled:
             raise LocalProtocolError("an UPDATE needs an offer, and an end of all others")
         early = self._calling.early.find(tag) if self._calling is not None else None
         if self.phase is Phase.OUTGOING and (early is None or not early.is_exchanged):
@@ -184,14 +195,14 @@ class InviteSession:
         if phase is Phase.ENDED:
             raise LocalProtocolError("the call has ended")
         self._end("hung_up")
-        if self._server is not None and self._server.is_initial and self._server.is_pending:
+        if self.server is not None and self.server.is_initial and self.server.is_pending:
             self._changes.stop(now=now)
-            self._server.reject(480, headers, now=now)
+            self.server.reject(480, headers, now=now)
             self._leave()
         elif phase is Phase.OUTGOING and self._calling is not None:
             self._changes.stop(now=now)
             self._calling.cancel(now=now)
-        elif self._server is not None and self._server.is_accepted:
+        elif self.server is not None and self.server.is_accepted:
             self._bye_headers = headers
         else:
             self._say_goodbye(headers, now)
@@ -200,8 +211,8 @@ class InviteSession:
 
     def receive_ack(self, request: Request, *, now: float) -> None:
         """An ACK."""
-        if self._server is not None:
-            self._server.receive_ack(request, now=now)
+        if self.server is not None:
+            self.server.receive_ack(request, now=now)
 
     def receive_bye(self, request: Request, flow: Flow, *, now: float) -> None:
         """A BYE; it may come before we answered, or cross ours (:rfc:`3261#section-15.1.2`)."""
@@ -213,47 +224,31 @@ class InviteSession:
 
     def receive_reinvite(self, request: Request, flow: Flow, body: bytes, *, now: float) -> None:
         """An INVITE (:rfc:`3261#section-14.2`); it may collide with ours, or with their own."""
-        refusal = self._refuse_reinvite(request)
+        refusal = (481, ()) if self.phase is Phase.ENDED else self._offers.refuse_invite(request)
         if refusal is not None:
             self._core.refuse(request, flow, *refusal, now=now)
         elif self.dialog is not None:
             self._changes.learn(request)
-            if self._server is not None:
-                self._server.overtaken(now=now)
+            if self.server is not None:
+                self.server.overtaken(now=now)
             tag = self.dialog.local.tag or ""
-            self._server = InviteServer(self._core, request, flow, body, tag, self, line=self.line)
-            self._server.start(now=now)
+            self.server = InviteServer(self._core, request, flow, body, tag, self, line=self.line)
+            self.server.start(now=now)
             self._core.emit(Reinvited(self.handle, request, body))
 
     def receive_update(self, request: Request, flow: Flow, body: bytes, *, now: float) -> None:
-        """An UPDATE (:rfc:`3311#section-5.2`): a mere refresh of the call, or an offer."""
-        refusal = self._refuse_update(request, body)
-        dialog = self.dialog_of(request)
-        if refusal is not None or dialog is None:
-            self._core.refuse(request, flow, *(refusal or (481, ())), now=now)
-            return
-        self._changes.learn(request)
-        if body:
-            self._await_prompt(request, flow, body, now)
+        """An UPDATE, of a call that is up or rings."""
+        if self.phase is Phase.ENDED:
+            self._core.refuse(request, flow, 481, now=now)
         else:
-            dialog.refresh_target(request, flow)
-            self._respond(request, flow, self._renew(request, now), now)
+            self._offers.receive_update(request, flow, body, now=now)
 
     def receive_prack(self, request: Request, flow: Flow, body: bytes, *, now: float) -> None:
-        """A PRACK: our ringing was heard; it may bring the answer to our offer, or an offer (:rfc:`3262#section-5`)."""
-        server = None if self.phase is Phase.ENDED else self._server
-        was_exchanged = server is not None and server.is_exchanged
-        if server is None or server.receive_prack(request, body, now=now) is None:
+        """A PRACK: our ringing was heard."""
+        if self.phase is Phase.ENDED:
             self._core.refuse(request, flow, 481, now=now)
-            return
-        if not body or not server.is_exchanged:
-            self._respond(request, flow, (), now)
-        elif server.is_late_offer and not was_exchanged:
-            self._respond(request, flow, (), now)
-            self._core.emit(EarlyAnswered(self.handle, body))
         else:
-            self._await_prompt(request, flow, body, now)
-        server.proceed(now=now)
+            self._offers.receive_prack(request, flow, body, now=now)
 
     def receive_midcall(self, request: Request, flow: Flow, *, now: float) -> None:
         """A REFER, NOTIFY or INFO; once the call has ended, what our REFER has come to is still heard politely."""
@@ -298,16 +293,12 @@ class InviteSession:
 
     def on_withdrawn(self, reason: str, *, now: float) -> None:
         """The INVITE is refused, and not by the application: ``cancelled``, ``timeout``, ``transport``, ``no_ack``."""
-        if self._server is not None and self._server.is_initial:
+        if self.server is not None and self.server.is_initial:
             self._changes.stop(now=now)
             self._end(reason)
             self._leave()
         elif self.phase is Phase.CONFIRMED:
             self._core.emit(ReinviteCancelled(self.handle))
-
-    def on_unprompted(self) -> None:
-        """The application did not answer an UPDATE."""
-        self._prompt = None
 
     # What becomes of the INVITE that we began with.
 
@@ -345,7 +336,7 @@ class InviteSession:
     @property
     def is_peer_inviting(self) -> bool:
         """Whether an INVITE of the peer's waits for our answer, or our 2xx for its ACK."""
-        return self._server is not None and (self._server.is_pending or self._server.is_accepted)
+        return self.server is not None and (self.server.is_pending or self.server.is_accepted)
 
     def tell(self, event: Event) -> None:
         """Something happened to the call, if it still is."""
@@ -367,87 +358,15 @@ class InviteSession:
             raise LocalProtocolError("the call is not up")
 
     def _waiting_server(self) -> InviteServer:
-        if self.phase is Phase.ENDED or self._server is None or not self._server.is_unanswered:
+        if self.phase is Phase.ENDED or self.server is None or not self.server.is_unanswered:
             raise LocalProtocolError("no INVITE waits for an answer")
-        return self._server
-
-    @property
-    def _owes_answer(self) -> bool:
-        return self._server is not None and self._server.owes_answer
-
-    @property
-    def _is_awaiting(self) -> bool:
-        """Whether an offer of ours waits for its answer within the dialog that is up."""
-        return self._changes.is_offering or (self._server is not None and self._server.awaits_answer)
-
-    def _refuse_reinvite(self, request: Request) -> tuple[int, HeaderList] | None:
-        """Say why an INVITE can't be taken now, if it can't."""
-        if self.phase is Phase.ENDED:
-            return 481, ()
-        if self._prompt is not None or (self._server is not None and self._server.is_pending):
-            return 500, self._soon()
-        if self._is_awaiting:
-            return 491, ()
-        min_se = self._timer.refuses(request)
-        return None if min_se is None else (422, min_se)
-
-    def _refuse_update(self, request: Request, body: bytes) -> tuple[int, HeaderList] | None:
-        """Say why an UPDATE can't be taken now, if it can't (:rfc:`3311#section-5.2`)."""
-        if self.phase is Phase.ENDED:
-            return 481, ()
-        if self._prompt is not None or (body and self._owes_answer):
-            return 500, self._soon()
-        if body and (self._is_awaiting or self._is_unanswered_by(request)):
-            return 491, ()
-        min_se = self._timer.refuses(request)
-        return None if min_se is None else (422, min_se)
-
-    def _is_unanswered_by(self, request: Request) -> bool:
-        """Whether whoever asks still owes the answer to our INVITE's offer."""
-        early = self._calling.early.find(request.from_.tag or "") if self._calling is not None else None
-        return self.phase is Phase.OUTGOING and (early is None or not early.is_exchanged)
-
-    def _soon(self) -> HeaderList:
-        return [("Retry-After", str(self._core.random.randint(0, RETRY_AFTER_MAX_S)))]
-
-    def _await_prompt(self, request: Request, flow: Flow, body: bytes, now: float) -> None:
-        self._prompt = PromptOffer(self._core, request, flow, self, line=self.line)
-        self._prompt.start(now=now)
-        self._core.emit(Reinvited(self.handle, request, body, is_update=True))
-
-    def _accept_prompt(self, prompt: PromptOffer, headers: HeaderList, body: bytes, now: float) -> None:
-        self._prompt = None
-        dialog = self.dialog_of(prompt.request)
-        if dialog is not None and prompt.request.method == "UPDATE":
-            dialog.refresh_target(prompt.request, prompt.flow)
-        early = self._calling.early.find(prompt.request.from_.tag or "") if self._calling is not None else None
-        if early is not None:
-            early.description = b""
-        self._changes.overrule(now=now)
-        self._changes.description = body
-        prompt.accept([*self._renew(prompt.request, now), *headers], body, now=now)
-
-    def _renew(self, request: Request, now: float) -> HeaderList:
-        """Let an UPDATE wind up the session timer of a call that is up; return what the 200 says of it."""
-        if self.phase is not Phase.CONFIRMED or self.dialog is None or request.method != "UPDATE":
-            return ()
-        headers = self._timer.accept(request)
-        self._changes.begin(self.dialog, now=now)
-        return headers
-
-    def _respond(self, request: Request, flow: Flow, headers: HeaderList, now: float) -> None:
-        response = make_response(request, 200)
-        add_headers(response.headers, self._core.session_headers(flow, b"", product="Server", line=self.line))
-        add_headers(response.headers, headers)
-        self._core.transactions.serve(request, flow).respond(response, now=now)
+        return self.server
 
     def _abandon_invites(self, now: float) -> None:
-        if self._prompt is not None:
-            self._prompt.reject(487, now=now)
-            self._prompt = None
-        if self._server is not None:
-            self._server.reject(487, now=now)
-            self._server.stop()
+        self._offers.reject(487, now=now)
+        if self.server is not None:
+            self.server.reject(487, now=now)
+            self.server.stop()
         self._changes.stop(now=now)
 
     def _say_goodbye(self, headers: HeaderList, now: float) -> None:

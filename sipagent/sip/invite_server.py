@@ -234,8 +234,8 @@ class InviteServer:
         return self.is_late_offer and self._reliable is not None and self._reliable.holds_description
 
     def _make_reliable(self) -> ReliableProvisionals | None:
-        wants = OPTION_TAG in self.request.require
-        knows = OPTION_TAG in self.request.supported and self._core.settings.reliable_ringing
+        wants = OPTION_TAG in map(str.lower, self.request.require)
+        knows = OPTION_TAG in map(str.lower, self.request.supported) and self._core.settings.reliable_ringing
         return ReliableProvisionals(self._core, self.request.cseq, self) if wants or knows else None
 
     def _withdraw(self, status: int, reason: str, now: float) -> None:

@@ -3,7 +3,9 @@
 from typing import TypeAlias
 
 from sipagent.sip.core import ALLOW, CONTENT_TYPE, SUPPORTED, HeaderList
+from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import Request
+from sipagent.sip.session_timer import OPTION_TAG, SessionTimer
 
 METHODS = frozenset(ALLOW.split(", "))
 
@@ -28,12 +30,21 @@ def find_refusal(request: Request) -> Refusal | None:
         return (405 if request.method in KNOWN_METHODS else 501), [("Allow", ALLOW)]
     if request.uri.scheme not in SCHEMES:
         return 416, ()
-    unsupported = [tag for tag in request.require if tag not in SUPPORTED.split(", ")]
+    unsupported = [tag for tag in request.require if tag.lower() not in SUPPORTED.split(", ")]
     if unsupported:
         return 420, [("Unsupported", ", ".join(unsupported))]
     if request.method in DESCRIBING:
         return _session_refusal(request)
     return None
+
+
+def find_timer_refusal(request: Request, line: Line | None) -> Refusal | None:
+    """Say why a line does not take the session timer of a new call, if it does not (:rfc:`4028#section-9`)."""
+    settings = timer_settings(line)
+    if settings.mode == "off" and OPTION_TAG in map(str.lower, request.require):
+        return 420, [("Unsupported", OPTION_TAG)]
+    min_se = SessionTimer(settings).refuses(request)
+    return None if min_se is None else (422, min_se)
 
 
 def _session_refusal(request: Request) -> Refusal | None:

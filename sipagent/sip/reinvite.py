@@ -3,13 +3,14 @@
 from enum import Enum
 from typing import Protocol
 
-from sipagent.sip.core import Core
+from sipagent.sip.core import CONTENT_TYPE, Core
 from sipagent.sip.dialog import Dialog
 from sipagent.sip.glare import Glare
 from sipagent.sip.headers import read_seconds
 from sipagent.sip.invite_client import InviteClient
 from sipagent.sip.line import Line
 from sipagent.sip.message import Response
+from sipagent.sip.prack import Pracks
 from sipagent.sip.session_timer import SessionTimer
 
 
@@ -53,6 +54,8 @@ class Reinvite:
     ) -> None:
         self.body = body
         self.is_refresh = is_refresh
+        self.answer = b""
+        """Of the 2xx, else of what came before it."""
         self._line = line
         self._core = core
         self._dialog = dialog
@@ -71,6 +74,7 @@ class Reinvite:
         headers = self._core.session_headers(None, self.body, product="User-Agent", line=self._line)
         headers += self._timer.request_headers()
         request = self._dialog.make_request("INVITE", headers, self.body)
+        self._pracks = Pracks(self._core, self._dialog, self._line)
         self._client = InviteClient(self._core, request, self._dialog.hop(), self, line=self._line)
         self._client.start(now=now)
 
@@ -81,11 +85,15 @@ class Reinvite:
             self._client.cancel(now=now)
 
     def on_provisional(self, client: InviteClient, response: Response, *, now: float) -> None:
-        """That the peer thinks about it changes nothing."""
+        """That the peer thinks about it changes nothing, but it may want to know that we know."""
+        body = response.content(CONTENT_TYPE) or b""
+        if self._pracks.receive(response, now=now) and body:
+            self.answer = body
 
     def on_accepted(self, client: InviteClient, response: Response, *, now: float) -> None:
         """Acknowledge, by way of what may be a new Contact."""
         self._client = None
+        self.answer = response.content(CONTENT_TYPE) or self.answer
         self._dialog.refresh_target(response, client.flow)
         client.acknowledge(self._dialog, response)
         self._owner.on_reinvite_accepted(self, response, now=now)

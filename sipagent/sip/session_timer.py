@@ -155,7 +155,6 @@ class SessionTimer:
         """Return what our 2xx to an INVITE or UPDATE says; what it says holds from now on (:rfc:`4028#section-9`)."""
         asked = read_session_expires(request.headers)
         if self.settings.mode == "off" or (asked is None and self.interval_s is None and self.settings.mode != "on"):
-            self.interval_s = None
             return []
         min_se_s = read_min_se(request.headers)
         self._min_se_s = max(self._min_se_s, min_se_s)

@@ -19,13 +19,12 @@ from sipagent.sip.finder import PeerFinder
 from sipagent.sip.guard import Pass, Refuse
 from sipagent.sip.headers import CSeq, Headers, NameAddr
 from sipagent.sip.invite import InviteSession, Phase
-from sipagent.sip.line import Line, timer_settings
+from sipagent.sip.line import Line
 from sipagent.sip.message import MessageError, Request, Response, make_response, parse_message
 from sipagent.sip.refer import ReferTo
-from sipagent.sip.refusals import find_refusal
+from sipagent.sip.refusals import find_refusal, find_timer_refusal
 from sipagent.sip.registrations import Registrations
 from sipagent.sip.replaces import Replaces, name_dialog
-from sipagent.sip.session_timer import SessionTimer
 from sipagent.sip.stun import is_stun
 from sipagent.sip.uri import Uri
 
@@ -393,7 +392,8 @@ class UserAgent:
         if request.to.tag:
             session = self._find(request)
             dialog = session.dialog_of(request) if session is not None else None
-            judgement = guard.judge_within(flow, dialog.flow if dialog is not None else None, now=now)
+            home = dialog.flow if dialog is not None else None
+            judgement = guard.judge_within(flow, home, now=now)
         else:
             judgement = guard.judge(request, flow, now=now)
         match judgement:
@@ -434,9 +434,9 @@ class UserAgent:
         else:
             body = request.content(CONTENT_TYPE) or b""
             line = self._lines.get(passed.line)
-            min_se = SessionTimer(timer_settings(line)).refuses(request)
-            if min_se is not None:
-                self._core.reply(request, flow, 422, min_se)
+            refusal = find_timer_refusal(request, line)
+            if refusal is not None:
+                self._core.reply(request, flow, *refusal)
             else:
                 handle = replaced.handle if replaced else None
                 session = self._add_session(Phase.INCOMING, line)

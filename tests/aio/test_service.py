@@ -10,7 +10,7 @@ from sipagent.aio.udp import UdpSocket
 from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.errors import SipagentError
-from sipagent.sip.events import Acknowledged, Ended, IncomingInvite
+from sipagent.sip.events import Acknowledged, Ended, IncomingInvite, ReinviteRejected, UpdateAccepted
 from sipagent.sip.message import Response
 from sipagent.sip.uri import Uri
 
@@ -225,3 +225,72 @@ def test_calls_that_can_not_be_made(run: Clean, tmp_path: Path) -> None:
             assert len(world.ledger.all(events.Dialled)) == 0
 
     run(main())
+
+
+def test_an_update_is_answered_at_once(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as world:
+            caller = await world.answered()
+            agent, command = caller.endpoint.agent, caller.endpoint.command
+            command(agent.update, caller.handle, caller.offer() + b"a=sendonly\r\n")
+            assert b"a=recvonly" in (await caller.expect(UpdateAccepted)).body
+            command(agent.update, caller.handle, b"no description")
+            assert (await caller.expect(ReinviteRejected)).status == 400
+            command(agent.update, caller.handle, caller.offer())
+            assert b"a=sendrecv" in (await caller.expect(UpdateAccepted)).body
+            assert [fact.is_held for fact in world.ledger.all(events.HeldByPeer)] == [True, False]
+
+    run(main())
+
+
+def test_our_offer_is_in_the_ringing_for_who_wants_it_there(run: Clean, tmp_path: Path) -> None:
+    """A gateway with delayed offer and reliable ringing, which waits for our offer before it rings through."""
+
+    async def main() -> None:
+        async with serving(tmp_path) as world:
+            peer = RawUdp()
+            invite = options(world.port, branch="invite").replace(b"OPTIONS", b"INVITE")
+            contact = f"Contact: <sip:gateway@{HOST}:{peer.address[1]}>\r\nContent-Length".encode()
+            peer.send(invite.replace(b"Content-Length", b"Require: 100rel\r\n" + contact), world.port)
+            trying, ringing = await peer.receive(), await peer.receive()
+            assert isinstance(trying, Response)
+            assert isinstance(ringing, Response)
+            assert (trying.status, ringing.status) == (100, 180)
+            assert b"m=audio" in ringing.body
+            rtp = UdpSocket((HOST, 0), lambda data, source: None)
+            peer.send(_prack(world.port, ringing, _describe(rtp.address[1])), world.port)
+            statuses: dict[str, int] = {}
+            while "INVITE" not in statuses:
+                response = await peer.receive()
+                assert isinstance(response, Response)
+                if response.status >= 200:
+                    statuses[response.cseq.method] = response.status
+                    assert response.body == b""
+            assert statuses == {"PRACK": 200, "INVITE": 200}
+            rtp.close()
+            peer.close()
+
+    run(main())
+
+
+def _describe(port: int) -> bytes:
+    lines = ["v=0", f"o=- 1 1 IN IP4 {HOST}", "s=-", f"c=IN IP4 {HOST}", "t=0 0", f"m=audio {port} RTP/AVP 8", ""]
+    return "\r\n".join(lines).encode()
+
+
+def _prack(port: int, ringing: Response, answer: bytes) -> bytes:
+    lines = [
+        f"PRACK sip:agent@{HOST}:{port} SIP/2.0",
+        f"Via: SIP/2.0/UDP {HOST};branch=z9hG4bKprack;rport",
+        "Max-Forwards: 70",
+        f"From: {ringing.headers.get('From')}",
+        f"To: {ringing.headers.get('To')}",
+        f"Call-ID: {ringing.call_id}",
+        "CSeq: 2 PRACK",
+        f"RAck: {ringing.headers.get('RSeq')} {ringing.headers.get('CSeq')}",
+        "Content-Type: application/sdp",
+        f"Content-Length: {len(answer)}",
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + answer

@@ -308,6 +308,14 @@ def test_a_key_whose_end_is_lost_is_released_by_the_clock(stage: Stage) -> None:
     assert stage.of(events.DigitPressed) == [events.DigitPressed("7")]
 
 
+def test_a_number_that_ends_by_the_clock_is_told_at_once(stage: Stage) -> None:
+    """The key released by a timer completes the number: no other timer is wanted for the same moment."""
+    stage.feed(stage.call.receive_rtp, stage.caller.press("#")[0], CALLER)
+    stage.advance(0.5)
+    (item,) = stage.sent("conversation.item.create")
+    assert item["item"]["content"][0]["text"] == "The caller pressed # on the keypad."
+
+
 def test_a_gap_is_given_up_by_the_clock(stage: Stage) -> None:
     stage.hear("." * 15)
     lost, *behind = (stage.caller.say(SPEECH) for _ in range(4))

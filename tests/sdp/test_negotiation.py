@@ -455,6 +455,30 @@ def test_a_bad_answer_changes_nothing(answer: bytes, status: int) -> None:
     assert (caught.value.status, negotiation.parameters) == (status, before)
 
 
+def test_a_refresh_is_answered_by_what_holds_and_an_offer_on_its_way_stays_one() -> None:
+    negotiation = make()
+    with pytest.raises(LocalProtocolError):
+        negotiation.receive_refresh(sdp(audio()))
+    negotiation.answer(sdp(audio("sendonly")))
+    assert negotiation.receive_refresh(sdp(audio("sendonly", port=5000))).remote == ("192.0.2.7", 5000)
+    assert negotiation.parameters is not None
+    assert negotiation.parameters.direction == "recvonly"
+    with pytest.raises(LocalProtocolError):
+        negotiation.receive_answer(sdp(audio()))
+    negotiation.offer()
+    with pytest.raises(RemoteProtocolError):
+        negotiation.receive_refresh(sdp())
+    assert negotiation.receive_refresh(sdp(audio("sendonly"))).direction == "recvonly"
+    assert negotiation.receive_answer(sdp(audio())).direction == "sendrecv"
+
+
+def test_a_refresh_of_a_stream_that_is_disabled_changes_nothing() -> None:
+    negotiation = make()
+    negotiation.answer(sdp(audio()))
+    negotiation.answer(sdp(audio(port=0)))
+    assert negotiation.receive_refresh(sdp(audio(port=0))).remote is None
+
+
 def test_an_answer_needs_an_offer() -> None:
     negotiation = make()
     with pytest.raises(LocalProtocolError):

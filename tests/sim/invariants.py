@@ -16,6 +16,7 @@ from sipagent.call.phone import HungUp, Line, PhoneOutput
 from sipagent.rtp.packet import parse_packet
 from sipagent.sip import events as sip
 from sipagent.sip.message import Request, Response, parse_message
+from sipagent.sip.session_timer import read_session_expires
 from sipagent.sip.ua import UserAgent
 
 decode = msgspec.json.Decoder().decode
@@ -33,12 +34,22 @@ LEAVES = (str, int, float, type, ModuleType, Random, Line)
 
 
 class SipWatch:
-    """One user agent's wire: every message is sound, a request has one final response, and every 2xx has its ACK."""
+    """One user agent's wire: every message is sound, a request has one final response, and every 2xx has its ACK.
+
+    A call ends before its session timer does.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._finals: dict[tuple[str, str, int, str], tuple[int, str | None]] = {}
+        self._unanswered: set[tuple[str, str, int, str]] = set()
         self._unacknowledged: set[tuple[str, int]] = set()
+        self._refreshes: set[tuple[str, str, int, str]] = set()
+        self._expires_at: float | None = None
+        self.kinds: set[str] = set()
+        """The methods that were sent."""
+        self.glares = 0
+        """How often a request of the other side's was put off."""
         self._goodbyes: set[str] = set()
         self._ended: set[int] = set()
         self._active_at = 0.0
@@ -48,18 +59,25 @@ class SipWatch:
         self._active_at = now
         message = parse_message(data)
         if isinstance(message, Response):
-            self._sends_response(message)
-        elif message.method == "BYE":
+            self._sends_response(message, now)
+            return
+        self.kinds.add(message.method)
+        if message.method == "BYE":
             self._goodbyes.add(message.call_id)
 
     def receives(self, data: bytes, now: float) -> None:
         """A message comes to the user agent."""
         self._active_at = now
         message = parse_message(data)
-        if isinstance(message, Request) and message.method == "ACK":
+        if isinstance(message, Response):
+            self._note_refresh(message, now)
+        elif message.method == "ACK":
             self._unacknowledged.discard((message.call_id, message.cseq.number))
-        elif isinstance(message, Request) and message.method == "BYE":
-            self._goodbyes.add(message.call_id)
+        else:
+            if _key(message) not in self._finals:
+                self._unanswered.add(_key(message))
+            if message.method == "BYE":
+                self._goodbyes.add(message.call_id)
 
     def tells(self, event: sip.Event) -> None:
         """The user agent tells its user something."""
@@ -68,11 +86,17 @@ class SipWatch:
         assert event.handle not in self._ended, f"{self._name}: {event} after Ended"
         if isinstance(event, sip.Ended):
             self._ended.add(event.handle)
+            self._expires_at = None
+
+    def check_expiry(self, now: float) -> None:
+        """At any time: no call is up that nobody has refreshed for its whole interval."""
+        assert self._expires_at is None or now <= self._expires_at, f"{self._name} outlives its session timer"
 
     def check_end(self, agent: UserAgent) -> None:
         """64*T1 and T4 after the last message: nothing is owed and nothing is left of any call."""
         owed = {call for call in self._unacknowledged if call[0] not in self._goodbyes}
         assert not owed, f"{self._name}: a 2xx has neither ACK nor BYE: {owed}"
+        assert not self._unanswered, f"{self._name}: requests have no final response: {self._unanswered}"
         core = agent._core
         left = (agent._sessions, agent._dialogs, core.outputs, core.transactions._origins)
         assert not any(left), f"{self._name} remembers {left}"
@@ -87,15 +111,31 @@ class SipWatch:
         """When the last message came or went."""
         return self._active_at
 
-    def _sends_response(self, response: Response) -> None:
+    def _sends_response(self, response: Response, now: float) -> None:
         if response.status < 200:
             return
-        key = (response.call_id, response.via.branch or "", response.cseq.number, response.cseq.method)
+        self._note_refresh(response, now)
+        key = _key(response)
+        self._unanswered.discard(key)
+        self.glares += response.status == 491
         final = (response.status, response.to.tag)
         first = self._finals.setdefault(key, final)
         assert first == final, f"{self._name} answers {key} with {first} and then with {final}"
         if response.status < 300 and response.cseq.method == "INVITE":
             self._unacknowledged.add((response.call_id, response.cseq.number))
+
+
+    def _note_refresh(self, response: Response, now: float) -> None:
+        """Every 2xx to an INVITE or UPDATE says how long the call may last without another; its copies don't."""
+        key = _key(response)
+        if 200 <= response.status < 300 and response.cseq.method in ("INVITE", "UPDATE") and key not in self._refreshes:
+            self._refreshes.add(key)
+            agreed = read_session_expires(response.headers)
+            self._expires_at = None if agreed is None else now + agreed.seconds
+
+
+def _key(message: Request | Response) -> tuple[str, str, int, str]:
+    return (message.call_id, message.via.branch or "", message.cseq.number, message.cseq.method)
 
 
 class RtpWatch:

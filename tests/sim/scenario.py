@@ -18,7 +18,8 @@ class Deed:
     """Something that is done to a call, so long after the INVITE or, when it never comes to that, not at all."""
 
     name: str
-    """``hold``, ``resume``, ``codec``, ``caller_hangs_up``, ``agent_hangs_up``, ``drain``, ``caller_vanishes``."""
+    """``hold``, ``resume``, ``codec``, ``agent_changes``, ``caller_hangs_up``, ``agent_hangs_up``, ``drain``,
+    ``caller_vanishes``."""
     at: float
     after_answer: bool = True
     """Count from the answer instead; a deed that needs a call that is up is let go when there is none."""
@@ -40,6 +41,12 @@ class Scenario:
     pace: float = 8.0
     """How much faster than real time the model sends its audio."""
     transport: str = "UDP"
+    changes_by: str = "reinvite"
+    """How the sides change the call: ``reinvite`` or ``update``."""
+    allows_update: bool = True
+    reliable_ringing: bool = False
+    session_timer_s: int | None = None
+    """The interval that the caller asks for."""
     linger_s: float = 1.5
     caller_limit_s: float = 40.0
     """The phone hangs up then."""
@@ -68,6 +75,9 @@ def draw(random: Random) -> Scenario:
         records=random.random() < 0.3,
         caller_codecs=random.choice([("PCMU", "PCMA"), ("PCMU",), ("PCMA",), ("PCMA", "PCMU")]),
         pace=random.choice([1.2, 3.0, 8.0, 100.0]),
+        changes_by=random.choice(["reinvite", "update"]),
+        allows_update=random.random() < 0.7,
+        reliable_ringing=random.random() < 0.3,
         transport="TCP" if random.random() < 0.2 else "UDP",
         greeting=None if random.random() < 0.1 and scenario.name == "caller_hangs_up" else scenario.greeting,
     )
@@ -212,6 +222,23 @@ def _deaf_agent(random: Random) -> Scenario:
     return Scenario("deaf_agent", lines, barge_in=False, caller_limit_s=15.0)
 
 
+def _glare(random: Random) -> Scenario:
+    """Both sides change the call, as good as at once."""
+    at = random.uniform(0, 2)
+    deeds = [Deed(name, at + random.uniform(0, 0.3)) for name in ("hold", "agent_changes")]
+    deeds += [Deed(name, at + 4 + random.uniform(0, 0.3)) for name in ("agent_changes", "resume")]
+    return Scenario("glare", (line("tell me a story"),), tuple(deeds), caller_limit_s=20.0)
+
+
+def _session_timer(random: Random) -> Scenario:
+    """A call that must be refreshed; sometimes the caller dies, and then the timer tells, if the media do not."""
+    deeds = [Deed("caller_vanishes", random.uniform(30, 80))] if random.random() < 0.4 else []
+    lines = (line("hello"), line("thank you", after_speech_ms=random.randint(0, 500)))
+    return Scenario(
+        "session_timer", lines, tuple(deeds), session_timer_s=90, linger_s=200.0, caller_limit_s=150.0, no_media_s=300.0
+    )
+
+
 KINDS: Mapping[Callable[[Random], Scenario], int] = {
     _ordinary: 3,
     _barge_in: 6,
@@ -229,5 +256,7 @@ KINDS: Mapping[Callable[[Random], Scenario], int] = {
     _too_long: 1,
     _server_detection: 1,
     _deaf_agent: 1,
+    _glare: 2,
+    _session_timer: 2,
 }
 """How often each is drawn."""

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
@@ -22,16 +23,19 @@ from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import LocalProtocolError
 from sipagent.realtime.settings import SessionSettings
 from sipagent.sip import events as sip
+from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import Flow
 from sipagent.sip.framing import StreamFramer
 from sipagent.sip.headers import NameAddr
+from sipagent.sip.session_timer import SessionTimerSettings
 from sipagent.sip.ua import UserAgent
 from sipagent.sip.uri import Uri
 
 CALLER, AGENT = "192.0.2.7", "192.0.2.1"
 SIP_PORT = 5060
 RTP_PORTS = {CALLER: 4000, AGENT: 10_000}
+LINE = "line"
 AFTERMATH_TICKS = 25
 """How long an ended call is asked for packets all the same."""
 TOOLS = (
@@ -64,7 +68,8 @@ class Side(ABC):
         self.scenario = setting.scenario
         self.host = host
         self.far: Side = self
-        self.ua = UserAgent(UserAgentSettings(), random=setting.random(f"{name} ua"))
+        settings = UserAgentSettings(reliable_ringing=self.scenario.reliable_ringing)
+        self.ua = UserAgent(settings, [self._account()], random=setting.random(f"{name} ua"))
         self.ua_node: Node[sip.Event] = Node(self.clock, self.ua, self._carry_sip)
         self.sip = SipWatch(name)
         self.rtp = RtpWatch(name)
@@ -77,6 +82,12 @@ class Side(ABC):
         stream = LinkSettings(sip_link.latency_s, sip_link.jitter_s)
         self._sip_link = Link(stream if is_stream else sip_link, setting.random(f"{name} sip"))
         self._rtp_link = Link(rtp_link, setting.random(f"{name} rtp"))
+
+    def _account(self) -> Account:
+        """The line that the caller calls by."""
+        seconds = self.scenario.session_timer_s
+        timer = SessionTimerSettings("accept") if seconds is None else SessionTimerSettings("on", seconds)
+        return Account(name=LINE, address=Uri("sip", "caller", host=AGENT), contact_user=LINE, session_timer=timer)
 
     # SIP
 
@@ -108,11 +119,12 @@ class Side(ABC):
         assert output.flow.remote == (self.far.host, SIP_PORT), f"a message goes to {output.flow}"
         if self.is_dead:
             return
-        self.sip.sends(output.data, self.clock.now)
-        pieces = [output.data]
+        data = output.data if self.scenario.allows_update else output.data.replace(b", UPDATE", b"")
+        self.sip.sends(data, self.clock.now)
+        pieces = [data]
         if output.flow.reliable:
-            cut = self._random.randint(0, len(output.data))
-            pieces = [output.data[:cut], output.data[cut:]]
+            cut = self._random.randint(0, len(data))
+            pieces = [data[:cut], data[cut:]]
         for piece in pieces:
             for at in self._sip_link.arrivals(self.clock.now):
                 self.clock.at(at, self.far.receive_sip, piece)
@@ -207,7 +219,7 @@ class CallerSide(Side):
     def _invite(self, *, now: float) -> None:
         user = NameAddr(None, Uri("sip", "caller", host=CALLER))
         self._handle = self.ua.invite(
-            Uri("sip", "agent", host=AGENT), self.flow(), from_=user, body=self.phone.offer(), now=now
+            Uri("sip", "agent", host=AGENT), self.flow(), account=LINE, from_=user, body=self.phone.offer(), now=now
         )
 
     def on_sip(self, event: sip.Event) -> None:
@@ -215,8 +227,12 @@ class CallerSide(Side):
         match event:
             case sip.Progressed(_, response, _):
                 feed(phone.receive_progress, response.status)
+            case sip.UpdateAccepted(_, _, body):
+                feed(lambda *, now: self.leg.receive_answer(body, now=now))
             case sip.Accepted(_, _, body) if self._is_answered:
                 feed(lambda *, now: self.leg.receive_answer(body, now=now))
+            case sip.Refreshed(_, body):
+                feed(phone.receive_refresh, body)
             case sip.Accepted(_, _, body):
                 self._is_answered = True
                 feed(phone.receive_answer, body)
@@ -269,7 +285,7 @@ class CallerSide(Side):
     def do(self, name: str) -> None:
         """Do it, or see that the agent does it."""
         match name:
-            case "agent_hangs_up" | "drain":
+            case "agent_hangs_up" | "drain" | "agent_changes":
                 self.far.do(name)
             case "caller_hangs_up":
                 self.node.feed(self.phone.hang_up)
@@ -293,7 +309,7 @@ class CallerSide(Side):
 
         def attempt(*, now: float) -> None:
             try:
-                self.ua.reinvite(self._handle, offer, now=now)
+                getattr(self.ua, self.scenario.changes_by)(self._handle, offer, now=now)
             except LocalProtocolError:
                 self.clock.after(0.5, self._reinvite, name)
 
@@ -322,8 +338,20 @@ class AgentSide(Side):
 
     def do(self, name: str) -> None:
         """End the call from here, if there is one."""
-        if self.call is not None:
+        if self.call is not None and name == "agent_changes":
+            self._change(self.call)
+        elif self.call is not None:
             self._node.feed(self.call.drain if name == "drain" else self.call.hang_up)
+
+    def _change(self, call: Call) -> None:
+        """Say the same of the media again, which a call never does by itself; a collision is part of it."""
+
+        def attempt(*, now: float) -> None:
+            if call.phase is Phase.UP and not call._leg.is_held and not self.is_dialog_over:
+                with suppress(LocalProtocolError):
+                    getattr(self.ua, self.scenario.changes_by)(self._handle, call._leg.offer(), now=now)
+
+        self.ua_node.feed(attempt)
 
     def on_sip(self, event: sip.Event) -> None:
         if isinstance(event, sip.IncomingInvite):
@@ -335,6 +363,10 @@ class AgentSide(Side):
         match event:
             case sip.Reinvited(_, _, body):
                 self._node.feed(self.call.receive_reinvite, body)
+            case sip.Accepted(_, _, body) | sip.UpdateAccepted(_, _, body):
+                self._node.feed(self.call.receive_answer, body)
+            case sip.Refreshed(_, body):
+                self._node.feed(self.call.receive_refresh, body)
             case sip.Acknowledged(_, body):
                 self._node.feed(self.call.receive_ack, body)
             case sip.Ended(_, reason, _):
@@ -383,8 +415,8 @@ class AgentSide(Side):
             return
         self._digest.update(repr(output).encode())
         match output:
-            case events.Ring():
-                self.command(self.ua.ring, self._handle)
+            case events.Ring(offer):
+                self.command(self.ua.ring, self._handle, body=offer)
             case events.Accept(body):
                 self.command(self.ua.accept, self._handle, body)
             case events.Reject(status, _, retry_after_s):

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -18,18 +19,22 @@ from sipagent.realtime.responses import ResponseGate, State
 from sipagent.realtime.session import RealtimeSession
 from sipagent.rtp.packet import pack_packet
 from sipagent.rtp.session import RtpSession
+from sipagent.sip.refresh import Refresh
 from sipagent.sip.ua import UserAgent
+from sipagent.sip.update import PromptOffer
 from sipagent.timers import Timers
 
 BARGE_IN = Scenario(
     "barge_in", (line("tell me a story"), line("stop", after_speech_ms=1500)), caller_limit_s=8.0, linger_s=1.0
 )
 HOLD = Scenario("hold", (line("tell me a story"),), (Deed("hold", 1.0), Deed("resume", 2.0)), caller_limit_s=4.0)
+UPDATE = replace(HOLD, name="update", changes_by="update")
+TIMER = Scenario("timer", linger_s=200.0, caller_limit_s=120.0, session_timer_s=90)
 DRAIN = Scenario("drain", (line("tell me a story"),), (Deed("drain", 4.0),), caller_limit_s=8.0)
 
 
 def test_the_worlds_are_sound() -> None:
-    for scenario in (BARGE_IN, HOLD, DRAIN):
+    for scenario in (BARGE_IN, HOLD, UPDATE, TIMER, DRAIN):
         World(1, scenario).run()
 
 
@@ -102,6 +107,8 @@ def nothing(original: Callable[..., object]) -> Any:
         (ResponseGate, "_ask_when_free", ask_at_any_time, DRAIN, "a second response"),
         (RtpSession, "skip", nothing, HOLD, "timestamp"),
         (UserAgent, "on_gone", nothing, BARGE_IN, "remembers"),
+        (Refresh, "on_timer", nothing, TIMER, "outlives its session timer"),
+        (PromptOffer, "_respond", nothing, UPDATE, "no final response"),
         (Call, "_end", say_more, BARGE_IN, "after the end"),
         (Call, "get_timer", ring_on, BARGE_IN, "again"),
     ],
@@ -149,6 +156,10 @@ def test_a_2xx_without_ack_or_bye_is_seen(heals: str) -> None:
         watch.check_end(agent)
     number = 1 if heals == "ACK" else 2
     watch.receives(message(f"{heals} sip:agent@192.0.2.1 SIP/2.0", cseq=f"{number} {heals}", tag=";tag=b"), 0.1)
+    if heals == "BYE":
+        with pytest.raises(AssertionError, match="no final response"):
+            watch.check_end(agent)
+        watch.sends(message("SIP/2.0 200 OK", cseq="2 BYE", tag=";tag=b"), 0.1)
     watch.check_end(agent)
 
 

@@ -1,6 +1,7 @@
 """Two hundred calls, each in a network of its own; ``World(seed)`` in a failure is all it takes to see it again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -27,6 +28,8 @@ def test_the_seeds_hold_something_of_everything() -> None:
     assert max(scenario.sip[0].reorder for scenario in drawn) > 0.1
     assert max(scenario.rtp[1].duplicate for scenario in drawn) > 0.1
     assert {scenario.transport for scenario in drawn} == {"UDP", "TCP"}
+    ways = {(scenario.changes_by, scenario.allows_update, scenario.reliable_ringing) for scenario in drawn}
+    assert len(ways) == 8
 
 
 EXPECTED: dict[str, set[type]] = {
@@ -48,6 +51,7 @@ REASONS = {
     "goodbye": "agent",
     "drain": "drained",
     "vanish": "no_media",
+    "session_timer": "expired",
     "too_long": "max_duration",
     "faults": "rejected_503",
 }
@@ -56,12 +60,21 @@ REASONS = {
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__.lstrip("_"))
 def test_on_a_good_network_every_kind_is_what_it_says(make: Callable[[Random], Scenario]) -> None:
     """A scenario in which nothing happens would prove nothing."""
-    worlds = [World(seed, make(Random(seed))).run() for seed in range(6)]
+    ways = [("reinvite", True), ("update", True), ("reinvite", False)] * 2
+    scenarios = [
+        replace(make(Random(seed)), changes_by=changes_by, allows_update=allows_update)
+        for seed, (changes_by, allows_update) in enumerate(ways)
+    ]
+    worlds = [World(seed, scenario).run() for seed, scenario in enumerate(scenarios)]
     facts = [fact for world in worlds for fact in world.agent.facts]
     name = worlds[0].scenario.name
     assert {type(fact) for fact in facts} >= EXPECTED.get(name, set())
     reasons = {fact.reason for fact in facts if isinstance(fact, events.Ended)}
     assert reasons >= ({REASONS[name]} if name in REASONS else set())
+    sent = [side.sip.kinds for world in worlds for side in (world.caller, world.agent)]
+    assert any("UPDATE" in kinds for kinds in sent) == (name in ("hold", "codec", "glare", "session_timer"))
+    if name == "glare":
+        assert sum(side.sip.glares for world in worlds for side in (world.caller, world.agent)) > 0
     if name == "codec":
         assert all(world.agent.rtp.payload_types == {0, 8} for world in worlds)
     if name == "deaf_agent":

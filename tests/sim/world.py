@@ -19,7 +19,7 @@ LIMIT_S = 4000.0
 """By then every world has come to its end; the longest is an hour's call."""
 SETTLED_S = TIMEOUT + T4 + 0.001
 """So much after the last message nothing is remembered."""
-LONGEST_STRETCH_S = 30.0
+LONGEST_STRETCH_S = 20.0
 """How seldom everything is measured, in the end; it takes as long as half a second of the call."""
 
 
@@ -67,6 +67,9 @@ class World:
             assert self.clock.now < until, f"not over after {LIMIT_S} s"
             self.clock.run(self.clock.now + stretch_s)
             self._check_bounds()
+            for side in (self.caller, self.agent):
+                if not side.is_dead:
+                    side.sip.check_expiry(self.clock.now)
             stretch_s = min(2 * stretch_s, LONGEST_STRETCH_S)
         while self.clock.now < self._settled_at:
             self.clock.run(self._settled_at)

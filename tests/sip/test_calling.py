@@ -6,7 +6,8 @@ import pytest
 from sip.peers import ANSWER, OFFER, TARGET, Caller, describe, describe_all, respond
 
 from sipagent.sip.account import Account
-from sipagent.sip.events import Accepted, Locate, Progressed
+from sipagent.sip.digest import Credentials
+from sipagent.sip.events import Accepted, Locate, Progressed, TargetFailed
 from sipagent.sip.message import Request
 from sipagent.sip.redirect import CONTACTS_MAX
 from sipagent.sip.ua import UserAgent
@@ -76,6 +77,14 @@ class TestEarlyDialogs:
         alice.answer(200, tag="two", body=ANSWER)
         alice.take(Progressed)
         assert alice.take(Accepted).body == ANSWER
+
+    def test_the_call_goes_on_counting_what_its_telephone_sent(self) -> None:
+        alice = Caller()
+        alice.answer(180)
+        assert alice.say(alice.within("UPDATE", 5)) == ["200 UPDATE"]
+        alice.answer(200)
+        assert alice.say(alice.within("UPDATE", 4)) == ["500 UPDATE"]
+        assert alice.say(alice.within("UPDATE", 6)) == ["200 UPDATE"]
 
     def test_what_an_early_dialog_may_not(self) -> None:
         alice = Caller()
@@ -167,6 +176,24 @@ class TestRedirects:
         assert describe_all(alice.messages()) == ["CANCEL"]
         assert alice.redirect("<sip:200@192.0.2.2>") == ["ACK"]
         alice.end("hung_up")
+
+    def test_nor_when_the_target_is_silent_after_we_gave_up(self) -> None:
+        alice = LineCaller(redirects=1)
+        alice.redirect("<sip:a@192.0.2.2>", "<sip:b@192.0.2.2>")
+        alice.agent.hang_up(alice.handle, now=0.0)
+        alice.advance(40.0)
+        assert alice.last("INVITE").uri.user == "a"
+        alice.take(TargetFailed)
+        alice.end("hung_up")
+
+    def test_the_password_does_not_go_along(self) -> None:
+        alice = LineCaller(redirects=1, credentials=Credentials("alice", "secret"), may_call=lambda uri: True)
+        challenge = 'WWW-Authenticate: Digest realm="pbx", nonce="n", qop="auth", algorithm=MD5'
+        assert alice.answer(401, headers=challenge) == ["ACK", "INVITE"]
+        assert "Authorization" in alice.invite.headers
+        assert alice.redirect("<sip:200@203.0.113.5>") == ["ACK", "INVITE"]
+        assert "Authorization" not in alice.invite.headers
+        assert alice.answer(401, headers=challenge) == ["ACK"]
 
     def test_a_later_target_is_taken_back(self) -> None:
         alice = LineCaller(redirects=1)

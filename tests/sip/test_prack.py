@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sip.peers import ALICE, ANSWER, BOB, UDP, Callee, Caller, Endpoint, describe_all, invite, request
+from sip.peers import ALICE, ANSWER, BOB, UDP, Callee, Caller, Endpoint, describe_all, invite, request, respond
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.core import UserAgentSettings
@@ -156,6 +156,16 @@ class TestAsWhoIsCalled:
         assert bob.say(request("ACK", 1, to_tag=bob.tag)) == []
         assert bob.take(Acknowledged).body == b""
 
+    def test_what_a_later_prack_brings_is_an_offer(self) -> None:
+        bob = Reliable(body=b"")
+        bob.show(183, b"our offer")
+        bob.prack(body=b"their answer")
+        assert bob.take(EarlyAnswered).body == b"their answer"
+        assert bob.show(183, b"ignored") is not None
+        assert bob.prack(3, body=b"their offer") == []
+        assert bob.take(Reinvited).body == b"their offer"
+        assert bob.agent._sessions[bob.handle]._changes.description == b"our offer"
+
     def test_a_prack_that_forgets_the_answer(self) -> None:
         bob = Reliable(body=b"")
         bob.show(183, b"our offer")
@@ -173,6 +183,15 @@ class TestAsWhoIsCalled:
         response = bob.accept(b"new answer")
         assert (response.cseq.method, response.body) == ("PRACK", b"new answer")
         assert bob.accept(b"old answer").body == b""
+
+    def test_a_prack_with_an_offer_that_collides(self) -> None:
+        bob = Reliable()
+        bob.show(183, ANSWER)
+        bob.prack()
+        bob.show(180)
+        bob.agent.update(bob.handle, b"our offer", now=0.0)
+        bob.drain()
+        assert bob.prack(3, body=b"new offer") == ["491 PRACK"]
 
     def test_ringing_that_changes(self) -> None:
         bob = Reliable()
@@ -236,6 +255,13 @@ class TestAsWhoCalls:
         alice.answer(200)
         assert alice.take(Accepted).body == b"early"
 
+    def test_the_first_answer_of_a_telephone_is_the_one(self) -> None:
+        alice = Caller()
+        alice.answer(183, headers=RELIABLE.format(7), body=b"early")
+        alice.answer(183, headers=RELIABLE.format(8), body=b"another")
+        alice.answer(200)
+        assert alice.take(Accepted).body == b"early"
+
     def test_it_is_repeated_over_udp_and_given_up(self) -> None:
         alice = Caller()
         alice.answer(180, headers=RELIABLE.format(7))
@@ -246,6 +272,22 @@ class TestAsWhoCalls:
         alice = Caller()
         pracks = [alice.answer(180, tag=f"t{number}", headers=RELIABLE.format(1)) for number in range(20)]
         assert pracks == [["PRACK"]] * 16 + [[]] * 4
+
+
+def test_a_re_invite_of_ours_may_ring_reliably_too() -> None:
+    alice = Caller()
+    alice.answer(200, body=ANSWER)
+    alice.take(Accepted)
+    alice.agent.reinvite(alice.handle, b"new offer", now=0.0)
+    message = alice.last("INVITE")
+    ringing = respond(message, 183, headers=RELIABLE.format(5), body=b"new answer")
+    assert [alice.say(ringing), alice.say(ringing)] == [["PRACK"], []]
+    prack = alice.last("PRACK")
+    assert (prack.headers.get("RAck"), str(prack.cseq), prack.to.tag) == ("5 2 INVITE", "3 PRACK", "bob-tag")
+    assert alice.events == []
+    assert alice.say(respond(message, 200)) == ["ACK"]
+    assert alice.last("ACK").cseq.number == 2
+    assert alice.take(Accepted).body == b"new answer"
 
 
 def test_over_tcp_ringing_is_repeated_all_the_same() -> None:

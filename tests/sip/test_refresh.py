@@ -139,6 +139,22 @@ class TestAsWhoIsCalled:
         ((at, message),) = requests(bob, 110.1)
         assert (at, message.body) == (110.0, b"new offer")
 
+    def test_what_was_said_last_may_be_the_answer_to_an_update(self) -> None:
+        bob = callee("Supported: timer", "Session-Expires: 100;refresher=uas", NO_UPDATE)
+        bob.say(request("UPDATE", 2, to_tag=bob.tag, headers="Supported: timer", body=OFFER))
+        bob.take(Reinvited)
+        assert expires(bob.accept(b"held")) == "100;refresher=uas"
+        ((_, message),) = requests(bob, 50.1)
+        assert (message.method, message.body) == ("INVITE", b"held")
+
+    def test_no_timer_runs_before_the_call_is_up(self) -> None:
+        bob = Callee()
+        bob.ring()
+        early = request("UPDATE", 2, to_tag=bob.tag, headers="Supported: timer\nx: 100;refresher=uas")
+        (response,) = bob.receive(early, bob.flow, 0.0)
+        assert expires(response) is None
+        assert requests(bob, 100.0) == []
+
     @pytest.mark.parametrize("status", [405, 501])
     def test_a_peer_that_does_not_take_update_after_all(self, status: int) -> None:
         bob = callee("Supported: timer", "Session-Expires: 100;refresher=uas", ALLOW)
@@ -164,6 +180,22 @@ class TestAsWhoIsCalled:
         assert bob.say(respond(message, 422, headers="Min-SE: 120"), at) == ["UPDATE"]
         message = bob.last("UPDATE")
         assert (expires(message), message.headers.get("Min-SE")) == ("120;refresher=uac", "120")
+
+    @pytest.mark.parametrize("status", [200, 500])
+    def test_hung_up_while_a_refresh_is_on_its_way(self, status: int) -> None:
+        bob = callee("Supported: timer", "Session-Expires: 100;refresher=uas", NO_UPDATE)
+        ((at, message),) = requests(bob, 50.1)
+        bob.agent.hang_up(bob.handle, now=at)
+        assert bob.say(respond(bob.last("BYE"), 200), at) == []
+        assert bob.say(respond(message, status, headers="x: 100;refresher=uac"), at) == ["ACK"]
+        bob.end("hung_up")
+
+    def test_what_the_peer_takes_may_be_learnt_later(self) -> None:
+        bob = callee("Supported: timer", "Session-Expires: 100;refresher=uas", NO_UPDATE)
+        ((at, message),) = requests(bob, 50.1)
+        bob.say(respond(message, 200, headers="x: 100;refresher=uac\n" + ALLOW), at)
+        ((at, message),) = requests(bob, 100.1)
+        assert (at, message.method) == (100.0, "UPDATE")
 
     @pytest.mark.parametrize("status", [408, 481])
     def test_a_peer_that_knows_no_such_call_ends_it(self, status: int) -> None:
@@ -205,6 +237,38 @@ class TestAsWhoIsCalled:
             assert expires(bob.accept()) is None
             bob.say(request("ACK", to_tag=bob.tag))
             assert requests(bob, 100_000.0) == []
+
+
+class TestSwitchedOff:
+    OFF = SessionTimerSettings("off")
+
+    def called(self, fields: str) -> Response:
+        """What an INVITE with these fields is answered with, at once or when the application accepts it."""
+        bob = Callee()
+        account = Account(name="x", address=Uri.parse("sip:b@192.0.2.1"), contact_user="bob", session_timer=self.OFF)
+        bob.agent = UserAgent(accounts=[account], random=bob.agent._core.random)
+        (response,) = bob.receive(invite(headers=fields), bob.flow, 0.0)
+        assert isinstance(response, Response)
+        if response.status > 100:
+            return response
+        bob.handle = bob.take(IncomingInvite).handle
+        return bob.accept()
+
+    def test_who_insists_is_refused(self) -> None:
+        response = self.called("Require: Timer\nSession-Expires: 1800")
+        assert (response.status, response.headers.get("Unsupported")) == (420, "timer")
+
+    @pytest.mark.parametrize("seconds", [60, 1800])
+    def test_who_does_not_gets_none(self, seconds: int) -> None:
+        response = self.called(f"Supported: timer\nSession-Expires: {seconds}")
+        assert (response.status, expires(response)) == (200, None)
+        assert "timer" not in response.supported
+        assert "100rel" in response.supported
+
+    def test_our_invite_does_not_speak_of_it(self) -> None:
+        message = with_timer(self.OFF).invite
+        assert "timer" not in message.supported
+        assert expires(message) is None
 
 
 class TestAsWhoCalls:

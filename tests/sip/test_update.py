@@ -37,14 +37,15 @@ class TestUpdateOfTheirs:
     def test_an_offer_is_answered_in_the_same_stack(self) -> None:
         bob = Callee()
         bob.talk()
-        assert update(bob, body=b"hold") is None
+        assert update(bob, body=b"hold", contact="<sip:alice@192.0.2.77>") is None
         event = bob.take(Reinvited)
         assert (event.handle, event.body, event.is_update) == (bob.handle, b"hold", True)
         response = bob.accept(b"held")
         assert (response.status, response.body, response.cseq.method) == (200, b"held", "UPDATE")
         assert response.headers.get("Content-Type") == "application/sdp"
         assert update(bob).body == b"held"  # a copy gets a copy
-        assert update(bob, 3).status == 200
+        bob.agent.hang_up(bob.handle, now=1.0)
+        assert str(bob.last("BYE").uri) == "sip:alice@192.0.2.77"
 
     def test_a_rejection_keeps_the_call_and_its_target(self) -> None:
         bob = Callee()
@@ -52,6 +53,7 @@ class TestUpdateOfTheirs:
         update(bob, body=b"fax", contact="<sip:alice@192.0.2.77>")
         bob.agent.reject(bob.handle, 488, now=0.0)
         assert describe_all(bob.messages()) == ["488 UPDATE"]
+        assert bob.say(request("UPDATE", 3, to_tag=bob.tag, contact=None)) == ["200 UPDATE"]
         bob.agent.hang_up(bob.handle, now=1.0)
         assert str(bob.last("BYE").uri) == "sip:alice@192.0.2.1"
 
@@ -166,11 +168,12 @@ class TestUpdateOfTheirs:
         bob.take(Reinvited)
         bob.end("bye")
 
-    def test_makes_an_offer_of_ours_that_waits_stale(self) -> None:
+    @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+    def test_makes_an_offer_of_ours_that_waits_stale(self, method: str) -> None:
         bob = Callee()
         bob.talk()
-        bob.agent.reinvite(bob.handle, b"ours", now=0.0)
-        assert bob.say(respond(bob.last("INVITE"), 491)) == ["ACK"]
+        (bob.agent.reinvite if method == "INVITE" else bob.agent.update)(bob.handle, b"ours", now=0.0)
+        bob.say(respond(bob.last(method), 491))
         update(bob, body=b"theirs")
         bob.take(Reinvited)
         bob.accept(b"answer")
@@ -247,6 +250,15 @@ class TestUpdateOfOurs:
             end.agent.hang_up(end.handle, now=0.0)
             assert describe_all(end.messages()) == ["BYE"]
             assert end.say(respond(message, 200, body=b"x")) == []
+            end.end("hung_up")
+
+    def test_hung_up_while_it_waits_for_another_try(self) -> None:
+        for end in self.calls():
+            assert end.say(respond(self.send(end), 491)) == []
+            end.agent.hang_up(end.handle, now=0.0)
+            bye = end.last("BYE")
+            assert end.say(respond(bye, 200)) == []
+            assert end.advance(10.0) == []
             end.end("hung_up")
 
     def test_not_before_the_media_are_agreed_on(self) -> None:
