@@ -6,6 +6,7 @@ the dialog's. What is left here is who may do what when: above all, one offer at
 end says nothing more, but stays until its BYE is answered.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -34,6 +35,7 @@ from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import Request, Response, make_response
 from sipagent.sip.midcall import MidCall
 from sipagent.sip.refer import ReferTo
+from sipagent.sip.replaces import Replaces
 from sipagent.sip.session_timer import SessionTimer
 from sipagent.sip.update import PromptOffer
 
@@ -170,13 +172,9 @@ class InviteSession:
 
     def refer(self, refer_to: ReferTo, headers: HeaderList, *, now: float) -> None:
         """Ask the peer to call somebody else."""
-        self._check_up()
+        if self.phase is not Phase.CONFIRMED:
+            raise LocalProtocolError("a REFER needs a call that is up")
         self.midcall.refer(refer_to, headers, now=now)
-
-    def press(self, digit: str, *, now: float) -> None:
-        """Press a key in an INFO."""
-        self._check_up()
-        self.midcall.press(digit, now=now)
 
     def hang_up(self, headers: HeaderList, *, now: float) -> None:
         """End the call by a refusal, a CANCEL, or a BYE, which waits for the ACK of our 2xx."""
@@ -264,19 +262,6 @@ class InviteSession:
         else:
             self.midcall.receive(request, flow, now=now)
 
-    def check_replaceable(self, *, early_only: bool) -> None:
-        """See whether another call may take the place of this one (:rfc:`3891#section-3`).
-
-        :raises RemoteProtocolError: when not, with the status that says why.
-        """
-        match self.phase:
-            case Phase.ENDED:
-                raise RemoteProtocolError("the call has ended", status=603)
-            case Phase.CONFIRMED if early_only:
-                raise RemoteProtocolError("the call is answered", status=486)
-            case Phase.INCOMING | Phase.OUTGOING:
-                raise RemoteProtocolError("the call is not answered", status=481)
-
     def flow_failed(self, flow: Flow) -> None:
         """A connection is lost; the call is not."""
         if self.dialog is not None:
@@ -361,10 +346,6 @@ class InviteSession:
     def on_goodbye(self) -> None:
         """Our BYE is answered, or never will be."""
         self._leave()
-
-    def _check_up(self) -> None:
-        if self.phase is not Phase.CONFIRMED:
-            raise LocalProtocolError("the call is not up")
 
     def _waiting_server(self) -> InviteServer:
         if self.phase is Phase.ENDED or self._server is None or not self._server.is_unanswered:
@@ -472,3 +453,25 @@ class InviteSession:
 
     def _leave(self) -> None:
         self._owner.on_gone(self)
+
+
+def find_replaced(
+    request: Request, sessions: Mapping[DialogId, InviteSession], *, is_trusted: bool
+) -> InviteSession | None:
+    """Find the call whose place an INVITE is to take, if it is to take one (:rfc:`3891#section-3`).
+
+    :raises RemoteProtocolError: when it may not, with the status that says why.
+    """
+    replaces = Replaces.of_request(request.headers)
+    if replaces is None:
+        return None
+    if not is_trusted:
+        raise RemoteProtocolError("who is not trusted takes no place", status=403)
+    session = sessions.get(replaces.dialog_id)
+    if session is None or session.phase in (Phase.INCOMING, Phase.OUTGOING):
+        raise RemoteProtocolError("there is no such call, or nobody answered it yet", status=481)
+    if session.phase is Phase.ENDED:
+        raise RemoteProtocolError("the call has ended", status=603)
+    if replaces.early_only:
+        raise RemoteProtocolError("the call is answered", status=486)
+    return session
