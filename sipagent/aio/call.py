@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from ssl import SSLContext
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from sipagent.aio.driver import Driver
 from sipagent.aio.media import Media
@@ -22,6 +22,10 @@ from sipagent.sip.uri import Uri
 
 NOT_ACCEPTABLE = 488
 """It comes with a Warning that says why (:rfc:`3261#section-13.3.1.3`)."""
+
+REQUEST_PENDING = 491
+
+SipCommand: TypeAlias = events.Ring | events.Accept | events.Reject | events.Refer | events.HangUp
 
 SAMPLE_EVERY = 50
 """One packet in that many is timed on its way to the model: a figure a second and call."""
@@ -124,7 +128,7 @@ class CallRunner:
                 self._close_model()
             case events.Dial(offer):
                 self._endpoint.command(self._dial, offer)
-            case events.Ring() | events.Accept() | events.Reject() | events.HangUp():
+            case events.Ring() | events.Accept() | events.Reject() | events.Refer() | events.HangUp():
                 if self.handle is not None:
                     self._carry_sip(self.handle, output)
             case _:
@@ -141,7 +145,15 @@ class CallRunner:
         else:
             outgoing.dialled(self.handle, self)
 
-    def _carry_sip(self, handle: int, output: events.Ring | events.Accept | events.Reject | events.HangUp) -> None:
+    def _refer(self, target: Uri, *, now: float) -> None:
+        if self.handle is None or self.driver.is_closed:
+            return
+        try:
+            self._endpoint.agent.refer(self.handle, target, now=now)
+        except LocalProtocolError:  # an earlier REFER is still in progress, or the dialog has just ended
+            self.driver.feed(partial(self.call.refer_finished, REQUEST_PENDING))
+
+    def _carry_sip(self, handle: int, output: SipCommand) -> None:
         agent, command = self._endpoint.agent, self._endpoint.command
         match output:
             case events.Ring(offer):
@@ -153,6 +165,8 @@ class CallRunner:
                 if status == NOT_ACCEPTABLE:
                     headers.append(("Warning", f'399 sipagent "{_quotable(reason)}"'))
                 command(agent.reject, handle, status, headers=headers)
+            case events.Refer(target):
+                command(self._refer, target)
             case events.HangUp():
                 command(agent.hang_up, handle)
 

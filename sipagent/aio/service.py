@@ -31,7 +31,10 @@ from sipagent.sip.events import (
     Event,
     Flow,
     IncomingInvite,
+    InfoReceived,
     Progressed,
+    ReferFinished,
+    ReferProgressed,
     Refreshed,
     Reinvited,
 )
@@ -128,6 +131,12 @@ class Service:
                 runner.driver.feed(partial(runner.call.receive_progress, response.status))
             case Accepted(_, _, body):
                 runner.driver.feed(partial(runner.call.receive_answer, body))
+            case InfoReceived(_, digit):
+                runner.driver.feed(partial(runner.call.receive_info, digit))
+            case ReferProgressed(_, status, _):
+                runner.driver.feed(partial(runner.call.refer_progressed, status))
+            case ReferFinished(_, outcome, _):
+                runner.driver.feed(partial(runner.call.refer_finished, outcome))
             case Ended(_, reason, status):
                 text = f"{reason}_{status}" if status is not None else reason
                 runner.driver.feed(partial(runner.call.leg_ended, text))

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from sipagent.realtime.events import Send
 from sipagent.rtp.session import RtpStats
+from sipagent.sip.uri import Uri
 
 Address: TypeAlias = tuple[str, int]
 
@@ -49,6 +50,13 @@ class Reject:
 @dataclass(frozen=True, slots=True)
 class HangUp:
     """End the dialog, by whatever request fits its state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refer:
+    """Ask the peer to call somebody else; tell how it goes by ``refer_progressed`` and ``refer_finished``."""
+
+    target: Uri
 
 
 # Commands for media, model, tools and recording.
@@ -253,6 +261,40 @@ class ToolReturned:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferStarted:
+    """The peer is asked to call somebody in our place."""
+
+    destination: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgressed:
+    """The peer agreed (202), or was told this by whom it calls."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """The call is out of our hands."""
+
+    destination: str
+    is_confirmed: bool = True
+    """Whether the peer said so; else it hung up on us while it was at it, as some do, or the caller did."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """The caller is still with us."""
+
+    destination: str
+    status: int | None
+    """``None`` when the peer did not tell."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HeldByPeer:
     """The caller put us on hold, or took us back."""
 
@@ -275,6 +317,7 @@ Command: TypeAlias = (
     | Accept
     | Reject
     | HangUp
+    | Refer
     | SendRtcp
     | ConnectModel
     | SendModel
@@ -302,6 +345,10 @@ Fact: TypeAlias = (
     | DigitPressed
     | ToolCalled
     | ToolReturned
+    | TransferStarted
+    | TransferProgressed
+    | Transferred
+    | TransferFailed
     | HeldByPeer
     | Ended
 )
