@@ -25,7 +25,7 @@ from sipagent.control.line_keeper import LineKeeper
 from sipagent.control.metrics import Metrics
 from sipagent.control.observer import CallObserver
 from sipagent.errors import SipagentError
-from sipagent.lines import make_accounts, make_engine, make_guard, make_lines, parse_target
+from sipagent.lines import make_accounts, make_engine, make_guard, make_lines, make_targets, parse_target
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.dialog import DEFAULT_PORTS, URI_TRANSPORTS
 from sipagent.sip.events import Event, SourceBanned
@@ -151,7 +151,12 @@ class Application:
         account = next((one for one in self._accounts if one.name == line), None)
         if account is None:
             raise SipagentError(f"there is no line {line} with a domain to call through")
-        return await self.service.dial(line, parse_target(to, domain=account.address))
+        target = parse_target(to, domain=account.address)
+        settings = next(one for one in self._config.lines if one.name == line)
+        reason = make_targets(settings, settings.allow_out).refusal(target)
+        if reason is not None:
+            raise SipagentError(f"{target} may not be called: {reason}; allow_out of line {line} says who may")
+        return await self.service.dial(line, target)
 
     def _receive(self, event: Event) -> None:
         """Take an event of the user agent's."""

@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from ipaddress import ip_network
@@ -29,6 +29,7 @@ from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
 from sipagent.sip.guard import GuardSettings, Rule
 from sipagent.sip.sources import network_of
+from sipagent.sip.targets import DEFAULT_DENY, Targets
 from sipagent.sip.uri import NO_PARAMETERS, Parameters, Uri
 
 LOOPBACK = tuple(map(ip_network, ("127.0.0.0/8", "::1/128")))
@@ -77,7 +78,23 @@ def make_account(line: LineConfig) -> Account:
         keep_alive_s=line.keep_alive_s,
         ring_limit_s=line.ring_limit_s,
         redirects=line.redirects,
+        may_call=make_targets(line, line.allow_out).allows,
         is_anonymous=line.anonymous,
+    )
+
+
+def make_targets(line: LineConfig, allow: Sequence[str]) -> Targets:
+    """Whom a line may call or transfer to.
+
+    :param allow: the line's ``allow_out`` or ``allow_transfer``.
+    """
+    servers = [server for server in (line.domain, line.outbound_proxy, *line.registrars) if server is not None]
+    return Targets(
+        [server.host for server in servers],
+        allow=allow,
+        deny=line.deny if line.allow_premium else (*DEFAULT_DENY, *line.deny),
+        country=line.country,
+        international_prefix="011" if line.country == "1" else "00",
     )
 
 

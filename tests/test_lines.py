@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from sipagent.config import load
-from sipagent.lines import LOOPBACK, PRIVATE, make_account, make_guard
+from sipagent.lines import LOOPBACK, PRIVATE, make_account, make_guard, make_targets
 from sipagent.sip.guard import SCANNERS, GuardSettings, Rule
+from sipagent.sip.targets import Targets
+from sipagent.sip.uri import Uri
 
 FILE = """
 lines:
@@ -80,3 +82,39 @@ def test_as_it_is_set(tmp_path: Path) -> None:
         scanners=("x",),
         pins_source=True,
     )
+
+
+def targets_of(folder: Path, line: str) -> Targets:
+    guard_of(folder, line)
+    (config,) = load(folder / "config.yaml", {}).lines
+    return make_targets(config, config.allow_out)
+
+
+@pytest.mark.parametrize(
+    ("line", "uri", "allowed"),
+    [
+        ("", "sip:200@pbx.example.com", True),
+        ("", "sip:200@192.0.2.1", False),
+        ("", "sip:+4930123456@pbx.example.com", False),
+        (", outbound_proxy: 192.0.2.1", "sip:200@192.0.2.1", True),
+        (", allow_out: ['+49*']", "sip:+4930123456@pbx.example.com", True),
+        (", allow_out: ['+49*']", "sip:200@pbx.example.com", False),
+        (", allow_out: ['+49*'], country: '49'", "sip:030123456@pbx.example.com", True),
+        (", allow_out: ['*']", "sip:+19005551234@pbx.example.com", False),
+        (", allow_out: ['*'], allow_premium: true", "sip:+19005551234@pbx.example.com", True),
+        (", allow_out: ['*'], allow_premium: true, deny: ['+1900*']", "sip:+19005551234@pbx.example.com", False),
+        (", allow_out: ['*'], deny: ['200']", "sip:+19005551234@pbx.example.com", False),
+        (", allow_out: ['*'], deny: ['200']", "sip:200@pbx.example.com", False),
+        (", allow_out: ['+1*'], country: '1'", "sip:01112125551234@pbx.example.com", True),
+    ],
+)
+def test_whom_a_line_may_call(tmp_path: Path, line: str, uri: str, allowed: bool) -> None:
+    assert targets_of(tmp_path, f", domain: pbx.example.com{line}").allows(Uri.parse(uri)) is allowed
+
+
+def test_a_redirection_leads_only_where_a_call_may_go(tmp_path: Path) -> None:
+    guard_of(tmp_path, ", domain: pbx.example.com, redirects: 1")
+    may_call = make_account(load(tmp_path / "config.yaml", {}).lines[0]).may_call
+    assert may_call is not None
+    assert may_call(Uri.parse("sip:200@pbx.example.com"))
+    assert not may_call(Uri.parse("sip:+19005551234@pbx.example.com"))

@@ -18,6 +18,7 @@ from program import free_port
 from sipagent.aio import log, loop
 from sipagent.app import Application
 from sipagent.config import load
+from sipagent.errors import SipagentError
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
 from sipagent.sip.events import Accepted, Ended
@@ -130,3 +131,46 @@ def test_a_ban_is_one_line_in_the_log_and_is_counted(tmp_path: Path, lines: io.S
     assert banned[0].items() >= wanted.items()
     assert "guess" not in lines.getvalue()
     assert "wonderland" not in lines.getvalue()
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize(
+    "caller",
+    [
+        '"\x1b[2J\x1b]0;x\x07" <sip:a@b>',
+        '"\u202eevil\u2066" <sip:a@b>',
+        "<sip:a%0d%0a2026-01-01%20error%20forged@b>",
+        "<sip:%00%1b%5b31m@b>",
+        '"\x9b31m" <sip:' + "a" * 7_000 + "@b>",
+        "<sip:sk-abcdefghijklmnop@b>",
+    ],
+)
+def test_a_caller_can_not_write_in_the_log(tmp_path: Path, lines: io.StringIO, caller: str) -> None:
+    """Telephony.md section 3, row 19."""
+
+    async def main() -> None:
+        async with serving(tmp_path, {}) as application:
+            port = application._config.sip.listen[0].port
+            peer = RawUdp()
+            data = options(port).replace(b"OPTIONS", b"INVITE")
+            peer.send(data.replace(f"<sip:caller@{HOST}>".encode(), caller.encode()), port)
+            await until(lambda: "invited" in lines.getvalue())
+            peer.close()
+
+    run_clean(loop.run, main())
+    text = lines.getvalue()
+    assert sum("invited" in line for line in text.splitlines()) == 1
+    assert all(character.isprintable() for line in text.split("\n") for character in line)
+    assert "sk-abcdef" not in text
+    assert max(map(len, text.splitlines())) < 5_000
+
+
+def test_whom_the_program_may_call(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, {"domain": "127.0.0.1:9", "allow_out": ["internal", "+1*"]}) as application:
+            for to in ("+19005551234", "sip:200@192.0.2.1", "*72100", "911"):
+                with pytest.raises(SipagentError, match=r"may not be called: .*; allow_out of line main says who may"):
+                    await application.dial("main", to)
+            assert application.service.calls == 0
+
+    run_clean(loop.run, main())

@@ -19,8 +19,11 @@ from sipagent.config.values import (
     ToolReference,
 )
 from sipagent.sip.guard import SCANNERS
+from sipagent.sip.targets import DEFAULT_ALLOW
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+Pattern: TypeAlias = Text
+"""Of :mod:`sipagent.sip.targets`."""
 
 
 class SafetyConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,6 +97,11 @@ class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     callers: dict[str, Secret] = field(default_factory=dict)
     ring_limit_s: Annotated[float, Meta(ge=1, le=600)] = 180.0
     redirects: Annotated[int, Meta(ge=0, le=5)] = 0
+    allow_out: tuple[Pattern, ...] = DEFAULT_ALLOW
+    allow_transfer: tuple[Pattern, ...] = DEFAULT_ALLOW
+    deny: tuple[Pattern, ...] = ()
+    allow_premium: bool = False
+    country: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}$")] | None = None
     codecs: Annotated[tuple[Literal["PCMU", "PCMA"], ...], Meta(min_length=1)] = ("PCMU", "PCMA")
 
     @property
