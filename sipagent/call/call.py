@@ -17,6 +17,7 @@ from sipagent.call.doubles import Doubles
 from sipagent.call.events import Address, Output
 from sipagent.call.frames import FRAME_SAMPLES, silence
 from sipagent.call.record import Record
+from sipagent.call.replacement import Replacement
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import MAX_SENTENCE_S, TAIL_TICKS, Transfer, TransferSettings
 from sipagent.errors import RemoteProtocolError
@@ -76,6 +77,10 @@ class Call:
         self._conversation: Conversation | None = None
         self._record: Record | None = None
         self._doubles = Doubles()
+        self.replacement = Replacement(
+            leg, emit=self._outputs.append, is_up=lambda: self._is_up, replaced=self._on_replaced
+        )
+        """The way by which another dialog takes the place of the caller's."""
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
         self._silence = b""
         self._offer = b""
@@ -439,6 +444,12 @@ class Call:
             self._outputs.append(events.HeldByPeer(self._leg.is_held))
             if self._leg.is_held and self._conversation:
                 self._conversation.hold(now=now)
+
+    def _on_replaced(self, notice: str, now: float) -> None:
+        self._unheld_at = now
+        self._note_hold(now)
+        if self._conversation:
+            self._conversation.notify(notice, now=now)
 
     def _record_agent(self, frame: bytes, now: float) -> None:
         if self._record is not None:

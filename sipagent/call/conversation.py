@@ -203,6 +203,11 @@ class Conversation:
                 self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
             self._drain_session(now)
 
+    def notify(self, notice: str, *, now: float) -> None:
+        """Tell the model something that happened; it need not answer."""
+        self._session.create_message("user", notice)
+        self._drain_session(now)
+
     def pause(self, words: str, *, now: float) -> None:
         """Let what is being said come to its end; then neither listen nor say anything more.
 

@@ -59,6 +59,43 @@ class Refer:
     target: Uri
 
 
+@dataclass(frozen=True, slots=True)
+class AcceptReplacement:
+    """Send 200 with this session description to the INVITE that takes the place of ours, then end ours."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RejectReplacement:
+    """Refuse the INVITE that was to take the place of ours."""
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialReplacement:
+    """Send an INVITE with this offer to whom the peer referred us to."""
+
+    offer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeepReplacement:
+    """Whom we called takes the caller's place: tell the peer, and end its dialog."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropReplacement:
+    """Hang up on whom we called, or don't call: nothing can be agreed on."""
+
+
+ReplacementCommand: TypeAlias = (
+    AcceptReplacement | RejectReplacement | DialReplacement | KeepReplacement | DropReplacement
+)
+
+
 # Commands for media, model, tools and recording.
 
 
@@ -295,6 +332,11 @@ class TransferFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """Somebody else is put through to the agent; the conversation goes on."""
+
+
+@dataclass(frozen=True, slots=True)
 class HeldByPeer:
     """The caller put us on hold, or took us back."""
 
@@ -318,6 +360,7 @@ Command: TypeAlias = (
     | Reject
     | HangUp
     | Refer
+    | ReplacementCommand
     | SendRtcp
     | ConnectModel
     | SendModel
@@ -349,6 +392,7 @@ Fact: TypeAlias = (
     | TransferProgressed
     | Transferred
     | TransferFailed
+    | Replaced
     | HeldByPeer
     | Ended
 )

@@ -30,6 +30,7 @@ from sipagent.sip.events import (
     Reinvited,
 )
 from sipagent.sip.guard import Pass
+from sipagent.sip.identity import Identity
 from sipagent.sip.invite_server import InviteServer
 from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import Request, Response, make_response
@@ -101,7 +102,9 @@ class InviteSession:
         self._server = InviteServer(self._core, request, flow, body, local_tag, self, line=self.line)
         self._server.start(now=now)
         who = (passed.line, passed.is_trusted, passed.username)
-        self._core.emit(IncomingInvite(self.handle, request, flow, body, *who, replaces))
+        us = self.line.account.contact_user if self.line is not None else self._core.settings.contact_user
+        identity = Identity.from_request(request, is_trusted=passed.is_trusted, contact_user=us)
+        self._core.emit(IncomingInvite(self.handle, request, flow, body, identity, *who, replaces))
 
     def send(self, request: Request, hop: Hop, *, now: float) -> None:
         """Begin with an INVITE of ours."""
