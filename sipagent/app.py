@@ -25,7 +25,7 @@ from sipagent.control.line_keeper import LineKeeper
 from sipagent.control.metrics import Metrics
 from sipagent.control.observer import CallObserver
 from sipagent.errors import SipagentError
-from sipagent.lines import make_accounts, make_engine, make_guard, make_lines, make_targets, parse_target
+from sipagent.lines import agents_of, make_accounts, make_engine, make_guard, make_lines, make_targets, parse_target
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.dialog import DEFAULT_PORTS, URI_TRANSPORTS
 from sipagent.sip.events import Event, SourceBanned
@@ -215,7 +215,7 @@ class Application:
     async def _make_engines(self) -> dict[str, Engine]:
         """The engines of the agents that take calls; the embedded model is started for those that need it."""
         config = self._config
-        names = {config.agents[line.agent].engine for line in config.lines}
+        names = {config.agents[agent].engine for line in config.lines for agent in agents_of(line)}
         embedded = {name for name in names if _is_embedded(config.engines[name])}
         url = await self._serve_model() if embedded else None
         for name in embedded:

@@ -80,7 +80,7 @@ def _check_tools(config: Config, checkup: Checkup) -> dict[str, list[Tool]]:
         tools[name] = []
         for reference in agent.tools:
             try:
-                tool = load_tool(reference)
+                tool = load_tool(reference, agent.transfer)
             except SipagentError as error:
                 checkup.bad(f"agent {name}: {error}")
             else:

@@ -12,16 +12,18 @@ from types import ModuleType
 from urllib.parse import urlencode, urlsplit
 from uuid import NAMESPACE_URL, getnode, uuid5
 
-from sipagent.agent.builtin import HANG_UP
+from sipagent.agent.builtin import HANG_UP, TRANSFER, make_transfer
+from sipagent.agent.routing import Route
 from sipagent.agent.tools import Tool
 from sipagent.aio.call import Engine
 from sipagent.aio.service import Line
 from sipagent.call.call import CallSettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.listener import ListenerSettings
+from sipagent.call.transfer import TransferSettings
 from sipagent.call.turn import TurnSettings
 from sipagent.config import Config
-from sipagent.config.settings import AgentConfig, EngineConfig, LineConfig
+from sipagent.config.settings import AgentConfig, EngineConfig, LineConfig, TransferConfig
 from sipagent.config.values import Server, ToolReference
 from sipagent.errors import RemoteProtocolError, SipagentError
 from sipagent.realtime.settings import SessionSettings
@@ -165,9 +167,21 @@ def make_lines(config: Config, engines: Mapping[str, Engine]) -> dict[str, Line]
     return {line.name: _make_line(config, line, engines) for line in config.lines}
 
 
+def agents_of(line: LineConfig) -> list[str]:
+    """The agents that take calls of a line, each once, the default first."""
+    return list(dict.fromkeys([line.agent, *(route.agent for route in line.routes)]))
+
+
 def _make_line(config: Config, line: LineConfig, engines: Mapping[str, Engine]) -> Line:
-    agent = config.agents[line.agent]
-    tools = tuple(load_tool(reference) for reference in agent.tools)
+    """The line with its own agent, and the same with each that its routes lead to."""
+    made = {name: _make_line_of(name, config, line, engines) for name in agents_of(line)}
+    routes = [Route(each.agent, each.called, each.caller, each.header) for each in line.routes]
+    return replace(made[line.agent], routes=tuple((route, made[route.agent]) for route in routes))
+
+
+def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[str, Engine]) -> Line:
+    agent = config.agents[name]
+    tools = tuple(load_tool(reference, agent.transfer) for reference in agent.tools)
     turn = TurnSettings(
         start_ms=agent.turn.start_ms,
         barge_in_ms=agent.barge_in.confirm_ms,
@@ -180,8 +194,34 @@ def _make_line(config: Config, line: LineConfig, engines: Mapping[str, Engine]) 
         listener=ListenerSettings(detection=agent.turn.detection, preroll_ms=agent.turn.preroll_ms, turn=turn),
         barge_in=agent.barge_in.enabled,
     )
-    call = CallSettings(conversation=conversation, max_call_s=agent.max_call_s, records=agent.record)
-    return Line(codecs=line.codecs, call=call, engine=engines[agent.engine], tools=tools, agent=line.agent)
+    call = CallSettings(
+        conversation=conversation,
+        max_call_s=agent.max_call_s,
+        records=agent.record,
+        transfer=_make_transfer(agent, line) if TRANSFER in map(str, agent.tools) else None,
+    )
+    return Line(
+        codecs=line.codecs,
+        call=call,
+        engine=engines[agent.engine],
+        tools=tools,
+        agent=name,
+        account=None if line.domain is None else line.name,
+        transfers=make_targets(line, line.allow_transfer),
+        tells_caller=agent.caller_data,
+    )
+
+
+def _make_transfer(agent: AgentConfig, line: LineConfig) -> TransferSettings:
+    """Where an agent may hand on the calls of a line; a number is at the line's own domain."""
+    domain = None if line.domain is None else make_account(line).address
+    settings = agent.transfer
+    return TransferSettings(
+        destinations={name: parse_target(text, domain=domain) for name, text in settings.destinations.items()},
+        numbers_at=domain if settings.allow_any else None,
+        targets=make_targets(line, line.allow_transfer),
+        limit_s=settings.limit_s,
+    )
 
 
 def make_engine(config: EngineConfig, *, url: str | None = None) -> Engine:
@@ -209,13 +249,20 @@ def make_session(agent: AgentConfig, engine: EngineConfig, tools: tuple[Tool, ..
     )
 
 
-def load_tool(reference: ToolReference) -> Tool:
+def load_tool(reference: ToolReference, transfer: TransferConfig | None = None) -> Tool:
     """Find a tool.
 
+    :param transfer: where its agent may hand calls on to.
     :raises SipagentError: when it can't be imported or is none.
     """
-    if reference.is_builtin:
+    if str(reference) == HANG_UP.name:
         return HANG_UP
+    if str(reference) == TRANSFER:
+        settings = transfer or TransferConfig()
+        try:
+            return make_transfer(settings.destinations, allow_any=settings.allow_any)
+        except TypeError as error:
+            raise SipagentError(str(error)) from error
     try:
         module = _import_file(reference.file) if reference.file else importlib.import_module(reference.module or "")
         found = getattr(module, reference.name)

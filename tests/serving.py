@@ -17,10 +17,12 @@ from sipagent.call import events
 from sipagent.call.call import CallSettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Fact
+from sipagent.call.transfer import TransferSettings
 from sipagent.realtime.settings import SessionSettings
 from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import Accepted, Ended
+from sipagent.sip.targets import Targets
 from sipagent.sip.uri import Uri
 
 Kind = TypeVar("Kind")
@@ -73,15 +75,19 @@ class World:
         tools: tuple[Tool, ...] = (),
         greeting: str | None = "Greet the caller.",
         records: bool = False,
+        transfer: TransferSettings | None = None,
+        transfers: Targets | None = None,
+        user_agent: UserAgentSettings | None = None,
     ) -> None:
         self.ledger = Ledger()
         self.crashes: list[Exception] = []
         session = SessionSettings(
             "test", transcription_model=None, tools=tuple(each.definition for each in tools), setup_timeout_s=1.0
         )
-        call = CallSettings(ConversationSettings(session, greeting), records=records)
+        call = CallSettings(ConversationSettings(session, greeting), records=records, transfer=transfer)
+        line = Line(("PCMU", "PCMA"), call, engine, tools, "agent", account=ACCOUNT.name, transfers=transfers)
         self.service = Service(
-            lines={"main": Line(("PCMU", "PCMA"), call, engine, tools, "agent")},
+            lines={"main": line},
             ports=RtpPorts(HOST, ports, random=Random()),
             max_calls=max_calls,
             recordings=recordings,
@@ -89,7 +95,7 @@ class World:
             random=Random(5),
         )
         self.endpoint = SipEndpoint(
-            UserAgentSettings(),
+            user_agent or UserAgentSettings(),
             [ACCOUNT],
             on_event=self.service.receive,
             on_crash=self.crashes.append,

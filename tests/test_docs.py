@@ -50,10 +50,16 @@ def keys(kind: kinds.Type, path: str = "") -> Iterator[str]:
             yield path
 
 
+MAPS = {
+    "agents", "engines", "lines.*.callers", "lines.*.routes.*.header", "agents.*.transfer.destinations",
+}  # fmt: skip
+"""Where names are the user's own."""
+
+
 def paths(value: object, path: str = "") -> Iterator[str]:
     """Yield the path of everything in a file that is at the end of a branch."""
     match value:
-        case dict() if path in {"agents", "engines", "lines.*.callers"}:
+        case dict() if path in MAPS:
             for child in value.values():
                 yield from paths(child, f"{path}.*")
         case dict():
@@ -99,7 +105,7 @@ def test_config_yaml_shows_settings_at_their_defaults(file: Path) -> None:
     agent, engine = shown.agents["receptionist"], shown.engines["openai"]
     sections: list[Struct] = [
         shown.sip, shown.sip.tls, shown.sip.safety, shown.rtp, shown.lines[0], agent, agent.turn, agent.barge_in,
-        engine, shown.control, shown.log,
+        agent.transfer, engine, shown.control, shown.log,
     ]  # fmt: skip
     for section in sections:
         for name, value in defaults(section).items():

@@ -1,8 +1,8 @@
 """A tool: a Python function that the model may call, described to it by its own signature and docstring."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from inspect import getdoc, iscoroutinefunction
 from typing import Any, Final, overload
 
@@ -35,6 +35,18 @@ class CallInfo:
     """The SIP URI that was dialled."""
     agent: str = ""
     """The name of the agent that took the call."""
+    caller_name: str = ""
+    """As the caller or his network writes it, at most 64 characters; nobody vouches for it."""
+    is_vouched_for: bool = False
+    """Whether a network that we trust says who the caller is; if not, he says so himself."""
+    is_private: bool = False
+    """The caller asked not to be shown to others."""
+    diverted_from: tuple[str, ...] = ()
+    """Whom the call was for before, the last one first: numbers or user parts."""
+    user_to_user: tuple[str, ...] = ()
+    """What the caller's program attached (:rfc:`7433`)."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The X- fields of the INVITE, by name."""
 
 
 @dataclass(frozen=True, slots=True)

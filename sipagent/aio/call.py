@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from ssl import SSLContext
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from sipagent.aio.driver import Driver
 from sipagent.aio.media import Media
 from sipagent.aio.recorder import Recorder
+from sipagent.aio.replacement import ReplacementRunner, Way
 from sipagent.aio.tools import ToolRunner
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.websocket import WebSocket
@@ -18,10 +19,28 @@ from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.events import Fact
 from sipagent.errors import LocalProtocolError
+from sipagent.sip.events import (
+    Accepted,
+    Acknowledged,
+    EarlyAnswered,
+    Ended,
+    Event,
+    InfoReceived,
+    Progressed,
+    ReferFinished,
+    ReferProgressed,
+    Referred,
+    Refreshed,
+    Reinvited,
+)
 from sipagent.sip.uri import Uri
 
 NOT_ACCEPTABLE = 488
 """It comes with a Warning that says why (:rfc:`3261#section-13.3.1.3`)."""
+
+REQUEST_PENDING = 491
+
+SipCommand: TypeAlias = events.Ring | events.Accept | events.Reject | events.Refer | events.HangUp
 
 SAMPLE_EVERY = 50
 """One packet in that many is timed on its way to the model: a figure a second and call."""
@@ -86,6 +105,8 @@ class CallRunner:
         recorder: Recorder | None,
         observer: Observer,
         ended: Callable[["CallRunner"], None],
+        way: Way,
+        keep: Callable[[int, "CallRunner"], None],
     ) -> None:
         self.call = call
         self.handle = handle
@@ -102,7 +123,45 @@ class CallRunner:
         self._socket: WebSocket | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._sent = 0
+        self.replacement = ReplacementRunner(self, endpoint, way, keep=lambda handle: keep(handle, self))
         media.attach(call, self.driver)
+
+    def receive(self, event: Event) -> None:
+        """Take an event of the user agent's that concerns this call."""
+        if getattr(event, "handle", None) != self.handle:
+            self.replacement.receive(event)
+            return
+        call, feed = self.call, self.driver.feed
+        match event:
+            case Reinvited(_, _, body):
+                feed(partial(call.receive_reinvite, body))
+            case Acknowledged(_, body):
+                feed(partial(call.receive_ack, body))
+            case EarlyAnswered(_, body):
+                feed(partial(call.receive_early_answer, body))
+            case Refreshed(_, body):
+                feed(partial(call.receive_refresh, body))
+            case Progressed(_, response, _):
+                feed(partial(call.receive_progress, response.status))
+            case Accepted(_, _, body):
+                feed(partial(call.receive_answer, body))
+            case Ended(_, reason, status):
+                text = f"{reason}_{status}" if status is not None else reason
+                if not self.replacement.first_ended(text):
+                    feed(partial(call.leg_ended, text))
+            case Referred():
+                self.replacement.refer(event)
+            case InfoReceived() | ReferProgressed() | ReferFinished():
+                self._receive_midcall(event)
+
+    def _receive_midcall(self, event: InfoReceived | ReferProgressed | ReferFinished) -> None:
+        match event:
+            case InfoReceived(_, digit):
+                self.driver.feed(partial(self.call.receive_info, digit))
+            case ReferProgressed(_, status, _):
+                self.driver.feed(partial(self.call.refer_progressed, status))
+            case ReferFinished(_, outcome, _):
+                self.driver.feed(partial(self.call.refer_finished, outcome))
 
     def _carry(self, output: events.Output) -> None:
         if isinstance(output, events.SendModel):
@@ -124,11 +183,17 @@ class CallRunner:
                 self._close_model()
             case events.Dial(offer):
                 self._endpoint.command(self._dial, offer)
-            case events.Ring() | events.Accept() | events.Reject() | events.HangUp():
-                if self.handle is not None:
-                    self._carry_sip(self.handle, output)
             case _:
-                self._note(output)
+                self._carry_rest(output)
+
+    def _carry_rest(self, output: SipCommand | events.ReplacementCommand | Fact) -> None:
+        if isinstance(output, SipCommand):
+            if self.handle is not None:
+                self._carry_sip(self.handle, output)
+        elif isinstance(output, events.ReplacementCommand):
+            self.replacement.carry(output)
+        else:
+            self._note(output)
 
     def _dial(self, offer: bytes, *, now: float) -> None:
         outgoing = self._outgoing
@@ -141,7 +206,15 @@ class CallRunner:
         else:
             outgoing.dialled(self.handle, self)
 
-    def _carry_sip(self, handle: int, output: events.Ring | events.Accept | events.Reject | events.HangUp) -> None:
+    def _refer(self, target: Uri, *, now: float) -> None:
+        if self.handle is None or self.driver.is_closed:
+            return
+        try:
+            self._endpoint.agent.refer(self.handle, target, now=now)
+        except LocalProtocolError:  # an earlier REFER is still in progress, or the dialog has just ended
+            self.driver.feed(partial(self.call.refer_finished, REQUEST_PENDING))
+
+    def _carry_sip(self, handle: int, output: SipCommand) -> None:
         agent, command = self._endpoint.agent, self._endpoint.command
         match output:
             case events.Ring(offer):
@@ -153,6 +226,8 @@ class CallRunner:
                 if status == NOT_ACCEPTABLE:
                     headers.append(("Warning", f'399 sipagent "{_quotable(reason)}"'))
                 command(agent.reject, handle, status, headers=headers)
+            case events.Refer(target):
+                command(self._refer, target)
             case events.HangUp():
                 command(agent.hang_up, handle)
 
@@ -214,6 +289,7 @@ class CallRunner:
         if self.driver.is_closed:
             return
         self.driver.close()
+        self.replacement.close()
         self._tools.cancel_all()
         self._media.close()
         if self._recorder is not None:

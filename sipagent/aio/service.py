@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 from time import monotonic, time
 
+from sipagent.agent.quotation import quote_facts
+from sipagent.agent.routing import Route
 from sipagent.agent.tools import CallInfo, Tool
 from sipagent.aio.call import CallRunner, Engine, Observer, Outgoing
 from sipagent.aio.media import Media
 from sipagent.aio.recorder import Recorder
+from sipagent.aio.replacement import Way
 from sipagent.aio.ticker import Ticker
 from sipagent.aio.tools import ToolRunner, make_places
 from sipagent.aio.ua import SipEndpoint
@@ -23,20 +26,17 @@ from sipagent.call.events import Dialled, Fact, Invited
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
 from sipagent.sip.events import (
-    Accepted,
-    Acknowledged,
     Address,
-    EarlyAnswered,
     Ended,
     Event,
     Flow,
     IncomingInvite,
-    Progressed,
-    Refreshed,
-    Reinvited,
 )
-from sipagent.sip.message import Request
+from sipagent.sip.identity import Identity, Party
+from sipagent.sip.targets import Targets
 from sipagent.sip.uri import Uri
+
+NO_SUCH_CALL = 481
 
 RETRY_AFTER_S = 10
 """When a caller who found us full may try again."""
@@ -51,6 +51,28 @@ class Line:
     engine: Engine
     tools: tuple[Tool, ...]
     agent: str
+    account: str | None = None
+    """By which we call; ``None`` where we can't."""
+    transfers: Targets | None = None
+    """Whom a peer may have us call; ``None`` for nobody."""
+    tells_caller: bool = True
+    """Whether the model is told who calls."""
+    routes: tuple[tuple[Route, "Line"], ...] = ()
+    """The same line with other agents, and which calls they take."""
+
+    def choose(self, identity: Identity) -> "Line":
+        """Return the line with the agent that takes such a call."""
+        parties = {"caller": identity.caller, "called": Party(identity.called)}
+        return next((line for route, line in self.routes if route.fits(identity, **parties)), self)
+
+    def settings(self, identity: Identity | None) -> CallSettings:
+        """Return what a call is to be like, with what the model is told of who calls."""
+        if identity is None or not self.tells_caller:
+            return self.call
+        session = self.call.conversation.session
+        instructions = f"{session.instructions}\n\n{quote_facts(identity.facts())}"
+        conversation = replace(self.call.conversation, session=replace(session, instructions=instructions))
+        return replace(self.call, conversation=conversation)
 
 
 class Service:
@@ -115,22 +137,9 @@ class Service:
         runner = self._by_handle.get(getattr(event, "handle", 0))
         if runner is None:
             return
-        match event:
-            case Reinvited(_, _, body):
-                runner.driver.feed(partial(runner.call.receive_reinvite, body))
-            case Acknowledged(_, body):
-                runner.driver.feed(partial(runner.call.receive_ack, body))
-            case EarlyAnswered(_, body):
-                runner.driver.feed(partial(runner.call.receive_early_answer, body))
-            case Refreshed(_, body):
-                runner.driver.feed(partial(runner.call.receive_refresh, body))
-            case Progressed(_, response, _):
-                runner.driver.feed(partial(runner.call.receive_progress, response.status))
-            case Accepted(_, _, body):
-                runner.driver.feed(partial(runner.call.receive_answer, body))
-            case Ended(_, reason, status):
-                text = f"{reason}_{status}" if status is not None else reason
-                runner.driver.feed(partial(runner.call.leg_ended, text))
+        runner.receive(event)
+        if isinstance(event, Ended):
+            self._by_handle.pop(event.handle, None)
 
     async def dial(self, line_name: str, target: Uri) -> str:
         """Call somebody by a line; return the id of the call, which is under way.
@@ -185,6 +194,9 @@ class Service:
         endpoint = self._endpoint
         if endpoint is None:
             return
+        if event.replaces is not None:
+            self._on_replacement(event, event.replaces, endpoint)
+            return
         if len(self._runners) >= self._max_calls:
             self._refuse(event.handle, 503, RETRY_AFTER_S)
             return
@@ -193,12 +205,14 @@ class Service:
         except SipagentError:
             self._refuse(event.handle, 503, RETRY_AFTER_S)
             return
-        line = self._lines.get(event.line, self._first)
+        line = self._lines.get(event.line, self._first).choose(event.identity)
         call_id = self._new_call_id()
         try:
-            info = _info(call_id, event.request, line.agent)
+            info = _info(call_id, event.identity, line.agent)
             self._observe(call_id, Invited(info.caller, info.called, event.request.call_id))
-            runner = self._make_runner(info, line, event.flow, media, endpoint, handle=event.handle)
+            runner = self._make_runner(
+                info, line, event.flow, media, endpoint, handle=event.handle, identity=event.identity
+            )
         except Exception as error:  # noqa: BLE001 - a bug costs this call, not its ports nor the user agent
             media.close()
             self._observer.observe_crash("", error)
@@ -208,6 +222,14 @@ class Service:
         self._by_handle[event.handle] = runner
         receive = partial(runner.call.receive_invite, event.body, wants_early_offer=event.wants_early_offer)
         runner.driver.feed(receive)
+
+    def _on_replacement(self, event: IncomingInvite, replaced: int, endpoint: SipEndpoint) -> None:
+        """Somebody else is put through to an agent who is in a call."""
+        runner = self._by_handle.get(replaced)
+        if runner is None:
+            endpoint.command(endpoint.agent.reject, event.handle, NO_SUCH_CALL)
+        else:
+            runner.replacement.take(event, self._media_address_toward(event.flow.remote, endpoint))
 
     def _refuse(self, handle: int, status: int, retry_after_s: int) -> None:
         self.refused += 1
@@ -236,10 +258,12 @@ class Service:
         *,
         handle: int | None = None,
         outgoing: Outgoing | None = None,
+        identity: Identity | None = None,
     ) -> CallRunner:
         call_id = info.call_id
+        address = self._media_address_toward(flow.remote, endpoint)
         leg = SipLeg(
-            address=self._media_address_toward(flow.remote, endpoint),
+            address=address,
             port=media.port,
             codecs=line.codecs,
             cname=f"{call_id}@sipagent",
@@ -247,7 +271,7 @@ class Service:
             signalling_host=flow.remote[0],
             wall_offset=time() - monotonic(),
         )
-        call = Call(call_id, leg=leg, settings=line.call, random=self._random)
+        call = Call(call_id, leg=leg, settings=line.settings(identity), random=self._random)
         return CallRunner(
             call,
             handle=handle,
@@ -264,6 +288,8 @@ class Service:
             recorder=self._make_recorder(call_id) if line.call.records else None,
             observer=self._observer,
             ended=self._on_ended,
+            way=Way(line.account, line.transfers, address, flow.remote[0]),
+            keep=self._on_dialled,
         )
 
     def _make_recorder(self, call_id: str) -> Recorder:
@@ -283,11 +309,22 @@ class Service:
 
     def _on_ended(self, runner: CallRunner) -> None:
         self._runners.pop(runner.call.id, None)
-        if runner.handle is not None:
-            self._by_handle.pop(runner.handle, None)
+        for handle in [handle for handle, each in self._by_handle.items() if each is runner]:
+            del self._by_handle[handle]
         if not self._runners:
             self._empty.set()
 
 
-def _info(call_id: str, request: Request, agent: str) -> CallInfo:
-    return CallInfo(call_id, caller=str(request.from_.uri), called=str(request.uri), agent=agent)
+def _info(call_id: str, identity: Identity, agent: str) -> CallInfo:
+    return CallInfo(
+        call_id,
+        caller=str(identity.caller.uri),
+        called=str(identity.called),
+        agent=agent,
+        caller_name=identity.caller.name,
+        is_vouched_for=identity.is_asserted,
+        is_private=identity.is_private,
+        diverted_from=tuple(str(diversion.party) for diversion in identity.diversions),
+        user_to_user=tuple(entry.text for entry in identity.user_to_user),
+        headers=dict(reversed(identity.headers)),
+    )

@@ -6,29 +6,26 @@ packets and descriptions are the leg's.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
 from random import Random
 
 from sipagent.call import events
 from sipagent.call.conversation import Conversation, ConversationSettings
+from sipagent.call.doubles import Doubles
 from sipagent.call.events import Address, Output
 from sipagent.call.frames import FRAME_SAMPLES, silence
 from sipagent.call.record import Record
+from sipagent.call.replacement import Replacement
 from sipagent.call.sip_leg import SipLeg
+from sipagent.call.transfer import MAX_SENTENCE_S, TAIL_TICKS, Transfer, TransferSettings
 from sipagent.errors import RemoteProtocolError
 from sipagent.rtp.session import Frame
 from sipagent.timers import Timers
 
 ENDING_S = 20.0
 """A goodbye that has not come to its end by then is cut."""
-
-MAX_SENTENCE_S = 60.0
-"""How long what is being said before the goodbye may take besides."""
-
-TAIL_TICKS = 10
-"""Silence between the last word and the BYE, so that the caller's jitter buffer has played what it holds."""
 
 LOOK_FOR_LIFE_S = 5.0
 """How often a call is asked whether its caller is still there."""
@@ -62,6 +59,8 @@ class CallSettings:
     no_media_s: float = 60.0
     """A caller of whom nothing came for so long is gone."""
     records: bool = False
+    transfer: TransferSettings | None = None
+    """Where the model may hand the call on to."""
 
 
 class Call:
@@ -77,6 +76,12 @@ class Call:
         self._timers: Timers[str] = Timers()
         self._conversation: Conversation | None = None
         self._record: Record | None = None
+        self._doubles = Doubles()
+        self.replacement = Replacement(
+            leg, emit=self._outputs.append, is_up=lambda: self._is_up, replaced=self._on_replaced
+        )
+        """The way by which another dialog takes the place of the caller's."""
+        self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
         self._silence = b""
         self._offer = b""
         self._answer = b""
@@ -204,8 +209,28 @@ class Call:
             return
         self._note_hold(now)
 
+    def receive_info(self, digit: str, *, now: float) -> None:
+        """Take a key that was told in an INFO; in RTP it may be told as well, and counts once."""
+        self._press(digit, "info", now)
+
+    def refer_progressed(self, status: int, *, now: float) -> None:
+        """Take note that the peer agreed to call somebody else, or of what it is told by whom it calls."""
+        if self.phase is not Phase.ENDED:
+            self._transfer.progressed(status)
+
+    def refer_finished(self, status: int | None, *, now: float) -> None:
+        """Take what the peer's attempt came to, ``None`` when it does not tell."""
+        if self._conversation is None or self.phase is Phase.ENDED:
+            return
+        if self._transfer.finished(status, self._conversation, now=now):
+            self._hang_up("transferred", now)
+        else:
+            self._follow(now)
+
     def leg_ended(self, reason: str, *, now: float) -> None:
         """Take note that the dialog is over."""
+        if self.phase is not Phase.ENDED:
+            self._transfer.leg_ended()
         self._end(reason, now)
 
     def hang_up(self, reason: str = "hung_up", *, now: float) -> None:
@@ -254,6 +279,8 @@ class Call:
         packet = self._leg.send_frame(heard, marker=begins, now=now)
         if conversation.is_finished:
             self._count_tail(now)
+        elif self._transfer.is_active:
+            self._transfer.tick(conversation, now=now)
         return packet
 
     # The model and its tools
@@ -306,8 +333,14 @@ class Call:
         while (output := self._leg.poll()) is not None:
             if not isinstance(output, str):
                 self._outputs.append(output)
-            elif self._conversation and self._is_up and not self._leg.is_held:
-                self._conversation.receive_digit(output, now=now)
+            else:
+                self._press(output, "rtp", now)
+
+    def _press(self, digit: str, way: str, now: float) -> None:
+        if self._conversation is None or not self._is_up or self._leg.is_held:
+            return
+        if not self._doubles.is_double(digit, way, now=now):
+            self._conversation.receive_digit(digit, now=now)
 
     def _is_believed(self, now: float) -> bool:
         """Whether packets may go to the address in the caller's description.
@@ -326,11 +359,13 @@ class Call:
                 self._hang_up("goodbye_timeout", now)
             case "silence":
                 self._look_for_life(now)
+            case "transfer" if self._conversation is not None and self.phase is Phase.UP:
+                self._transfer.on_timer(self._conversation, now=now)
 
     def _look_for_life(self, now: float) -> None:
         """Hang up on a caller of whom nothing came for long, neither sound nor RTCP; on hold that is no wonder."""
         since = max(self._answered_at or now, self._leg.heard_at, self._unheld_at)
-        if self._leg.is_held or now < since + self._settings.no_media_s:
+        if self._leg.is_held or self._transfer.is_active or now < since + self._settings.no_media_s:
             self._timers.set("silence", now + LOOK_FOR_LIFE_S)
         else:
             self._hang_up("no_media", now)
@@ -340,6 +375,10 @@ class Call:
         self._take_digits(now)
         conversation = self._conversation
         if conversation is None or self.phase is Phase.ENDED:
+            return
+        if conversation.wish is not None and self.phase is Phase.UP and not conversation.is_ending:
+            self._transfer.begin(conversation, now=now)
+        if self._transfer.is_active and self.phase is Phase.UP:
             return
         if conversation.failure is not None:
             self._on_model_failed(conversation.failure.message, now)
@@ -358,7 +397,10 @@ class Call:
         codec = self._leg.codec
         self._silence = silence(codec, FRAME_SAMPLES)
         self._conversation = Conversation(
-            self._settings.conversation, codec=codec, emit=self._outputs.append, random=self._random
+            replace(self._settings.conversation, may_transfer=self._settings.transfer is not None),
+            codec=codec,
+            emit=self._outputs.append,
+            random=self._random,
         )
         self.phase = Phase.RINGING
         self._outputs.append(events.ConnectModel())
@@ -403,6 +445,12 @@ class Call:
             self._outputs.append(events.HeldByPeer(self._leg.is_held))
             if self._leg.is_held and self._conversation:
                 self._conversation.hold(now=now)
+
+    def _on_replaced(self, notice: str, now: float) -> None:
+        self._unheld_at = now
+        self._note_hold(now)
+        if self._conversation:
+            self._conversation.notify(notice, now=now)
 
     def _record_agent(self, frame: bytes, now: float) -> None:
         if self._record is not None:

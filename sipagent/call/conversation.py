@@ -11,7 +11,7 @@ from math import inf
 from random import Random
 from typing import TypeAlias
 
-from sipagent.agent.builtin import hang_up
+from sipagent.agent.builtin import TRANSFER, hang_up
 from sipagent.call import events
 from sipagent.call.frames import Codec, silence
 from sipagent.call.keypad import Keypad
@@ -43,6 +43,8 @@ class ConversationSettings:
     listener: ListenerSettings = field(default_factory=ListenerSettings)
     barge_in: bool = True
     """Whether the caller can stop the agent by speaking."""
+    may_transfer: bool = False
+    """Whether the model can have the call handed on."""
 
 
 class Conversation:
@@ -60,7 +62,7 @@ class Conversation:
         self._running: dict[str, str] = {}
         self._response_id = ""
         self._response_spoke = False
-        self._owes_goodbye = False
+        self._owed_words: str | None = None
         self._owes_response = False
         self._failures = 0
         self._retry_at = inf
@@ -69,13 +71,22 @@ class Conversation:
         """Whether the model's session stands as we asked for it."""
         self.is_ending = False
         """Whether the goodbye is on its way; nothing interrupts it."""
+        self.is_paused = False
+        """Whether the agent finishes its sentence and neither listens nor goes on."""
+        self.wish: tuple[str, str] | None = None
+        """That the call be handed on: function-call id and arguments; to be taken away by whoever fulfils it."""
         self.failure: model.SessionFailed | None = None
         """Why there is no model (any more)."""
 
     @property
     def is_finished(self) -> bool:
         """Whether the goodbye has been played to its end."""
-        if not self.is_ending or self._speaker.is_speaking:
+        return self.is_ending and self.is_silent
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is being said, and nothing is about to be."""
+        if self._speaker.is_speaking:
             return False
         return self.failure is not None or not self._session.has_live_response
 
@@ -88,7 +99,7 @@ class Conversation:
 
     def receive_frame(self, frame: Frame, *, now: float) -> None:
         """Take a frame of the caller's."""
-        if self.is_ending:
+        if self.is_ending or self.is_paused:
             return
         listener = self._listener
         if listener.judge(frame, agent_speaks=self._speaker.is_speaking, now=now) is TurnChange.STARTED:
@@ -99,7 +110,7 @@ class Conversation:
     def receive_digit(self, digit: str, *, now: float) -> None:
         """Take a key; it silences the agent, whatever the barge-in settings: nobody presses one by accident."""
         self._emit(events.DigitPressed(digit))
-        if self.is_ending:
+        if self.is_ending or self.is_paused:
             return
         self._interrupt(onset_at=now, now=now)
         self._keypad.press(digit, now=now)
@@ -192,6 +203,25 @@ class Conversation:
                 self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
             self._drain_session(now)
 
+    def notify(self, notice: str, *, now: float) -> None:
+        """Tell the model something that happened; it need not answer."""
+        self._session.create_message("user", notice)
+        self._drain_session(now)
+
+    def pause(self, words: str, *, now: float) -> None:
+        """Let what is being said come to its end; then neither listen nor say anything more.
+
+        :param words: instructions for what is to be said where this very response says nothing.
+        """
+        self.is_paused = True
+        self._owed_words = words
+        self._listener.forget()
+        self._drain_session(now)
+
+    def resume(self) -> None:
+        """Listen again; what was asked for in between is asked for by the next output of a tool."""
+        self.is_paused = False
+
     # Within
 
     def _on_turn_started(self, now: float) -> None:
@@ -209,6 +239,9 @@ class Conversation:
 
     def _ask(self, now: float) -> None:
         """Ask for a response: the greeting while none of it was heard, for a caller's hello does not replace it."""
+        if self.is_paused:
+            self._retry_at = inf
+            return
         self._owes_response = False
         self._retry_at = inf
         self._session.create_response(instructions=self._unheard_greeting, now=now)
@@ -271,7 +304,7 @@ class Conversation:
     def _on_response_done(self, done: model.ResponseDone, now: float) -> None:
         if done.response_id == self._response_id:
             self._speaker.finish_all()
-            self._say_goodbye_if_owed(now)
+            self._say_what_is_owed(now)
         if done.failure is None:
             self._failures = 0
         else:
@@ -284,17 +317,21 @@ class Conversation:
         if kind == "transient" and self._failures <= MAX_RETRIES and not self.is_ending:
             self._retry_at = now + self._failures * RETRY_S
 
-    def _say_goodbye_if_owed(self, now: float) -> None:
-        if self._owes_goodbye and not self._response_spoke:
-            self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
-        self._owes_goodbye = False
+    def _say_what_is_owed(self, now: float) -> None:
+        if self._owed_words is not None and not self._response_spoke:
+            self._session.create_response(instructions=self._owed_words, tools_allowed=False, now=now)
+        self._owed_words = None
 
     def _on_function_call(self, function_call_id: str, name: str, arguments: str, now: float) -> None:
         self._emit(events.ToolCalled(name, arguments))
         if name == hang_up.name:
             self._session.send_tool_output(function_call_id, hang_up())
-            self._owes_goodbye = True  # unless this very response says it, before the call of the tool or after
-            self.end(now=now)
+            if not self.is_paused:
+                self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
+                self.end(now=now)
+            return
+        self._running[function_call_id] = name
+        if name == TRANSFER and self._settings.may_transfer and self.wish is None:
+            self.wish = (function_call_id, arguments)
         else:
-            self._running[function_call_id] = name
             self._emit(events.RunTool(function_call_id, name, arguments))

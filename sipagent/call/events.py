@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from sipagent.realtime.events import Send
 from sipagent.rtp.session import RtpStats
+from sipagent.sip.uri import Uri
 
 Address: TypeAlias = tuple[str, int]
 
@@ -49,6 +50,50 @@ class Reject:
 @dataclass(frozen=True, slots=True)
 class HangUp:
     """End the dialog, by whatever request fits its state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refer:
+    """Ask the peer to call somebody else; tell how it goes by ``refer_progressed`` and ``refer_finished``."""
+
+    target: Uri
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptReplacement:
+    """Send 200 with this session description to the INVITE that takes the place of ours, then end ours."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RejectReplacement:
+    """Refuse the INVITE that was to take the place of ours."""
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialReplacement:
+    """Send an INVITE with this offer to whom the peer referred us to."""
+
+    offer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeepReplacement:
+    """Whom we called takes the caller's place: tell the peer, and end its dialog."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropReplacement:
+    """Hang up on whom we called, or don't call: nothing can be agreed on."""
+
+
+ReplacementCommand: TypeAlias = (
+    AcceptReplacement | RejectReplacement | DialReplacement | KeepReplacement | DropReplacement
+)
 
 
 # Commands for media, model, tools and recording.
@@ -253,6 +298,45 @@ class ToolReturned:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferStarted:
+    """The peer is asked to call somebody in our place."""
+
+    destination: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgressed:
+    """The peer agreed (202), or was told this by whom it calls."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """The call is out of our hands."""
+
+    destination: str
+    is_confirmed: bool = True
+    """Whether the peer said so; else it hung up on us while it was at it, as some do, or the caller did."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """The caller is still with us."""
+
+    destination: str
+    status: int | None
+    """``None`` when the peer did not tell."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Somebody else is put through to the agent; the conversation goes on."""
+
+
+@dataclass(frozen=True, slots=True)
 class HeldByPeer:
     """The caller put us on hold, or took us back."""
 
@@ -275,6 +359,8 @@ Command: TypeAlias = (
     | Accept
     | Reject
     | HangUp
+    | Refer
+    | ReplacementCommand
     | SendRtcp
     | ConnectModel
     | SendModel
@@ -302,6 +388,11 @@ Fact: TypeAlias = (
     | DigitPressed
     | ToolCalled
     | ToolReturned
+    | TransferStarted
+    | TransferProgressed
+    | Transferred
+    | TransferFailed
+    | Replaced
     | HeldByPeer
     | Ended
 )

@@ -31,8 +31,11 @@ class SipLeg:
         signalling_host: str | None = None,
         wall_offset: float = 0.0,
     ) -> None:
-        session_id = random.randrange(1, 2**62)
-        self._negotiation = Negotiation(address=address, port=port, codecs=codecs, session_id=session_id)
+        self._port = port
+        self._codecs = codecs
+        self._random = random
+        self._negotiation = self._negotiate(address)
+        self._candidate: Negotiation | None = None
         self._rtp = RtpSession(random=random, cname=cname, wall_offset=wall_offset)
         self._media: MediaParameters | None = None
         self._is_codec_settled = False
@@ -95,6 +98,40 @@ class SipLeg:
         :raises RemoteProtocolError: when it is none; the media stay as they were.
         """
         self._configure(self._negotiation.receive_refresh(answer))
+
+    def receive_replacement(self, offer: bytes, *, address: str, signalling_host: str) -> bytes:
+        """Answer the offer of another dialog, which takes the place of ours; an empty one gets ours.
+
+        :raises RemoteProtocolError: with status 400 or 488; the media stay as they were.
+        """
+        negotiation = self._negotiate(address)
+        if not offer:
+            self._negotiation, self._signalling_host = negotiation, signalling_host
+            return self.offer()
+        answer, media = negotiation.answer(offer)
+        self._negotiation, self._signalling_host = negotiation, signalling_host
+        self._configure(media)
+        return answer
+
+    def offer_replacement(self, *, address: str) -> bytes:
+        """Make an offer for another dialog; the media stay as they are until its answer comes."""
+        self._candidate = self._negotiate(address)
+        return self._candidate.offer()
+
+    def receive_replacement_answer(self, answer: bytes, *, signalling_host: str) -> None:
+        """Take the answer to that; the dialog takes the place of ours.
+
+        :raises RemoteProtocolError: when it is none; the media stay as they were.
+        """
+        candidate, self._candidate = self._candidate, None
+        if candidate is not None:
+            media = candidate.receive_answer(answer)
+            self._negotiation, self._signalling_host = candidate, signalling_host
+            self._configure(media)
+
+    def _negotiate(self, address: str) -> Negotiation:
+        session_id = self._random.randrange(1, 2**62)
+        return Negotiation(address=address, port=self._port, codecs=self._codecs, session_id=session_id)
 
     def _configure(self, media: MediaParameters) -> None:
         if not self._is_codec_settled:

@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from sipagent.agent.builtin import TRANSFER
 from sipagent.config.decode import suggest
 from sipagent.config.document import Node, Reader
 from sipagent.config.settings import Config, LineConfig, SipConfig
+from sipagent.errors import RemoteProtocolError
+from sipagent.sip.uri import Uri
 
 Path = tuple[str | int, ...]
 
@@ -24,6 +27,8 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
         if not _is_model_url(engine.url):
             _report(root, ("engines", name, "url"), "expected local, or an address after wss:// or ws://", reader)
     callers: dict[str, str] = {}
+    for name in config.agents:
+        _check_transfer(root, name, config, reader)
     for number, line in enumerate(config.lines):
         _check_line(root, number, line, reader)
         for name in line.callers:
@@ -65,11 +70,31 @@ def _check_line(root: Node, number: int, line: LineConfig, reader: Reader) -> No
         _report(root, ("lines", number, "registrars"), "to register, the line needs a user", reader)
 
 
+def _check_transfer(root: Node, name: str, config: Config, reader: Reader) -> None:
+    """A destination must lead somewhere from every line whose calls the agent takes."""
+    agent = config.agents[name]
+    if TRANSFER in map(str, agent.tools) and not (agent.transfer.destinations or agent.transfer.allow_any):
+        _report(root, ("agents", name, "tools"), "transfer needs destinations, below transfer", reader)
+    lines = [line for line in config.lines if name in (line.agent, *(route.agent for route in line.routes))]
+    has_domain = all(line.domain is not None for line in lines)
+    for destination, target in agent.transfer.destinations.items():
+        path = ("agents", name, "transfer", "destinations", destination)
+        is_uri = target.partition(":")[0].lower() in ("sip", "sips", "tel")
+        if not is_uri and not has_domain:
+            _report(root, path, "a number is at the domain of the line, and a line of this agent has none", reader)
+        try:
+            Uri.parse(target if is_uri else f"sip:{target}@host")
+        except RemoteProtocolError:
+            _report(root, path, "expected a SIP URI or a number", reader)
+
+
 def _check_names(root: Node, reader: Reader) -> None:
     lines, agents, engines = (_children(root, (key,)) for key in ("lines", "agents", "engines"))
     names: list[object] = []
     for i in lines:
         _check_reference(root, ("lines", i, "agent"), agents, reader)
+        for j in _children(root, ("lines", i, "routes")):
+            _check_reference(root, ("lines", i, "routes", j, "agent"), agents, reader)
         name = _find(root, ("lines", i, "name"))[0]
         if name is not None and name in names:
             _report(root, ("lines", i, "name"), "the name of an earlier line", reader)

@@ -75,6 +75,15 @@ class RtpConfig(Struct, frozen=True, forbid_unknown_fields=True):
     external_address: Host | None = None
 
 
+class RouteConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which of a line's calls another agent takes."""
+
+    agent: Text
+    called: Text = "*"
+    caller: Text = "*"
+    header: dict[str, Text] = field(default_factory=dict)
+
+
 class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """A way in and out: an extension of a PBX, a trunk, or whoever dials us; and which agent takes its calls."""
 
@@ -98,6 +107,7 @@ class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     callers: dict[str, Secret] = field(default_factory=dict)
     ring_limit_s: Annotated[float, Meta(ge=1, le=600)] = 180.0
     redirects: Annotated[int, Meta(ge=0, le=5)] = 0
+    routes: tuple[RouteConfig, ...] = ()
     allow_out: tuple[Pattern, ...] = DEFAULT_ALLOW
     allow_transfer: tuple[Pattern, ...] = DEFAULT_ALLOW
     deny: tuple[Pattern, ...] = ()
@@ -131,6 +141,14 @@ class BargeInConfig(Struct, frozen=True, forbid_unknown_fields=True):
     confirm_ms: Annotated[int, Meta(ge=10, le=1000)] = 60
 
 
+class TransferConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an agent may hand calls on to."""
+
+    destinations: dict[str, Text] = field(default_factory=dict)
+    allow_any: bool = False
+    limit_s: Annotated[float, Meta(ge=5, le=600)] = 45.0
+
+
 class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Who talks to the caller."""
 
@@ -143,6 +161,8 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     tools: tuple[ToolReference, ...] = (ToolReference("hang_up"),)
     turn: TurnConfig = field(default_factory=TurnConfig)
     barge_in: BargeInConfig = field(default_factory=BargeInConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
+    caller_data: bool = True
     max_call_s: Annotated[float, Meta(ge=1, le=86_400)] = 3300.0
     record: bool = False
 

@@ -16,7 +16,7 @@ SIP_PORT = 5060
 SIP_PORTS: Mapping[str, int | None] = {"UDP": SIP_PORT, "TCP": SIP_PORT, "TLS": 5061, "WS": None, "WSS": None}
 """By transport. Those of WebSockets would be 80 and 443, which mostly are another's."""
 
-BUILTIN_TOOLS = frozenset({"hang_up"})
+BUILTIN_TOOLS = frozenset({"hang_up", "transfer"})
 """The tools that a bare name stands for."""
 
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?")

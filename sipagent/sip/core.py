@@ -8,10 +8,10 @@ from random import Random
 from typing import Protocol, TypeAlias
 
 from sipagent.errors import LocalProtocolError
-from sipagent.sip.dialog import URI_TRANSPORTS
+from sipagent.sip.dialog import MAX_FORWARDS, URI_TRANSPORTS
 from sipagent.sip.events import Address, Event, Flow, Locate, Transmit
 from sipagent.sip.guard import Guard, GuardSettings
-from sipagent.sip.headers import MAGIC_COOKIE, Headers, NameAddr, Via
+from sipagent.sip.headers import MAGIC_COOKIE, CSeq, Headers, NameAddr, Via
 from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import Request, Response, make_response
 from sipagent.sip.pings import Pings
@@ -128,6 +128,32 @@ class Core:
             (product, self.settings.user_agent),
         ]
         return [*headers, ("Content-Type", CONTENT_TYPE)] if body else headers
+
+    def make_invite(
+        self,
+        target: Uri,
+        us: NameAddr,
+        headers: HeaderList,
+        body: bytes,
+        *,
+        routes: Sequence[NameAddr],
+        line: Line | None,
+    ) -> Request:
+        """Build the INVITE of a new call (:rfc:`3261#section-8.1.1`), still without Via.
+
+        :param us: still without a tag.
+        """
+        fields = [
+            ("Max-Forwards", MAX_FORWARDS),
+            *(("Route", str(route)) for route in routes),
+            ("From", str(us.with_tag(self.new_identifier()))),
+            ("To", str(NameAddr(None, target))),
+            ("Call-ID", self.new_identifier()),
+            ("CSeq", str(CSeq(1, "INVITE"))),
+            *self.session_headers(None, body, product="User-Agent", line=line),
+            *headers,
+        ]
+        return Request("INVITE", target, Headers(fields), body)
 
     def locate(self, waiting: Locating, uri: Uri) -> None:
         """Have the targets of a URI found."""

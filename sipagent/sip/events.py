@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from sipagent.sip.headers import NameAddr
+from sipagent.sip.identity import Identity
 from sipagent.sip.message import Request, Response
 from sipagent.sip.replaces import Replaces
 from sipagent.sip.uri import Uri
@@ -105,6 +106,8 @@ class IncomingInvite:
     request: Request
     flow: Flow
     body: bytes
+    identity: Identity
+    """Who calls, as far as the peer is to be believed."""
     line: str = ""
     """Which line was called, by its name; empty when it was none of them."""
     is_trusted: bool = False

@@ -6,6 +6,7 @@ that of :mod:`~sipagent.sip.offers`, addresses and order are the dialog's. What 
 session that has told its end says nothing more, but stays until its BYE is answered.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -29,12 +30,14 @@ from sipagent.sip.events import (
     Reinvited,
 )
 from sipagent.sip.guard import Pass
+from sipagent.sip.identity import Identity
 from sipagent.sip.invite_server import InviteServer
 from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import Request, Response, make_response
 from sipagent.sip.midcall import MidCall
 from sipagent.sip.offers import Offers
 from sipagent.sip.refer import ReferTo
+from sipagent.sip.replaces import Replaces
 from sipagent.sip.session_timer import SessionTimer
 
 
@@ -97,7 +100,9 @@ class InviteSession:
         self.server = InviteServer(self._core, request, flow, body, local_tag, self, line=self.line)
         self.server.start(now=now)
         who = (passed.line, passed.is_trusted, passed.username)
-        self._core.emit(IncomingInvite(self.handle, request, flow, body, *who, replaces))
+        us = self.line.account.contact_user if self.line is not None else self._core.settings.contact_user
+        identity = Identity.from_request(request, is_trusted=passed.is_trusted, contact_user=us)
+        self._core.emit(IncomingInvite(self.handle, request, flow, body, identity, *who, replaces))
 
     def send(self, request: Request, hop: Hop, *, now: float) -> None:
         """Begin with an INVITE of ours."""
@@ -181,13 +186,9 @@ class InviteSession:
 
     def refer(self, refer_to: ReferTo, headers: HeaderList, *, now: float) -> None:
         """Ask the peer to call somebody else."""
-        self._check_up()
+        if self.phase is not Phase.CONFIRMED:
+            raise LocalProtocolError("a REFER needs a call that is up")
         self.midcall.refer(refer_to, headers, now=now)
-
-    def press(self, digit: str, *, now: float) -> None:
-        """Press a key in an INFO."""
-        self._check_up()
-        self.midcall.press(digit, now=now)
 
     def hang_up(self, headers: HeaderList, *, now: float) -> None:
         """End the call by a refusal, a CANCEL, or a BYE, which waits for the ACK of our 2xx."""
@@ -258,19 +259,6 @@ class InviteSession:
             self._core.refuse(request, flow, 403, now=now)
         else:
             self.midcall.receive(request, flow, now=now)
-
-    def check_replaceable(self, *, early_only: bool) -> None:
-        """See whether another call may take the place of this one (:rfc:`3891#section-3`).
-
-        :raises RemoteProtocolError: when not, with the status that says why.
-        """
-        match self.phase:
-            case Phase.ENDED:
-                raise RemoteProtocolError("the call has ended", status=603)
-            case Phase.CONFIRMED if early_only:
-                raise RemoteProtocolError("the call is answered", status=486)
-            case Phase.INCOMING | Phase.OUTGOING:
-                raise RemoteProtocolError("the call is not answered", status=481)
 
     def flow_failed(self, flow: Flow) -> None:
         """A connection is lost; the call is not."""
@@ -353,10 +341,6 @@ class InviteSession:
         """Our BYE is answered, or never will be."""
         self._leave()
 
-    def _check_up(self) -> None:
-        if self.phase is not Phase.CONFIRMED:
-            raise LocalProtocolError("the call is not up")
-
     def _waiting_server(self) -> InviteServer:
         if self.phase is Phase.ENDED or self.server is None or not self.server.is_unanswered:
             raise LocalProtocolError("no INVITE waits for an answer")
@@ -391,3 +375,25 @@ class InviteSession:
 
     def _leave(self) -> None:
         self._owner.on_gone(self)
+
+
+def find_replaced(
+    request: Request, sessions: Mapping[DialogId, InviteSession], *, is_trusted: bool
+) -> InviteSession | None:
+    """Find the call whose place an INVITE is to take, if it is to take one (:rfc:`3891#section-3`).
+
+    :raises RemoteProtocolError: when it may not, with the status that says why.
+    """
+    replaces = Replaces.of_request(request.headers)
+    if replaces is None:
+        return None
+    if not is_trusted:
+        raise RemoteProtocolError("who is not trusted takes no place", status=403)
+    session = sessions.get(replaces.dialog_id)
+    if session is None or session.phase in (Phase.INCOMING, Phase.OUTGOING):
+        raise RemoteProtocolError("there is no such call, or nobody answered it yet", status=481)
+    if session.phase is Phase.ENDED:
+        raise RemoteProtocolError("the call has ended", status=603)
+    if replaces.early_only:
+        raise RemoteProtocolError("the call is answered", status=486)
+    return session

@@ -38,9 +38,11 @@ class MidCall:
         self._owner = owner
         self._ours: ReferClient | None = None
         self._theirs: ReferServer | None = None
+        self._is_over = False
 
     def stop(self) -> None:
         """The call is over: nobody waits for anything."""
+        self._is_over = True
         if self._ours is not None:
             self._ours.stop()
         if self._theirs is not None:
@@ -59,24 +61,33 @@ class MidCall:
         self._ours.start(now=now)
 
     def accept_refer(self, *, now: float) -> None:
-        """Say that we call whom the peer wants us to; :meth:`report_refer` tells how it goes."""
+        """Agree to call whom the peer :class:`~sipagent.sip.events.Referred` us to.
+
+        :raises LocalProtocolError: when no REFER waits for an answer (any more).
+        """
         self._undecided().accept(now=now)
 
-    def refuse_refer(self, status: int, *, now: float) -> None:
-        """Say that we don't."""
+    def refuse_refer(self, status: int = 603, *, now: float) -> None:
+        """Refuse to; errors as :meth:`accept_refer`."""
         if not 300 <= status <= 699:
             raise LocalProtocolError(f"{status} is no refusal")
         self._undecided().refuse(status, now=now)
 
     def report_refer(self, status: int, *, now: float) -> None:
-        """Tell the peer how it goes, unless it does not listen any more."""
+        """Tell the peer what whom we call has answered; the first final status is the last report.
+
+        A peer that does not want to know, or does not listen any more, is told nothing.
+        """
         if self._theirs is not None and self._theirs.is_reporting:
             self._theirs.report(status, now=now)
 
     def press(self, digit: str, *, now: float) -> None:
-        """Press a key in an INFO; that one is lost is not told."""
+        """Press a key in an INFO, for a peer that takes none in RTP; what it says to it is not told.
+
+        :raises LocalProtocolError: when there is no call, or no such key.
+        """
         dialog = self._owner.dialog
-        if dialog is None or digit not in DIGITS or len(digit) != 1:
+        if dialog is None or self._is_over or digit not in DIGITS or len(digit) != 1:
             raise LocalProtocolError("a key is pressed in a call, and is one that there is")
         request = dialog.make_request("INFO", [("Content-Type", RELAY)], write_digit(digit))
         Client(self._core, request, dialog.hop(), line=self._owner.line).start(now=now)

@@ -12,19 +12,20 @@ from random import Random
 from sipagent.errors import LocalProtocolError, RemoteProtocolError
 from sipagent.sip.account import Account
 from sipagent.sip.core import CONTENT_TYPE, Core, HeaderList, UserAgentSettings, check_headers
-from sipagent.sip.dialog import MAX_FORWARDS, Dialog, DialogId
+from sipagent.sip.dialog import Dialog, DialogId
 from sipagent.sip.discovery import Discovery
 from sipagent.sip.events import Address, Event, Flow, Hop
 from sipagent.sip.finder import PeerFinder
 from sipagent.sip.guard import Pass, Refuse
-from sipagent.sip.headers import CSeq, Headers, NameAddr
-from sipagent.sip.invite import InviteSession, Phase
+from sipagent.sip.headers import NameAddr
+from sipagent.sip.invite import InviteSession, Phase, find_replaced
 from sipagent.sip.line import Line
 from sipagent.sip.message import MessageError, Request, Response, make_response, parse_message
+from sipagent.sip.midcall import MidCall
 from sipagent.sip.refer import ReferTo
 from sipagent.sip.refusals import find_refusal, find_timer_refusal
 from sipagent.sip.registrations import Registrations
-from sipagent.sip.replaces import Replaces, name_dialog
+from sipagent.sip.replaces import name_dialog
 from sipagent.sip.stun import is_stun
 from sipagent.sip.uri import Uri
 
@@ -223,7 +224,7 @@ class UserAgent:
             no such account, or neither account nor ``from_``.
         """
         line = self._line(account)
-        us = from_ or (line.us if line else None)
+        us, identity = line.present(from_) if line else (from_, [])
         if us is None:
             raise LocalProtocolError("an INVITE of ours says who calls")
         check_headers(headers)
@@ -232,17 +233,7 @@ class UserAgent:
         if len(self._sessions) >= self.settings.max_sessions:
             raise LocalProtocolError("too many sessions")
         routes = line.routes() if line else ()
-        fields = [
-            ("Max-Forwards", MAX_FORWARDS),
-            *(("Route", str(route)) for route in routes),
-            ("From", str(us.with_tag(self._core.new_identifier()))),
-            ("To", str(NameAddr(None, target))),
-            ("Call-ID", self._core.new_identifier()),
-            ("CSeq", str(CSeq(1, "INVITE"))),
-            *self._core.session_headers(None, body, product="User-Agent", line=line),
-            *headers,
-        ]
-        request = Request("INVITE", target, Headers(fields), body)
+        request = self._core.make_invite(target, us, [*identity, *headers], body, routes=routes, line=line)
         session = self._add_session(Phase.OUTGOING, line)
         session.send(request, hop or (routes[0].uri if routes else target), now=now)
         return session.handle
@@ -314,31 +305,12 @@ class UserAgent:
             raise LocalProtocolError("a REFER needs somebody, or a call that is up, to lead to")
         self._session(handle).refer(ReferTo(whom, name_dialog(dialog.id) if dialog else None), headers, now=now)
 
-    def accept_refer(self, handle: int, *, now: float) -> None:
-        """Agree to call whom the peer :class:`~sipagent.sip.events.Referred` us to.
+    def midcall(self, handle: int) -> MidCall:
+        """What passes within a call besides offers and BYE: REFERs of the peer's, keys.
 
-        :raises LocalProtocolError: when it waits for no answer (any more).
+        :raises LocalProtocolError: when there is no such call.
         """
-        self._session(handle).midcall.accept_refer(now=now)
-
-    def refuse_refer(self, handle: int, status: int = 603, *, now: float) -> None:
-        """Refuse to; errors as :meth:`accept_refer`."""
-        self._session(handle).midcall.refuse_refer(status, now=now)
-
-    def report_refer(self, handle: int, status: int, *, now: float) -> None:
-        """Tell the peer what whom we call has answered; the first final status is the last report.
-
-        A peer that does not want to know, or is gone, is told nothing.
-        """
-        if handle in self._sessions:
-            self._sessions[handle].midcall.report_refer(status, now=now)
-
-    def press(self, handle: int, digit: str, *, now: float) -> None:
-        """Press a key in an INFO, for a peer that takes none in RTP.
-
-        :raises LocalProtocolError: when there is no call, or no such key.
-        """
-        self._session(handle).press(digit, now=now)
+        return self._session(handle).midcall
 
     # What sessions tell.
 
@@ -425,7 +397,7 @@ class UserAgent:
             self._core.reply(request, flow, 482)
             return
         try:
-            replaced = self._find_replaced(request, passed)
+            replaced = find_replaced(request, self._dialogs, is_trusted=passed.is_trusted)
         except RemoteProtocolError as error:
             self._core.reply(request, flow, error.status)
             return
@@ -441,22 +413,6 @@ class UserAgent:
                 handle = replaced.handle if replaced else None
                 session = self._add_session(Phase.INCOMING, line)
                 session.receive(request, flow, body, passed, now=now, replaces=handle)
-
-    def _find_replaced(self, request: Request, passed: Pass) -> InviteSession | None:
-        """Find the call whose place this one is to take, if it is to (:rfc:`3891#section-3`).
-
-        :raises RemoteProtocolError: when it may not, or there is none.
-        """
-        replaces = Replaces.of_request(request.headers)
-        if replaces is None:
-            return None
-        if not passed.is_trusted:
-            raise RemoteProtocolError("who is not trusted takes no place", status=403)
-        session = self._dialogs.get(replaces.dialog_id)
-        if session is None:
-            raise RemoteProtocolError("there is no such call", status=481)
-        session.check_replaceable(early_only=replaces.early_only)
-        return session
 
     def _on_options(self, request: Request, flow: Flow) -> None:
         """Answer with the status that an INVITE would get (:rfc:`3261#section-11.2`)."""

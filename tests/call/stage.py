@@ -12,6 +12,7 @@ from sipagent.call.call import Call, CallSettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Output
 from sipagent.call.sip_leg import SipLeg
+from sipagent.call.transfer import TransferSettings
 from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.packet import Packet, pack_packet, parse_packet
 
@@ -63,13 +64,14 @@ class Stage:
         max_call_s: float = 3600.0,
         records: bool = False,
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
+        transfer: TransferSettings | None = None,
     ) -> None:
         conversation = ConversationSettings(SessionSettings("model"), greeting=greeting, barge_in=barge_in)
         if turn_detection == "server":
             session = replace(conversation.session, turn_detection="server")
             listener = replace(conversation.listener, detection="server")
             conversation = replace(conversation, session=session, listener=listener)
-        settings = CallSettings(conversation, max_call_s=max_call_s, records=records)
+        settings = CallSettings(conversation, max_call_s=max_call_s, records=records, transfer=transfer)
         self.now = 1000.0
         self.outputs: list[Output] = []
         self.call = Call("call", leg=make_leg(codecs=codecs), settings=settings, random=Random(2))

@@ -7,8 +7,9 @@ from call.stage import CALLER, EVENT, FRAME_S, QUIET, SPEECH, Stage, describe, m
 
 from sipagent.audio.g711 import ULAW_TO_ALAW
 from sipagent.call import events
-from sipagent.call.call import ENDING_S, LOOK_FOR_LIFE_S, RETRY_AFTER_S, TAIL_TICKS, CallSettings, Phase
+from sipagent.call.call import ENDING_S, LOOK_FOR_LIFE_S, RETRY_AFTER_S, CallSettings, Phase
 from sipagent.call.conversation import GOODBYE
+from sipagent.call.transfer import TAIL_TICKS
 from sipagent.rtp.packet import Packet
 
 GREETING = "Greet the caller."

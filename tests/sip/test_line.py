@@ -1,12 +1,18 @@
 """An account in use: who we are to those we call."""
 
 from random import Random
+from typing import Any
 
 import pytest
+from sip.peers import OFFER, UDP
 
+from sipagent.errors import LocalProtocolError
 from sipagent.sip.account import Account
+from sipagent.sip.events import Transmit
 from sipagent.sip.headers import NameAddr
 from sipagent.sip.line import Line
+from sipagent.sip.message import Request, parse_message
+from sipagent.sip.ua import UserAgent
 from sipagent.sip.uri import Uri
 
 
@@ -39,3 +45,29 @@ class TestWhoWeAre:
         us, headers = line(self.ANONYMOUS).present(shown)
         assert str(us) == '"Anonymous" <sip:anonymous@anonymous.invalid>'
         assert headers == [("P-Asserted-Identity", "<sip:100@pbx.example.com>"), ("Privacy", "id")]
+
+
+class TestOnTheWire:
+    def invite(self, account: Account, **fields: Any) -> Request:
+        agent = UserAgent(accounts=[account], random=Random(1))
+        agent.invite(Uri.parse("sip:200@pbx.example.com"), UDP, account="pbx", body=OFFER, now=0.0, **fields)
+        output = agent.poll()
+        assert isinstance(output, Transmit)
+        message = parse_message(output.data)
+        assert isinstance(message, Request)
+        return message
+
+    def test_a_call_of_nobody_says_so_and_tells_the_network_who_pays(self) -> None:
+        message = self.invite(TestWhoWeAre.ANONYMOUS)
+        assert str(message.from_.uri) == "sip:anonymous@anonymous.invalid"
+        assert message.headers.get("P-Asserted-Identity") == "<sip:100@pbx.example.com>"
+        assert message.headers.get("Privacy") == "id"
+
+    def test_any_field_may_be_added_but_none_that_breaks_the_message(self) -> None:
+        message = self.invite(TestWhoWeAre.ACCOUNT, headers=[("X-Campaign", "7"), ("User-to-User", "00;encoding=hex")])
+        assert message.headers.get("X-Campaign") == "7"
+        assert message.headers.get("User-to-User") == "00;encoding=hex"
+        assert "P-Asserted-Identity" not in message.headers
+        for value in ("a\r\nVia: b", "a\nb", "a\0b", "a\rb"):
+            with pytest.raises(LocalProtocolError):
+                self.invite(TestWhoWeAre.ACCOUNT, headers=[("X-Campaign", value)])

@@ -66,16 +66,16 @@ class TestInfo:
     def test_a_key_of_ours(self) -> None:
         alice = Caller()
         with pytest.raises(LocalProtocolError):
-            alice.agent.press(alice.handle, "5", now=0.0)
+            alice.agent.midcall(alice.handle).press("5", now=0.0)
         alice.answer(200, body=ANSWER)
         alice.take(Accepted)
-        alice.agent.press(alice.handle, "#", now=0.0)
+        alice.agent.midcall(alice.handle).press("#", now=0.0)
         (info,) = alice.messages()
         assert isinstance(info, Request)
         assert (info.method, read_digit(info)) == ("INFO", "#")
         for wrong in ("x", "12", ""):
             with pytest.raises(LocalProtocolError):
-                alice.agent.press(alice.handle, wrong, now=0.0)
+                alice.agent.midcall(alice.handle).press(wrong, now=0.0)
         assert alice.say(respond(info, 415)) == []
         assert alice.events == []
 

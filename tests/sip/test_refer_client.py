@@ -280,9 +280,9 @@ def test_over_a_bad_network_a_transfer_comes_to_its_end_and_nothing_is_left(seed
             case IncomingInvite(handle):
                 world.bob.agent.accept(handle, ANSWER, now=world.now)
             case Referred(handle):
-                world.bob.agent.accept_refer(handle, now=world.now)
+                world.bob.agent.midcall(handle).accept_refer(now=world.now)
                 for status in (180, 183, 200):
-                    world.bob.agent.report_refer(handle, status, now=world.now)
+                    world.bob.agent.midcall(handle).report_refer(status, now=world.now)
 
     def caller(event: Event) -> None:
         match event:

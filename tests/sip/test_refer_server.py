@@ -29,14 +29,14 @@ class Referee(Caller):
 
     def accept(self, now: float = 0.0) -> Request:
         """Agree; return the NOTIFY that says so."""
-        self.agent.accept_refer(self.handle, now=now)
+        self.agent.midcall(self.handle).accept_refer(now=now)
         answer, notify = self.messages()
         assert describe(answer) == "202 REFER"
         assert isinstance(notify, Request)
         return notify
 
     def report(self, status: int, now: float = 0.0) -> list[Request]:
-        self.agent.report_refer(self.handle, status, now=now)
+        self.agent.midcall(self.handle).report_refer(status, now=now)
         return [message for message in self.messages() if isinstance(message, Request)]
 
     def confirm(self, notify: Request, status: int = 200, now: float = 0.0) -> list[Request]:
@@ -68,10 +68,10 @@ class TestDecision:
         assert referred.replaces is None
         assert referred.referred_by is not None
         assert referred.referred_by.uri.user == "boss"
-        alice.agent.refuse_refer(alice.handle, now=0.0)
+        alice.agent.midcall(alice.handle).refuse_refer(now=0.0)
         assert describe_all(alice.messages()) == ["603 REFER"]
         with pytest.raises(LocalProtocolError):
-            alice.agent.accept_refer(alice.handle, now=0.0)
+            alice.agent.midcall(alice.handle).accept_refer(now=0.0)
         alice.leave()
 
     def test_with_replaces(self, alice: Referee) -> None:
@@ -89,7 +89,7 @@ class TestDecision:
     def test_no_refusal_is_none(self, alice: Referee) -> None:
         alice.refer()
         with pytest.raises(LocalProtocolError):
-            alice.agent.refuse_refer(alice.handle, 202, now=0.0)
+            alice.agent.midcall(alice.handle).refuse_refer(202, now=0.0)
 
     @pytest.mark.parametrize(
         ("headers", "answer"),
@@ -125,7 +125,7 @@ class TestReports:
         assert alice.report(486, now=20.0) == []
         assert alice.confirm(notify, now=20.0) == []
         assert alice.refer(now=21.0) == []
-        alice.agent.refuse_refer(alice.handle, now=21.0)
+        alice.agent.midcall(alice.handle).refuse_refer(now=21.0)
         alice.messages()
         alice.events.clear()
         alice.leave()
@@ -154,7 +154,7 @@ class TestReports:
     def test_a_peer_that_wants_no_reports_gets_none(self, alice: Referee) -> None:
         alice.refer(REFER_TO + "\nRefer-Sub: false\nRequire: norefersub")
         alice.take(Referred)
-        alice.agent.accept_refer(alice.handle, now=0.0)
+        alice.agent.midcall(alice.handle).accept_refer(now=0.0)
         (answer,) = alice.messages()
         assert describe(answer) == "202 REFER"
         assert answer.headers.get("Refer-Sub") == "false"
@@ -173,12 +173,15 @@ class TestReports:
         alice.refer()
         alice.confirm(alice.accept())
         alice.take(Referred)
+        midcall = alice.agent.midcall(alice.handle)
         alice.leave()
-        assert alice.report(200) == []
+        midcall.report_refer(200, now=0.0)
+        assert alice.messages() == []
 
     def test_a_report_without_a_refer_is_nothing(self, alice: Referee) -> None:
         assert alice.report(180) == []
-        alice.agent.report_refer(4711, 200, now=0.0)
+        with pytest.raises(LocalProtocolError):
+            alice.agent.midcall(4711)
 
 
 class TestWhoMay:

@@ -1,0 +1,195 @@
+"""The second dialog of a call: from its INVITE until it has taken the place of the first, or has come to nothing.
+
+A PBX begins it with an INVITE that names the first dialog, or asks us by REFER to begin it; then the PBX is told how
+it goes, and may hang up on us before it has come to anything.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from sipagent.agent.quotation import quote_facts
+from sipagent.aio.driver import Driver
+from sipagent.aio.ua import SipEndpoint
+from sipagent.call import events
+from sipagent.call.call import Call
+from sipagent.errors import LocalProtocolError
+from sipagent.sip.events import Accepted, Ended, Event, IncomingInvite, Progressed, Referred
+from sipagent.sip.targets import Targets
+
+NOTICE = "From now on somebody else is on the line with you. They know nothing of what was said before."
+
+LEAVE_S = 2.0
+"""A peer that has what it wanted hangs up by itself; after that long we do, for it may wait for us to."""
+
+UNAVAILABLE = 503
+NOT_ACCEPTABLE = 488
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where the call's media, and calls of ours, go."""
+
+    account: str | None
+    """By which we call; ``None`` where we can't."""
+    targets: Targets | None
+    """Whom we may be asked to call; ``None`` for nobody."""
+    media_address: str
+    """Where peers on this way are to send their RTP."""
+    signalling_host: str
+
+
+class Owner(Protocol):
+    """The call's runner."""
+
+    call: Call
+    driver: Driver[events.Output]
+    handle: int | None
+
+
+class ReplacementRunner:
+    """At most one second dialog at a time.
+
+    :param keep: is told the handle of the second dialog, whose events are then to be given to :meth:`receive`.
+    """
+
+    def __init__(self, owner: Owner, endpoint: SipEndpoint, way: Way, keep: Callable[[int], None]) -> None:
+        self._owner = owner
+        self._endpoint = endpoint
+        self._way = way
+        self._keep = keep
+        self._handle: int | None = None
+        self._referred: Referred | None = None
+        self._first_end: str | None = None
+
+    def take(self, event: IncomingInvite, address: str) -> None:
+        """Take an INVITE that is to replace the call's dialog.
+
+        :param address: where its peer is to send RTP.
+        """
+        agent = self._endpoint.agent
+        if self._is_busy or self._owner.driver.is_closed:
+            self._endpoint.command(agent.reject, event.handle, UNAVAILABLE)
+            return
+        self._handle = event.handle
+        self._keep(event.handle)
+        receive = partial(
+            self._owner.call.replacement.receive,
+            event.body,
+            address=address,
+            signalling_host=event.flow.remote[0],
+            notice=f"{NOTICE}\n{quote_facts(event.identity.facts())}",
+        )
+        self._owner.driver.feed(receive)
+
+    def refer(self, referred: Referred) -> None:
+        """Call whom a trusted peer refers us to, if the line allows it."""
+        way = self._way
+        is_allowed = way.account is not None and way.targets is not None and way.targets.allows(referred.target)
+        if self._is_busy or not is_allowed:
+            self._endpoint.command(self._refuse, referred.handle)
+            return
+        self._referred = referred
+        self._endpoint.command(self._agree, referred.handle)
+        self._owner.driver.feed(partial(self._owner.call.replacement.offer, address=self._way.media_address))
+
+    def carry(self, output: events.ReplacementCommand) -> None:
+        """Carry out what the call commands."""
+        agent, command, handle = self._endpoint.agent, self._endpoint.command, self._handle
+        match output:
+            case events.DialReplacement(offer):
+                command(self._dial, offer)
+            case events.AcceptReplacement(body) if handle is not None:
+                command(agent.accept, handle, body)
+                first = self._switch(handle)
+                if first is not None:
+                    command(agent.hang_up, first)
+            case events.KeepReplacement() if handle is not None:
+                command(self._report, self._owner.handle, 200)
+                first = self._switch(handle)
+                if first is not None and self._first_end is None:
+                    asyncio.get_running_loop().call_later(LEAVE_S, command, agent.hang_up, first)
+            case events.RejectReplacement(status) if handle is not None:
+                self._handle = None
+                command(agent.reject, handle, status)
+            case events.DropReplacement():
+                if handle is not None:
+                    command(agent.hang_up, handle)
+                self._fail(NOT_ACCEPTABLE)
+
+    def receive(self, event: Event) -> None:
+        """Take an event of the second dialog's; what comes of one that is no more is nobody's."""
+        if getattr(event, "handle", None) != self._handle:
+            return
+        match event:
+            case Progressed(_, response, _):
+                self._endpoint.command(self._report, self._owner.handle, response.status)
+            case Accepted(_, _, body):
+                receive = partial(
+                    self._owner.call.replacement.receive_answer,
+                    body,
+                    signalling_host=self._way.signalling_host,
+                    notice=f"{NOTICE}\n{quote_facts({'called': str(self._referred.target) if self._referred else ''})}",
+                )
+                self._owner.driver.feed(receive)
+            case Ended(_, _, status):
+                self._fail(status or UNAVAILABLE)
+
+    def first_ended(self, reason: str) -> bool:
+        """Take note that the first dialog is over; whether the call lives on, for the second may still be answered."""
+        if self._handle is None or self._referred is None:
+            return False
+        self._first_end = reason
+        return True
+
+    def close(self) -> None:
+        """The call is over: whoever is being called is not wanted any more."""
+        if self._handle is not None:
+            self._endpoint.command(self._endpoint.agent.hang_up, self._handle)
+            self._handle = None
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._handle is not None or self._referred is not None
+
+    def _switch(self, handle: int) -> int | None:
+        """Let the second dialog be the first; return what was."""
+        first, self._owner.handle = self._owner.handle, handle
+        self._handle = self._referred = None
+        return first
+
+    def _fail(self, status: int) -> None:
+        """The second dialog has come to nothing; the call goes on, if it still has the first."""
+        if self._referred is not None:
+            self._endpoint.command(self._report, self._owner.handle, status)
+        self._handle = self._referred = None
+        if self._first_end is not None:
+            self._owner.driver.feed(partial(self._owner.call.leg_ended, self._first_end))
+
+    def _dial(self, offer: bytes, *, now: float) -> None:
+        referred = self._referred
+        if referred is None or self._owner.driver.is_closed:
+            return
+        headers = [] if referred.replaces is None else [("Replaces", str(referred.replaces))]
+        if referred.referred_by is not None:
+            headers.append(("Referred-By", str(referred.referred_by)))
+        try:
+            agent, account = self._endpoint.agent, self._way.account
+            handle = agent.invite(referred.target, account=account, body=offer, headers=headers, now=now)
+        except LocalProtocolError:
+            self._fail(UNAVAILABLE)
+            return
+        self._handle = handle
+        self._keep(handle)
+
+    def _agree(self, handle: int, *, now: float) -> None:
+        self._endpoint.agent.midcall(handle).accept_refer(now=now)
+
+    def _refuse(self, handle: int, *, now: float) -> None:
+        self._endpoint.agent.midcall(handle).refuse_refer(now=now)
+
+    def _report(self, handle: int | None, status: int, *, now: float) -> None:
+        if handle is not None:
+            self._endpoint.agent.midcall(handle).report_refer(status, now=now)
