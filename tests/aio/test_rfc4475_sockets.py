@@ -5,16 +5,19 @@ it two ways, costs the connection; what follows a message is the next one.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
+from connections import Authority
 from loopback import HOST, Clean, RawUdp, options, within
 from sip.rfc4475 import ANSWERS, Case, allowed, load_cases
 
-from sipagent.aio import stream
+from sipagent.aio import connection
+from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import Event, IncomingInvite
@@ -62,10 +65,10 @@ class Answers:
 class Bench:
     """An endpoint that takes every call, and refuses it at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: Tls | None) -> None:
         self.crashes: list[Exception] = []
         self.endpoint = SipEndpoint(
-            UserAgentSettings(), on_event=self._receive, on_crash=self.crashes.append, random=Random(1)
+            UserAgentSettings(), on_event=self._receive, on_crash=self.crashes.append, random=Random(1), tls=tls
         )
 
     def _receive(self, event: Event) -> None:
@@ -74,9 +77,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def listening(transport: str) -> AsyncIterator[int]:
+async def listening(transport: str, tls: Tls | None = None) -> AsyncIterator[int]:
     """An endpoint's port; in the end nothing has crashed."""
-    bench = Bench()
+    bench = Bench(tls)
     try:
         yield (await bench.endpoint.listen(transport, (HOST, 0)))[1]
     finally:
@@ -104,16 +107,16 @@ async def ask_by_datagram(data: bytes, port: int) -> Answers:
     return answers
 
 
-async def ask_by_stream(data: bytes, port: int, transport: str, *, ends: bool) -> Answers:
+async def ask_by_stream(data: bytes, port: int, *, tls: ssl.SSLContext | None, ends: bool) -> Answers:
     """The same over a connection, in one segment, until the question is answered or the connection closed.
 
     :param ends: whether anything that follows the message would be another.
     """
     answers, framer = Answers(), StreamFramer()
-    reader, writer = await asyncio.open_connection(HOST, port)
+    reader, writer = await asyncio.open_connection(HOST, port, ssl=tls)
     writer.write(data)
     if ends:
-        writer.write(options(port, transport=transport, branch=SENTINEL))
+        writer.write(options(port, transport="TLS" if tls else "TCP", branch=SENTINEL))
     while not answers.is_over and (octets := await within(reader.read(4096))):
         for message in framer.receive_data(octets):
             answers.take(message)
@@ -135,16 +138,24 @@ def test_over_udp(cases: dict[str, tuple[Case, bytes]], run: Clean) -> None:
 
 
 @pytest.mark.usefixtures("nothing_unheard")
-@pytest.mark.parametrize("transport", ["TCP"])
+@pytest.mark.parametrize("transport", ["TCP", "TLS"])
 def test_over_a_stream(
-    transport: str, cases: dict[str, tuple[Case, bytes]], run: Clean, monkeypatch: pytest.MonkeyPatch
+    transport: str,
+    cases: dict[str, tuple[Case, bytes]],
+    run: Clean,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(stream, "INCOMPLETE_S", INCOMPLETE_S)
+    monkeypatch.setattr(connection, "HEAD_S", INCOMPLETE_S)
+    monkeypatch.setattr(connection, "BODY_S", INCOMPLETE_S)
+
+    authority = Authority(tmp_path)
+    ours, theirs = (authority.tls(), authority.client()) if transport == "TLS" else (None, None)
 
     async def main() -> None:
-        async with listening(transport) as port, asyncio.TaskGroup() as group:
+        async with listening(transport, ours) as port, asyncio.TaskGroup() as group:
             tasks = {
-                name: group.create_task(ask_by_stream(data, port, transport, ends=name not in ENDLESS))
+                name: group.create_task(ask_by_stream(data, port, tls=theirs, ends=name not in ENDLESS))
                 for name, (_, data) in cases.items()
             }
         answers = {name: task.result() for name, task in tasks.items()}
