@@ -58,9 +58,15 @@ FAULTS = {
 """What the models of some servers do; the others have the embedded one, in good health, or none at all."""
 
 Transport: TypeAlias = Literal["udp", "tcp"]
-ServerName: TypeAlias = Literal["healthy", "slow", "unreachable", "wrong_key", "losing", "draining", "small", "ipv6"]
+ServerName: TypeAlias = Literal[
+    "healthy", "slow", "unreachable", "wrong_key", "losing", "draining", "small", "ipv6", "guarded", "closed"
+]
 
-SETTINGS: dict[str, dict[str, Any]] = {"small": {"sip": {"max_calls": 2}}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "small": {"sip": {"max_calls": 2}},
+    "guarded": {"lines": [{"name": "phones", "agent": "tested", "callers": {"alice": "wonderland"}}]},
+    "closed": {"lines": [{"name": "trunk", "agent": "tested", "peers": ["192.0.2.0/24"]}]},
+}
 """What some servers are told besides."""
 
 HOSTS = {"ipv6": "::1"}
