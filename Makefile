@@ -5,8 +5,10 @@ TOOLS ?= required
 BIN := .venv/bin
 RUN := .venv/.run.stamp
 TEST := .venv/.test.stamp
+FUZZ := .venv/.fuzz.stamp
+FUZZ_S ?= 60
 
-.PHONY: help run demo test check bench image container tools lock clean
+.PHONY: help run demo test check fuzz bench image container tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -25,6 +27,9 @@ check: $(TEST) ## lint, types and the import rule
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+fuzz: $(FUZZ) ## look for input that breaks us, a minute a target (FUZZ_S=600: ten)
+	@$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_S)
 
 bench: $(RUN) ## measure 50 calls at once on this machine
 	@$(BIN)/sipagent bench
@@ -54,4 +59,8 @@ $(RUN): .venv/.venv.stamp requirements/run.txt pyproject.toml
 
 $(TEST): $(RUN) requirements/test.txt
 	@scripts/install.sh requirements/test.txt
+	@touch $@
+
+$(FUZZ): $(TEST) requirements/fuzz.txt
+	@scripts/install.sh requirements/fuzz.txt
 	@touch $@

@@ -16,3 +16,4 @@ lock() {
 
 lock requirements/run.txt --extra local --extra plot "$@"
 lock requirements/test.txt --extra local --extra plot --extra test --extra lint --constraint requirements/run.txt "$@"
+lock requirements/fuzz.txt --extra fuzz --constraint requirements/test.txt "$@"

@@ -203,7 +203,10 @@ class RawUdp:
         self._socket.send(data, (HOST, port))
 
     async def receive(self) -> Request | Response:
-        return parse_message(await within(self._received.get()))
+        return parse_message(await self.receive_bytes())
+
+    async def receive_bytes(self) -> bytes:
+        return await within(self._received.get())
 
     def close(self) -> None:
         self._socket.close()

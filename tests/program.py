@@ -76,9 +76,12 @@ class Program:
 
     def calls(self, called: str) -> dict[str, list[Entry]]:
         """What happened in each call to ``sip:called@…``, in order, by the call's id."""
+        return self.calls_where(lambda invited: invited["called"].startswith(f"sip:{called}@"))
+
+    def calls_where(self, is_wanted: Callable[[Entry], bool]) -> dict[str, list[Entry]]:
+        """The same for calls whose INVITE is of that kind."""
         entries = self.entries
-        invited = [entry for entry in entries if entry["event"] == "invited"]
-        ids = [entry["call"] for entry in invited if entry["called"].startswith(f"sip:{called}@")]
+        ids = [entry["call"] for entry in entries if entry["event"] == "invited" and is_wanted(entry)]
         return {call: [entry for entry in entries if entry.get("call") == call] for call in ids}
 
     def terminate(self) -> None:
@@ -121,14 +124,15 @@ class Server(Program):
     """``sipagent run`` on free ports of the loopback, its log and recordings in ``folder``.
 
     :param settings: sections of the configuration that are to differ, joined key by key with the usual ones.
+    :param host: the loopback's address at which it takes calls.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None, *, host: str = "127.0.0.1") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.sip_port, self.control_port = free_port(), free_port()
         self.recordings = folder / "recordings"
         path = folder / "config.yaml"
-        path.write_text(json.dumps(_merge(self._usual(), settings or {}), indent=1))  # JSON is YAML
+        path.write_text(json.dumps(_merge(self._usual(host), settings or {}), indent=1))  # JSON is YAML
         super().__init__("run", str(path), ready="ready")
 
     def uri(self, user: str, transport: str = "udp") -> str:
@@ -146,8 +150,8 @@ class Server(Program):
         pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, value in pairs}
 
-    def _usual(self) -> dict[str, Any]:
-        address = f"127.0.0.1:{self.sip_port}"
+    def _usual(self, host: str) -> dict[str, Any]:
+        address = f"[{host}]:{self.sip_port}" if ":" in host else f"{host}:{self.sip_port}"
         return {
             "sip": {"listen": [f"udp:{address}", f"tcp:{address}"]},
             "rtp": {"ports": "20000-29999"},

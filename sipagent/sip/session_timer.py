@@ -5,6 +5,7 @@ and when. Every INVITE and UPDATE within a call is a refresh. Who sends what is 
 :mod:`~sipagent.sip.refresh`.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -29,6 +30,9 @@ RAISES_MAX = 3
 
 GOODBYE_S = 32.0
 """The call is given up this long before the interval ends, or a third of the interval (:rfc:`4028#section-10`)."""
+
+
+_SESSION_EXPIRES = re.compile(rf"([0-9]++)({grammar.GENERIC_PARAMS}){grammar.SWS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +63,19 @@ class SessionExpires:
     def parse(cls, text: str) -> "SessionExpires":
         """Read the field.
 
-        :raises RemoteProtocolError: when it does not begin with a number.
+        :raises RemoteProtocolError: when it breaks the grammar.
         """
-        seconds, semicolon, rest = text.partition(";")
-        refresher = parse_generic_params(semicolon + rest).get("refresher") if rest else None
+        found = _SESSION_EXPIRES.fullmatch(text)
+        if found is None:
+            raise RemoteProtocolError("malformed Session-Expires")
+        seconds, parameters = found.groups()
         role: Role | None = None
-        match (refresher or "").lower():
+        match (parse_generic_params(parameters).get("refresher") or "").lower():
             case "uac":
                 role = "uac"
             case "uas":
                 role = "uas"
-        return cls(grammar.parse_number(seconds.strip(" \t"), SECONDS_MAX), role)
+        return cls(grammar.parse_number(seconds, SECONDS_MAX), role)
 
     def __str__(self) -> str:
         return f"{self.seconds};refresher={self.refresher}" if self.refresher else str(self.seconds)

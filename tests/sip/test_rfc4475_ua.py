@@ -1,15 +1,13 @@
 """The torture messages of RFC 4475, each fed to a user agent over UDP: the answer is the one the manifest lists."""
 
-import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 from zipfile import ZipFile
 
 import pytest
 from sip.peers import Endpoint
+from sip.rfc4475 import ANSWERS, Case, allowed, load_cases
 
 from sipagent.sip.core import ALLOW
 from sipagent.sip.events import Flow, IncomingInvite, Transmit
@@ -17,24 +15,9 @@ from sipagent.sip.events import Flow, IncomingInvite, Transmit
 CALLER = Flow("UDP", ("192.0.2.1", 5060), ("192.0.2.2", 5060))
 TIME_LIMIT_S = 0.1
 
-ANSWERS: dict[str, str] = {
-    "badaspec": "400", "badbranch": "400", "baddate": "call", "baddn": "400", "badinv01": "", "badvers": "505",
-    "bcast": "", "bext01": "420", "bigcode": "", "clerr": "400", "cparam01": "405", "cparam02": "405",
-    "dblreq": "405", "esc01": "call", "esc02": "501", "escnull": "405", "escruri": "400", "insuf": "400",
-    "intmeth": "501", "inv2543": "call", "invut": "415", "longreq": "call", "ltgtruri": "400", "lwsdisp": "200",
-    "lwsruri": "400", "lwsstart": "400", "mcl01": "400", "mismatch01": "400", "mismatch02": "400", "mpart01": "405",
-    "multi01": "400", "ncl": "400", "noreason": "", "novelsc": "416", "quotbal": "400", "regaut01": "405",
-    "regbadct": "400", "regescrt": "405", "scalar02": "400", "scalarlg": "", "sdp01": "406", "semiuri": "200",
-    "test": "", "transports": "200", "trws": "400", "unkscm": "416", "unksm2": "405", "unreason": "", "wsinv": "481",
-    "zeromf": "200",
-}  # fmt: skip
-"""What we answer: a status, nothing, or a call; each within what the manifest allows."""
-
-
 @pytest.fixture(scope="module")
-def cases(corpora: Path) -> dict[str, dict[str, Any]]:
-    manifest = json.loads((corpora / "rfc4475" / "manifest.json").read_text("utf-8"))
-    return {case["file"].removesuffix(".dat"): case for case in manifest["cases"]}
+def cases(corpora: Path) -> dict[str, Case]:
+    return load_cases(corpora)
 
 
 def feed(data: bytes) -> tuple[str, list[Transmit], Endpoint]:
@@ -51,23 +34,12 @@ def feed(data: bytes) -> tuple[str, list[Transmit], Endpoint]:
     return "".join(statuses), sent, bob
 
 
-def allowed(case: dict[str, Any]) -> set[str]:
-    """Every verdict that the manifest's words allow over UDP."""
-    words = " ".join([case["endpoint"].split("; TCP")[0], *case["also_ok"]])
-    found = set(re.findall(r"\b[1-6][0-9]{2}\b", words))
-    if "drop" in words or case["kind"] == "response":
-        found.add("")
-    if re.search(r"accept|2xx|parse OK|RFC2543", words):
-        found |= {"200", "call"}
-    return found
-
-
-def test_every_message_has_a_listed_verdict(cases: dict[str, dict[str, Any]]) -> None:
+def test_every_message_has_a_listed_verdict(cases: dict[str, Case]) -> None:
     assert set(cases) == set(ANSWERS)
 
 
 @pytest.mark.parametrize("name", sorted(ANSWERS))
-def test_the_answer(name: str, cases: dict[str, dict[str, Any]], corpora: Path) -> None:
+def test_the_answer(name: str, cases: dict[str, Case], corpora: Path) -> None:
     answer, sent, bob = feed((corpora / "rfc4475" / cases[name]["file"]).read_bytes())
     assert answer == ANSWERS[name]
     assert answer in allowed(cases[name])
@@ -89,12 +61,12 @@ def test_the_answer(name: str, cases: dict[str, dict[str, Any]], corpora: Path) 
         ("sdp01", b"Warning: 399 "),
     ],
 )
-def test_what_the_answer_adds(name: str, header: bytes, cases: dict[str, Any], corpora: Path) -> None:
+def test_what_the_answer_adds(name: str, header: bytes, cases: dict[str, Case], corpora: Path) -> None:
     _, sent, _ = feed((corpora / "rfc4475" / cases[name]["file"]).read_bytes())
     assert header in sent[0].data
 
 
-def test_a_long_tag_comes_back_whole(cases: dict[str, Any], corpora: Path) -> None:
+def test_a_long_tag_comes_back_whole(cases: dict[str, Case], corpora: Path) -> None:
     data = (corpora / "rfc4475" / cases["longreq"]["file"]).read_bytes()
     _, sent, _ = feed(data)
     line = next(line for line in data.split(b"\r\n") if line.startswith(b"F:"))

@@ -43,6 +43,8 @@ def reply(status: int, *fields: str) -> Response:
         ("", None),
         ("soon", None),
         ("-1", None),
+        ("1800;refresher=uac and more", None),
+        ("1800;" + 8_000 * " ", None),
     ],
 )
 def test_session_expires(text: str, value: SessionExpires | None) -> None:

@@ -1,7 +1,7 @@
 """Runs SIPp's scenarios against sipagent: ``python tests/sipp/run.py [NAME …]``, all of them without a name.
 
 A scenario is a pair: ``NAME.xml`` is what SIPp does, and ``NAME.yaml`` (an :class:`Expectation`) is what has to come of
-it at our end. They run side by side, each with its own user in the Request-URI: by that its calls are found in the log.
+it at our end. They run side by side, each with its own name in the Call-ID: by that its calls are found in the log.
 """
 
 import csv
@@ -28,7 +28,9 @@ from program import ROOT, Entry, Model, Server, free_port, is_free
 
 FOLDER = Path(__file__).parent
 
-SIDE_BY_SIDE = 8
+HOST = "127.0.0.1"
+
+SIDE_BY_SIDE = 24
 """Scenarios at a time: most of them wait most of the time."""
 
 MEDIA_PORT = 6000
@@ -56,7 +58,19 @@ FAULTS = {
 """What the models of some servers do; the others have the embedded one, in good health, or none at all."""
 
 Transport: TypeAlias = Literal["udp", "tcp"]
-ServerName: TypeAlias = Literal["healthy", "slow", "unreachable", "wrong_key", "losing", "draining"]
+ServerName: TypeAlias = Literal[
+    "healthy", "slow", "unreachable", "wrong_key", "losing", "draining", "small", "ipv6", "guarded", "closed"
+]
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "small": {"sip": {"max_calls": 2}},
+    "guarded": {"lines": [{"name": "phones", "agent": "tested", "callers": {"alice": "wonderland"}}]},
+    "closed": {"lines": [{"name": "trunk", "agent": "tested", "peers": ["192.0.2.0/24"]}]},
+}
+"""What some servers are told besides."""
+
+HOSTS = {"ipv6": "::1"}
+"""Where some servers listen; the others at 127.0.0.1."""
 
 
 class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,7 +114,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Unique; it is also the user whom SIPp calls."""
+        """Unique; the Call-ID ends with it, and where the scenario does not say whom SIPp calls, it is that."""
         return f"{self.scenario}-{self.transport}"
 
 
@@ -155,8 +169,9 @@ class Servers:
         """Return the server, started."""
         with self._lock:
             if name not in self._servers:
-                settings = {"engines": {"model": self._engine(name)}}
-                self._servers[name] = self._stack.enter_context(Server(self._folder / name, settings))
+                settings = SETTINGS.get(name, {}) | {"engines": {"model": self._engine(name)}}
+                server = Server(self._folder / name, settings, host=HOSTS.get(name, HOST))
+                self._servers[name] = self._stack.enter_context(server)
             return self._servers[name]
 
     def faults(self) -> Iterator[str]:
@@ -190,11 +205,13 @@ def play(run: Run, servers: Servers, folder: Path) -> Outcome:
 
 def _run_sipp(run: Run, server: Server, folder: Path) -> Iterator[str]:
     count = str(run.calls)
+    host = HOSTS.get(run.expectation.server, HOST)
+    address = f"[{host}]" if ":" in host else host
     errors, statistics = folder / f"{run.name}.errors", folder / f"{run.name}.csv"
     command = [
-        "sipp", f"127.0.0.1:{server.sip_port}", "-sf", str(FOLDER / f"{run.scenario}.xml"), "-s", run.name,
-        "-t", "t1" if run.transport == "tcp" else "u1", "-i", "127.0.0.1", "-p", str(free_port()), "-ci", "127.0.0.1",
-        "-mi", "127.0.0.1", "-mp", str(_media_port(run.number)),
+        "sipp", f"{address}:{server.sip_port}", "-sf", str(FOLDER / f"{run.scenario}.xml"), "-s", run.name,
+        "-t", "t1" if run.transport == "tcp" else "u1", "-i", address, "-p", str(free_port()), "-ci", HOST,
+        "-mi", address, "-mp", str(_media_port(run.number)), "-cid_str", f"%u-%p@{run.name}",
         "-m", count, "-l", count, "-r", count, "-recv_timeout", str(PATIENCE_MS),
         "-timeout", f"{run.expectation.seconds}s", "-timeout_error", "-nostdin",
         "-trace_err", "-error_file", str(errors), "-trace_stat", "-stf", str(statistics), "-fd", "1",
@@ -235,7 +252,7 @@ def _read_statistics(path: Path) -> dict[str, str]:
 
 def _judge(run: Run, server: Server) -> Iterator[str]:
     expectation = run.expectation
-    calls = server.calls(run.name)
+    calls = server.calls_where(_is_of(run))
     wanted = expectation.invited * run.calls
     if len(calls) != wanted:
         yield f"{len(calls)} calls in our log instead of {wanted}"
@@ -245,8 +262,12 @@ def _judge(run: Run, server: Server) -> Iterator[str]:
         except TimeoutError:
             yield f"call {call} has not ended"
             return
-    for call, entries in server.calls(run.name).items():
+    for call, entries in server.calls_where(_is_of(run)).items():
         yield from (f"call {call}: {fault}" for fault in _judge_call(expectation, entries))
+
+
+def _is_of(run: Run) -> Callable[[Entry], bool]:
+    return lambda invited: invited["sip_call_id"].endswith(f"@{run.name}")
 
 
 def _is_end_of(call: str) -> Callable[[Entry], bool]:
