@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Event
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from program import Entry, Program, Server
 from sipagent.audio.wav import read_wav
 
 EVENT_S = 20.0
+HOLD_S = 0.7
 
 FOUND = 0.7
 """The share of what was said that is heard without a stumble; on a busy machine a telephone's own clock stumbles."""
@@ -139,11 +141,18 @@ def press_and_listen(phone: Telephone, call: Call) -> None:
 
 
 def hold_and_resume(phone: Telephone, call: Call) -> None:
-    """Twice, for the second time is where many fail."""
+    """Twice, for the second time is where many fail; a hold of milliseconds is more than baresip's own sound bears."""
     for _ in range(2):
         since = len(call.entries)
         phone.hold()
         call.wait_for_next("held_by_peer", since, is_held=True)
+        pause(HOLD_S)
         since = len(call.entries)
         phone.unhold()
         call.wait_for_next("held_by_peer", since, is_held=False)
+        pause(HOLD_S)
+
+
+def pause(seconds: float) -> None:
+    """Let time pass."""
+    Event().wait(seconds)
