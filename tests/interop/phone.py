@@ -192,6 +192,10 @@ class Phone:
         assert rate == RATE
         return samples[:, 0]
 
+    def receives(self) -> bool:
+        """Whether sound comes in; what it is, :meth:`heard` tells."""
+        return True
+
     def stop(self) -> None:
         """End the program."""
         if self._process.stdin is not None:

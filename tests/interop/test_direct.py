@@ -73,9 +73,11 @@ def test_hold_silences_the_agent_and_resuming_it_brings_it_back(name: str, serve
         call.wait_for("agent_started")
         hold_and_resume(phone, call)
         press_and_listen(phone, call)
+        assert phone.receives()
         phone.hang_up()
         phone.stop()
-        assert level(phone.heard()[-5 * RATE :]) > AUDIBLE_DBFS
+        if isinstance(phone, PjsuaPhone):
+            assert level(phone.heard()[-5 * RATE :]) > AUDIBLE_DBFS
 
 
 @each("DTMF")
