@@ -4,6 +4,7 @@ What it says comes from a WAV file, which begins when the call is answered; what
 """
 
 import json
+import re
 import socket
 import subprocess
 import threading
@@ -18,6 +19,10 @@ from interop.sound import RATE, Samples
 from program import free_port
 
 from sipagent.audio.wav import read_wav, write_wav
+
+RECEIVED = re.compile(r"audio=\d+/(\d+) \(bit/s\)")
+MEASURED = 5
+"""Of its last displays of the rate, five a second."""
 
 START_S = 10.0
 STOP_S = 5.0
@@ -171,6 +176,11 @@ class Baresip:
         self._reader.join()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+    def receives(self) -> bool:
+        """Whether sound comes in, by its own display; its loudspeaker stays silent after a hold, whoever the peer is."""
+        rates = [int(found[1]) for line in list(self._output) if (found := RECEIVED.search(line))]
+        return len(rates) > MEASURED and min(rates[-MEASURED:]) > 0
 
     def heard(self) -> Samples:
         """What came out of its loudspeaker in all of its calls."""

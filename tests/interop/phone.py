@@ -80,10 +80,11 @@ class Phone:
         self._read = 0
         self._news = threading.Condition()
         self._commands = 0
-        self._process = subprocess.Popen(
-            [str(PYTHON), str(PEERS / self.program)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(folder / "stderr.txt").open("wb"), text=True,
-        )  # fmt: skip
+        with (folder / "stderr.txt").open("wb") as errors:
+            self._process = subprocess.Popen(
+                [str(PYTHON), str(PEERS / self.program)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+            )  # fmt: skip
         self._reader = threading.Thread(target=self._read_output, daemon=True)
         self._reader.start()
         usual = {
@@ -190,6 +191,10 @@ class Phone:
         rate, samples = read_wav((self._folder / f"heard-{call}.wav").read_bytes())
         assert rate == RATE
         return samples[:, 0]
+
+    def receives(self) -> bool:
+        """Whether sound comes in; what it is, :meth:`heard` tells."""
+        return True
 
     def stop(self) -> None:
         """End the program."""

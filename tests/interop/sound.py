@@ -41,8 +41,18 @@ def correlate(wanted: Samples, within: Samples) -> tuple[int, float]:
 
 def likeness(wanted: Samples, within: Samples) -> float:
     """How well the worst half second of ``wanted`` is found again, silences and the last second left out."""
+    return min(_fits(wanted, within))
+
+
+def share_found(wanted: Samples, within: Samples, likest: float = SAME) -> float:
+    """How many of the half seconds of ``wanted`` are found again, silences and the last second left out."""
+    fits = _fits(wanted, within)
+    return sum(fit > likest for fit in fits) / len(fits)
+
+
+def _fits(wanted: Samples, within: Samples) -> list[float]:
     pieces = [wanted[at : at + RATE // 2] for at in range(0, len(wanted) - RATE - RATE // 2, RATE // 2)]
-    return min(correlate(piece, within)[1] for piece in pieces if level(piece) > AUDIBLE_DBFS)
+    return [correlate(piece, within)[1] for piece in pieces if level(piece) > AUDIBLE_DBFS]
 
 
 def onset(samples: Samples) -> int:
