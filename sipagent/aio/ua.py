@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from math import inf
 from random import Random
 from time import monotonic
 
@@ -19,7 +20,18 @@ from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.dead_targets import DeadTargets
 from sipagent.sip.dialog import is_numeric
-from sipagent.sip.events import Address, AddressSeen, Event, Flow, FlowDead, Locate, Ping, TargetFailed, Transmit
+from sipagent.sip.events import (
+    Address,
+    AddressSeen,
+    Event,
+    Flow,
+    FlowDead,
+    Locate,
+    Ping,
+    Registered,
+    TargetFailed,
+    Transmit,
+)
 from sipagent.sip.locate import Answer, Family, Location, Query
 from sipagent.sip.message import MessageError
 from sipagent.sip.nat import View
@@ -31,6 +43,9 @@ MARKS: dict[Family, str] = {"AAAA": ":", "A": "."}
 
 LOOK_S = 5.0
 """Between two looks at the routes to registrars: so long may a change of our own address go unnoticed."""
+
+RETELL_S = 30.0
+"""Between two times that an account tells its registrar where it is seen: a NAT may change its mind all day."""
 
 SETTLE_S = 2.0
 """A BYE that got no answer by then was sent three times; its peer is gone."""
@@ -83,6 +98,7 @@ class SipEndpoint:
         self._resolver = resolver or Resolver(random=random)
         self._dead = DeadTargets()
         self._homes = frozenset(home for account in accounts for home in _homes(account))
+        self._retold: dict[str, float] = {}
         self._stun: Uri | None = None
         self._watch: asyncio.TimerHandle | None = None
         self.moot_commands = 0
@@ -246,6 +262,24 @@ class SipEndpoint:
         if self._stun is not None and self._udp:
             self.command(self.agent.discover, self._stun)
 
+    def _learn(self, registered: Registered) -> None:
+        """A registrar saw us; if it was told another address than that, it is told anew."""
+        flow, seen_as = registered.flow, registered.seen_as
+        if flow is None or seen_as is None:
+            return
+        self._routes.learn(flow.remote[0], View(seen_as, None if flow.reliable else self._udp_for(flow).address[1]))
+        now = monotonic()
+        if self._flow_again(flow) != flow and now >= self._retold.get(registered.account, -inf) + RETELL_S:
+            self._retold[registered.account] = now
+            self.command(self.agent.register, registered.account)
+
+    def _flow_again(self, flow: Flow) -> Flow:
+        """The same flow as we would make it now."""
+        try:
+            return self.flow_to(flow.transport, flow.remote)
+        except OSError:
+            return flow
+
     def _renew(self) -> None:
         """Let the registrars know our new address."""
         self.command(self.agent.address_changed)
@@ -276,6 +310,9 @@ class SipEndpoint:
                 if self._routes.discover(View(mapped, self._udp_for(flow).address[1])):
                     self._on_event(event)
                     self._renew()
+            case Registered():
+                self._learn(event)
+                self._on_event(event)
             case _:
                 self._on_event(event)
 

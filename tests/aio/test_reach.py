@@ -16,7 +16,18 @@ from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import UdpSocket
 from sipagent.errors import SipagentError
 from sipagent.sip.core import UserAgentSettings
-from sipagent.sip.events import AddressSeen, Ended, Event, Flow, FlowDead, IncomingInvite, Ping, Transmit
+from sipagent.sip.events import (
+    Address,
+    AddressSeen,
+    Ended,
+    Event,
+    Flow,
+    FlowDead,
+    IncomingInvite,
+    Ping,
+    Registered,
+    Transmit,
+)
 from sipagent.sip.headers import NameAddr
 from sipagent.sip.nat import View
 from sipagent.sip.stun import Kind, parse_message
@@ -197,6 +208,46 @@ class TestOwnAddress:
             await until(lambda: lan.looks > 5)
             assert renewed.empty(), "once"
             server.close()
+            await dialer.close()
+
+        run(main())
+
+    def test_an_account_tells_its_registrar_where_that_sees_it(
+        self, run: Clean, tmp_path: Path, lan: Lan, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def main() -> None:
+            dialer = await Dialer(tmp_path, {}).open()
+            renewed: list[str] = []
+
+            def register(account: str, *, now: float) -> None:
+                renewed.append(account)
+
+            dialer.endpoint.agent.register = register  # type: ignore[method-assign]
+            flow_to, port = dialer.endpoint.flow_to, dialer.endpoint._udp[0].address[1]
+
+            def registered(account: str, seen_as: Address | None, transport: str = "UDP") -> list[str]:
+                renewed.clear()
+                dialer.endpoint._carry(
+                    Registered(account, 300, "pbx.test", seen_as, flow_to(transport, FAR) if told is None else told)
+                )
+                assert isinstance(dialer.events.get_nowait(), Registered)
+                return list(renewed)
+
+            told: Flow | None = None
+            assert registered("a", None) == []
+            assert registered("a", ("192.168.1.5", port)) == [], "there is no NAT"
+            told = flow_to("UDP", FAR)
+            seen = ("203.0.113.9", 40_000)
+            assert registered("a", seen) == ["a"]
+            assert flow_to("UDP", FAR).local == seen
+            assert registered("b", seen) == ["b"], "what is no news to us was told wrongly all the same"
+            assert registered("a", ("203.0.113.9", 40_001)) == [], "not again and again"
+            monkeypatch.setattr(ua_module, "RETELL_S", 0.0)
+            assert registered("a", ("203.0.113.9", 40_002)) == ["a"]
+            told = None
+            assert registered("a", ("203.0.113.9", 40_002)) == [], "it knows"
+            assert registered("a", ("203.0.113.10", 55_555), "TCP") == ["a"]
+            assert flow_to("TCP", FAR).local == ("203.0.113.10", (flow_to("TCP", (HOST, 9)).local or ("", 0))[1])
             await dialer.close()
 
         run(main())
