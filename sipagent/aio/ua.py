@@ -41,6 +41,8 @@ from sipagent.sip.uri import Uri
 MARKS: dict[Family, str] = {"AAAA": ":", "A": "."}
 """How an address of a family is known. IPv6 comes first, as it has no NAT (:rfc:`7984`)."""
 
+NO_WAY = "there is no way to any of its addresses"
+
 LOOK_S = 5.0
 """Between two looks at the routes to registrars: so long may a change of our own address go unnoticed."""
 
@@ -146,7 +148,7 @@ class SipEndpoint:
         """
         if transport in STREAMS:
             return Flow(transport, remote, self._routes.toward(remote, self._stream_port(transport, remote)))
-        if transport == "UDP" and self._udp:
+        if transport == "UDP" and self._udp_to(remote):
             return Flow("UDP", remote, self._routes.toward(remote, self._udp_to(remote)[0].address[1]))
         raise OSError(f"no listener for {transport}")
 
@@ -165,7 +167,7 @@ class SipEndpoint:
         location = await found
         targets = self._targets_of(location)
         if not targets:
-            raise SipagentError(f"no way to {uri}: {location.reason or 'there is no route to it'}")
+            raise SipagentError(f"no way to {uri}: {location.reason or NO_WAY}")
         return targets[0]
 
     def address_toward(self, remote: Address) -> str:
@@ -320,7 +322,8 @@ class SipEndpoint:
         targets = self._targets_of(location)
         if uri in self._homes and targets:
             self._routes.watch(targets[0].remote[0])
-        self._driver.feed(partial(self.agent.located, query, targets, reason=location.reason))
+        reason = "" if targets else location.reason or NO_WAY
+        self._driver.feed(partial(self.agent.located, query, targets, reason=reason))
 
     def _targets_of(self, location: Location) -> list[Flow]:
         return self._dead.put_last(list(self._reach(location.targets)), now=monotonic())
@@ -332,9 +335,10 @@ class SipEndpoint:
                 flow = self.flow_to(target.transport, target.remote)
                 yield replace(flow, name=target.name)
 
-    def _families(self) -> tuple[Family, ...]:
-        """Those in which we listen."""
-        return tuple(family for family, mark in MARKS.items() if any(mark in host for host in self._hosts))
+    def _families(self) -> list[Family]:
+        """Those in which we listen, and then those in which we could at least open a connection."""
+        ours: list[Family] = [family for family, mark in MARKS.items() if any(mark in host for host in self._hosts)]
+        return ours + [family for family in MARKS if family not in ours and self._routes.leads_out(family)]
 
     def _send(self, data: bytes, flow: Flow) -> None:
         if not is_numeric(flow.remote[0]):
@@ -343,10 +347,10 @@ class SipEndpoint:
             self._resolver.ask(query, partial(self._send_to, data, flow))
         elif flow.transport in STREAMS:
             self._streams.send(data, flow)
-        elif flow.transport == "UDP" and self._udp:
+        elif flow.transport == "UDP" and self._udp_to(flow.remote):
             self._udp_for(flow).send(data, flow.remote)
         else:
-            self._transport_failed(flow)  # for UDP, on which we don't listen, or a transport that we don't know
+            self._transport_failed(flow)  # for UDP, on which we don't listen there, or a transport that we don't know
 
     def _send_to(self, data: bytes, flow: Flow, answer: Answer) -> None:
         if answer.records:
@@ -373,8 +377,8 @@ class SipEndpoint:
         ]
 
     def _udp_to(self, remote: Address) -> list[UdpSocket]:
-        """Our sockets of the family of a peer; if there is none, all."""
-        return [udp for udp in self._udp if (":" in udp.address[0]) == (":" in remote[0])] or self._udp
+        """Our sockets of the family of a peer."""
+        return [udp for udp in self._udp if (":" in udp.address[0]) == (":" in remote[0])]
 
     def _udp_for(self, flow: Flow) -> UdpSocket:
         """The listener that the peer knows, so that requests and responses use one port."""

@@ -92,9 +92,10 @@ def test_a_domain_leads_to_the_server_that_is_up_and_then_straight_to_it(run: Cl
             assert invite.flow.transport == "TCP"
             assert invite.request.contact is not None
             assert invite.request.contact.uri.parameters.get("transport") == "tcp"
+            asked = len(dialer.server.asked)
             dialer.dial("sip:agent@pbx.test")
             assert (await callee.expect(IncomingInvite)).flow.transport == "TCP"
-            assert len(dialer.server.asked) == 5, "the second time all is known"
+            assert len(dialer.server.asked) == asked, "all is known"
             assert dialer.endpoint._dead.put_last(
                 [target := await dialer.endpoint.find_flow(Uri.parse("sip:pbx.test"))], now=0.0
             ) == [target]
@@ -109,8 +110,8 @@ def test_a_domain_leads_to_the_server_that_is_up_and_then_straight_to_it(run: Cl
     ("uri", "reason"),
     [
         ("sip:nowhere.test", "there is no such name"),
-        ("sip:pbx.test;transport=tls", "none of our transports carries sip over TLS"),
-        ("sip:[::1]", "no address that we can send to"),
+        ("sip:pbx.test;transport=sctp", "none of our transports carries sip over SCTP"),
+        ("sip:[::1]", "no way to any of its addresses|no address that we can send to"),
     ],
 )
 def test_a_way_that_does_not_exist_says_why(run: Clean, tmp_path: Path, uri: str, reason: str) -> None:
@@ -158,7 +159,29 @@ class Lan:
 
     def find(self, remote: tuple[str, int]) -> str:
         self.looks += 1
+        if remote[0] not in self.table:
+            raise OSError("no route")
         return self.table[remote[0]]
+
+
+def test_connections_go_by_families_in_which_nobody_listens(
+    run: Clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        zone = {"A pbx.test": [HOST], "AAAA pbx.test": ["::1"], "A old.test": [HOST]}
+        dialer = Dialer(tmp_path, zone)
+        find = dialer.endpoint.find_flow
+        both = Uri.parse("sip:pbx.test:5060;transport=tcp")
+        assert (await within(find(both))).remote[0] == "::1", "no listener at all, and both ways lead there"
+        await dialer.endpoint.listen("UDP", (HOST, 0))
+        assert (await within(find(both))).remote[0] == HOST, "ours comes first"
+        assert (await within(find(Uri.parse("sip:[::1]:5060;transport=tcp")))).remote[0] == "::1"
+        with pytest.raises(SipagentError, match="no way to any"):
+            await within(find(Uri.parse("sip:[::1]:5060;transport=udp")))
+        await dialer.close()
+
+    monkeypatch.setattr(routes_module, "SOMEWHERE", {"A": HOST, "AAAA": "::1"})
+    run(main())
 
 
 class TestOwnAddress:
