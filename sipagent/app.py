@@ -19,7 +19,7 @@ from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts, local_address_toward
 from sipagent.config import Config
 from sipagent.config.settings import EngineConfig
-from sipagent.config.values import SIP_PORT
+from sipagent.config.values import SIP_PORT, Server
 from sipagent.control.http import ControlServer
 from sipagent.control.line_keeper import LineKeeper
 from sipagent.control.metrics import Metrics
@@ -29,6 +29,7 @@ from sipagent.lines import agents_of, make_accounts, make_engine, make_guard, ma
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.dialog import DEFAULT_PORTS, URI_TRANSPORTS
 from sipagent.sip.events import Event, SourceBanned
+from sipagent.sip.stun import PORT as STUN_PORT
 from sipagent.sip.uri import Parameters, Uri
 
 LOCAL = "local"
@@ -135,6 +136,7 @@ class Application:
         for listener in config.sip.listen:
             await _or_explain(self.endpoint.listen(listener.transport, (listener.host, listener.port)), str(listener))
         self.endpoint.command(self.endpoint.agent.find_peers)
+        self.endpoint.watch(stun=_stun_server(config.sip.stun))
         control = config.control.listen
         await _or_explain(self._control.start(control.host, control.port), f"control port {control}")
         gc.collect()
@@ -261,3 +263,7 @@ async def _or_explain(opening: Awaitable[object], what: str) -> None:
         await opening
     except OSError as error:
         raise SipagentError(f"can't listen on {what}: {error.strerror or error}") from error
+
+
+def _stun_server(server: Server | None) -> Uri | None:
+    return None if server is None else Uri("sip", host=server.host, port=server.port or STUN_PORT)

@@ -70,7 +70,8 @@ def test_defaults(load_text: Load, tmp_path: Path) -> None:
 def test_everything_given(load_text: Load, tmp_path: Path) -> None:
     (tmp_path / "desk.py").touch()
     text = """
-    sip: {listen: ["udp:[::1]", "TCP:sip.example.com:0"], external_address: 203.0.113.7, max_calls: 1, user_agent: x}
+    sip: {listen: ["udp:[::1]", "TCP:sip.example.com:0"], external_address: 203.0.113.7, max_calls: 1, user_agent: x,
+          stun: stun.example.com}
     rtp: {ports: 1024-1025, external_address: "2001:db8::1"}
     lines: [{name: a, agent: b, codecs: [PCMA]}]
     agents:
@@ -90,6 +91,7 @@ def test_everything_given(load_text: Load, tmp_path: Path) -> None:
     """
     config = load_text(text)
     assert config.sip.listen == (ListenAddress("UDP", "::1", 5060), ListenAddress("TCP", "sip.example.com", 0))
+    assert str(config.sip.stun) == "stun.example.com"
     assert config.rtp.ports == PortRange(1024, 1025)
     assert config.agents["b"].tools == (
         ToolReference("hang_up"),

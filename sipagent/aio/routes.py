@@ -6,6 +6,7 @@ from time import monotonic
 
 from sipagent.aio.udp import local_address_toward
 from sipagent.sip.events import Address
+from sipagent.sip.locate import Family
 from sipagent.sip.nat import Outside, View
 
 ROUTE_AGE_S = 60.0
@@ -16,6 +17,9 @@ MAX_ROUTES = 4_096
 
 DISCARD = 9
 """A port to ask the kernel for a route with; nothing is sent there."""
+
+SOMEWHERE: dict[Family, str] = {"A": "192.0.2.1", "AAAA": "2001:db8::1"}
+"""Addresses of nobody (:rfc:`5737`, :rfc:`3849`): they only ask the kernel for a way out."""
 
 MAX_WATCHED = 64
 """Peers whose route is watched: registrars and proxies."""
@@ -51,6 +55,10 @@ class Routes:
                 self._locals[host] = local_address_toward(remote)
             self._seen[host, port] = self._outside.toward(host, (self._locals[host], port))
         return self._seen[host, port]
+
+    def leads_out(self, family: Family) -> bool:
+        """Whether there is a way to far hosts of a family at all."""
+        return _find_local(SOMEWHERE[family]) is not None
 
     def learn(self, registrar: str, view: View) -> bool:
         """A registrar saw us; return whether that is news."""

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 from time import monotonic, time
@@ -33,6 +32,7 @@ from sipagent.sip.events import (
     IncomingInvite,
 )
 from sipagent.sip.identity import Identity, Party
+from sipagent.sip.nat import Outside
 from sipagent.sip.targets import Targets
 from sipagent.sip.uri import Uri
 
@@ -80,7 +80,8 @@ class Service:
 
     :param lines: by name; the first takes the calls that are for none of them.
     :param ports6: where media to and from IPv6 peers go.
-    :param media_address: what peers are told to send media to, instead of the address by which they reach us.
+    :param media_address: what peers beyond our own networks are told to send media to, instead of the address by which
+        they reach us.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Service:
         self._recordings = recordings
         self._observer = observer
         self._random = random
-        self._media_address = media_address
+        self._media_outside = Outside(media_address)
         self._ticker = Ticker()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._places = make_places()
@@ -244,9 +245,7 @@ class Service:
         return Media(self._ports6 if ":" in flow.remote[0] else self._ports, self._ticker)
 
     def _media_address_toward(self, remote: Address, endpoint: SipEndpoint) -> str:
-        address = endpoint.address_toward(remote)
-        is_near = self._media_address is None or ip_address(address).is_loopback
-        return address if is_near else self._media_address or address
+        return self._media_outside.toward(remote[0], (endpoint.address_toward(remote), 0))[0]
 
     def _make_runner(
         self,

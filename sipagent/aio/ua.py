@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from math import inf
 from random import Random
 from time import monotonic
 
@@ -19,7 +20,18 @@ from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.dead_targets import DeadTargets
 from sipagent.sip.dialog import is_numeric
-from sipagent.sip.events import Address, AddressSeen, Event, Flow, FlowDead, Locate, Ping, TargetFailed, Transmit
+from sipagent.sip.events import (
+    Address,
+    AddressSeen,
+    Event,
+    Flow,
+    FlowDead,
+    Locate,
+    Ping,
+    Registered,
+    TargetFailed,
+    Transmit,
+)
 from sipagent.sip.locate import Answer, Family, Location, Query
 from sipagent.sip.message import MessageError
 from sipagent.sip.nat import View
@@ -29,8 +41,13 @@ from sipagent.sip.uri import Uri
 MARKS: dict[Family, str] = {"AAAA": ":", "A": "."}
 """How an address of a family is known. IPv6 comes first, as it has no NAT (:rfc:`7984`)."""
 
+NO_WAY = "there is no way to any of its addresses"
+
 LOOK_S = 5.0
 """Between two looks at the routes to registrars: so long may a change of our own address go unnoticed."""
+
+RETELL_S = 30.0
+"""Between two times that an account tells its registrar where it is seen: a NAT may change its mind all day."""
 
 SETTLE_S = 2.0
 """A BYE that got no answer by then was sent three times; its peer is gone."""
@@ -83,6 +100,7 @@ class SipEndpoint:
         self._resolver = resolver or Resolver(random=random)
         self._dead = DeadTargets()
         self._homes = frozenset(home for account in accounts for home in _homes(account))
+        self._retold: dict[str, float] = {}
         self._stun: Uri | None = None
         self._watch: asyncio.TimerHandle | None = None
         self.moot_commands = 0
@@ -130,7 +148,7 @@ class SipEndpoint:
         """
         if transport in STREAMS:
             return Flow(transport, remote, self._routes.toward(remote, self._stream_port(transport, remote)))
-        if transport == "UDP" and self._udp:
+        if transport == "UDP" and self._udp_to(remote):
             return Flow("UDP", remote, self._routes.toward(remote, self._udp_to(remote)[0].address[1]))
         raise OSError(f"no listener for {transport}")
 
@@ -149,7 +167,7 @@ class SipEndpoint:
         location = await found
         targets = self._targets_of(location)
         if not targets:
-            raise SipagentError(f"no way to {uri}: {location.reason or 'there is no route to it'}")
+            raise SipagentError(f"no way to {uri}: {location.reason or NO_WAY}")
         return targets[0]
 
     def address_toward(self, remote: Address) -> str:
@@ -246,6 +264,24 @@ class SipEndpoint:
         if self._stun is not None and self._udp:
             self.command(self.agent.discover, self._stun)
 
+    def _learn(self, registered: Registered) -> None:
+        """A registrar saw us; if it was told another address than that, it is told anew."""
+        flow, seen_as = registered.flow, registered.seen_as
+        if flow is None or seen_as is None:
+            return
+        self._routes.learn(flow.remote[0], View(seen_as, None if flow.reliable else self._udp_for(flow).address[1]))
+        now = monotonic()
+        if self._flow_again(flow) != flow and now >= self._retold.get(registered.account, -inf) + RETELL_S:
+            self._retold[registered.account] = now
+            self.command(self.agent.register, registered.account)
+
+    def _flow_again(self, flow: Flow) -> Flow:
+        """The same flow as we would make it now."""
+        try:
+            return self.flow_to(flow.transport, flow.remote)
+        except OSError:
+            return flow
+
     def _renew(self) -> None:
         """Let the registrars know our new address."""
         self.command(self.agent.address_changed)
@@ -276,6 +312,9 @@ class SipEndpoint:
                 if self._routes.discover(View(mapped, self._udp_for(flow).address[1])):
                     self._on_event(event)
                     self._renew()
+            case Registered():
+                self._learn(event)
+                self._on_event(event)
             case _:
                 self._on_event(event)
 
@@ -283,7 +322,8 @@ class SipEndpoint:
         targets = self._targets_of(location)
         if uri in self._homes and targets:
             self._routes.watch(targets[0].remote[0])
-        self._driver.feed(partial(self.agent.located, query, targets, reason=location.reason))
+        reason = "" if targets else location.reason or NO_WAY
+        self._driver.feed(partial(self.agent.located, query, targets, reason=reason))
 
     def _targets_of(self, location: Location) -> list[Flow]:
         return self._dead.put_last(list(self._reach(location.targets)), now=monotonic())
@@ -295,9 +335,10 @@ class SipEndpoint:
                 flow = self.flow_to(target.transport, target.remote)
                 yield replace(flow, name=target.name)
 
-    def _families(self) -> tuple[Family, ...]:
-        """Those in which we listen."""
-        return tuple(family for family, mark in MARKS.items() if any(mark in host for host in self._hosts))
+    def _families(self) -> list[Family]:
+        """Those in which we listen, and then those in which we could at least open a connection."""
+        ours: list[Family] = [family for family, mark in MARKS.items() if any(mark in host for host in self._hosts)]
+        return ours + [family for family in MARKS if family not in ours and self._routes.leads_out(family)]
 
     def _send(self, data: bytes, flow: Flow) -> None:
         if not is_numeric(flow.remote[0]):
@@ -306,10 +347,10 @@ class SipEndpoint:
             self._resolver.ask(query, partial(self._send_to, data, flow))
         elif flow.transport in STREAMS:
             self._streams.send(data, flow)
-        elif flow.transport == "UDP" and self._udp:
+        elif flow.transport == "UDP" and self._udp_to(flow.remote):
             self._udp_for(flow).send(data, flow.remote)
         else:
-            self._transport_failed(flow)  # for UDP, on which we don't listen, or a transport that we don't know
+            self._transport_failed(flow)  # for UDP, on which we don't listen there, or a transport that we don't know
 
     def _send_to(self, data: bytes, flow: Flow, answer: Answer) -> None:
         if answer.records:
@@ -336,8 +377,8 @@ class SipEndpoint:
         ]
 
     def _udp_to(self, remote: Address) -> list[UdpSocket]:
-        """Our sockets of the family of a peer; if there is none, all."""
-        return [udp for udp in self._udp if (":" in udp.address[0]) == (":" in remote[0])] or self._udp
+        """Our sockets of the family of a peer."""
+        return [udp for udp in self._udp if (":" in udp.address[0]) == (":" in remote[0])]
 
     def _udp_for(self, flow: Flow) -> UdpSocket:
         """The listener that the peer knows, so that requests and responses use one port."""

@@ -62,6 +62,7 @@ class SipConfig(Struct, frozen=True, forbid_unknown_fields=True):
     tls: TlsConfig = field(default_factory=TlsConfig)
     origins: tuple[Text, ...] = ()
     external_address: Host | None = None
+    stun: Server | None = None
     max_calls: Annotated[int, Meta(ge=1, le=10_000)] = 500
     user_agent: Text = "sipagent"
     reliable_ringing: bool = False

@@ -10,11 +10,11 @@ from typing import Protocol, TypeAlias
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.dialog import MAX_FORWARDS, URI_TRANSPORTS
 from sipagent.sip.events import Address, Event, Flow, Locate, Transmit
+from sipagent.sip.flows import Flows
 from sipagent.sip.guard import Guard, GuardSettings
 from sipagent.sip.headers import MAGIC_COOKIE, CSeq, Headers, NameAddr, Via
 from sipagent.sip.line import Line, timer_settings
 from sipagent.sip.message import Request, Response, make_response
-from sipagent.sip.pings import Pings
 from sipagent.sip.session_timer import OPTION_TAG
 from sipagent.sip.stun_client import StunClient
 from sipagent.sip.transaction import MAX_TRANSACTIONS, TimerKey, Transactions
@@ -86,7 +86,7 @@ class Core:
         self.timers: Timers[TimerKey] = Timers()
         self.transactions = Transactions(self.timers, self.emit, limit=settings.max_transactions)
         self.stun = StunClient(self.timers, self.emit, random=random)
-        self.pings = Pings(self.emit)
+        self.flows = Flows(self.emit)
         self.outputs: deque[Event] = deque()
         self.counters: Counter[str] = Counter()
         self.guard: Guard | None = None

@@ -32,6 +32,11 @@ class Flow:
     """The domain of the URI that led here: what a certificate must be good for (:rfc:`5922#section-7.2`)."""
 
     @property
+    def key(self) -> tuple[str, Address]:
+        """What makes it this one, whatever our end of it is called: by it the loss of a connection is told."""
+        return self.transport, self.remote
+
+    @property
     def reliable(self) -> bool:
         """Whether the transport itself retransmits."""
         return self.transport != "UDP"
@@ -292,6 +297,8 @@ class Registered:
     """Host and port, as configured."""
     seen_as: Address | None
     """Where our REGISTER came from, as the registrar saw it (:rfc:`3581`)."""
+    flow: Flow | None = field(default=None, compare=False)
+    """The way that it went."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@
 - Over UDP, where the choice is ours, the registration renews itself as often: only that shows whether the registrar
   still knows us. A CRLF keeps the NAT open and shows nothing; a STUN Binding request, for peers that serve it, also
   shows when our mapping has moved (:rfc:`5626#section-4.4.2`). OPTIONS, with whatever answer, shows that it is there.
-- Beats are uneven, so that those who began together don't stay together.
-- What is found dead is told once and beats no more; the registration makes a new flow.
+- Beats are uneven, so that those who began together don't stay together. Of accounts that share a flow
+  one gives them for all.
+- What is found dead is told once; the registration makes a new flow.
 """
 
 from enum import Enum
@@ -17,7 +18,7 @@ from sipagent.sip.account import Account, KeepAliveMethod
 from sipagent.sip.client import Client
 from sipagent.sip.core import Core
 from sipagent.sip.dialog import MAX_FORWARDS
-from sipagent.sip.events import Address, Flow, FlowDead, Transmit
+from sipagent.sip.events import Address, Flow, Ping, Transmit
 from sipagent.sip.headers import CSeq, Headers, NameAddr
 from sipagent.sip.message import Request, Response
 from sipagent.sip.stun_client import StunTransaction
@@ -90,20 +91,33 @@ class KeepAlive:
         self._options: Client | None = None
 
     def start(self, *, now: float) -> None:
-        """Give the first sign after an interval: the registration itself was one."""
+        """Give signs of life, unless another account gives them over the same flow."""
         if self._method is not None:
-            self._schedule(now)
+            self._core.flows.join(self._flow, self, now=now)
 
     def stop(self, *, now: float) -> None:
         """Give no more signs."""
         self._core.timers.cancel((self, Timer.BEAT))
         self._stop_waiting(now)
+        self._core.flows.leave(self._flow, self, now=now)
+
+    # What the flow tells.
+
+    def lead(self, *, now: float) -> None:
+        """Give the first sign after an interval: there was one just now, the registration or another's."""
+        self._schedule(now)
 
     def receive_pong(self, *, now: float) -> None:
-        """The peer answered a ping."""
+        """The peer answers pings: from now on it is expected to."""
         self._expects_pong = True
-        if self._method is Method.PING:
-            self._on_life(now)
+        self._on_life(now)
+
+    def receive_death(self, *, now: float) -> None:
+        """The registration makes a new flow."""
+        self.stop(now=now)
+        self._owner.on_flow_dead(now=now)
+
+    # What becomes of a sign of ours.
 
     def receive_response(self, response: Response, *, now: float) -> None:
         """Any answer to an OPTIONS is life."""
@@ -114,38 +128,42 @@ class KeepAlive:
     def transaction_failed(self, failure: str, *, now: float) -> None:
         """Nobody answers an OPTIONS."""
         self._options = None
-        self._die(now)
+        self._core.flows.die(self._flow, now=now)
 
     def on_bound(self, mapped: Address, *, now: float) -> None:
         """The peer answered a Binding request; if it sees us elsewhere, it will not find us where it looks for us."""
         self._binding = None
-        if self._mapped not in (None, mapped):
-            self._die(now)
-            return
-        self._mapped = mapped
-        self._on_life(now)
+        if self._mapped in (None, mapped):
+            self._mapped = mapped
+            self._on_life(now)
+        else:
+            self._core.flows.die(self._flow, now=now)
 
     def on_unbound(self, *, now: float) -> None:
         """Nobody answers a Binding request."""
         self._binding = None
-        self._die(now)
+        self._core.flows.die(self._flow, now=now)
 
     def on_timer(self, timer: Timer, *, now: float) -> None:
         """It is time for a sign, or too late for an answer."""
         if timer is Timer.BEAT:
             self._beat(now)
-        elif self._method is not Method.PING or self._expects_pong:
-            self._die(now)
-        else:
+        elif self._method is Method.PING and not self._expects_pong:
             if self._account.keep_alive == "auto":
                 self._method = Method.OPTIONS
             self._on_life(now)
+        else:
+            self._core.flows.die(self._flow, now=now)
 
     # Beats.
 
     def _schedule(self, now: float) -> None:
         share = self._core.random.uniform(EARLIEST, 1.0)
         self._core.timers.set((self, Timer.BEAT), now + share * self._interval_s)
+
+    def _on_life(self, now: float) -> None:
+        self._stop_waiting(now)
+        self._schedule(now)
 
     def _beat(self, now: float) -> None:
         match self._method:
@@ -154,7 +172,7 @@ class KeepAlive:
                 self._schedule(now)
             case Method.PING:
                 self._core.timers.set((self, Timer.ANSWER), now + ANSWER_S)
-                self._core.pings.send(self._flow, self)
+                self._core.emit(Ping(self._flow))
             case Method.STUN:
                 self._binding = self._core.stun.ask(self._flow, self, now=now, tries=STUN_TRIES)
             case Method.OPTIONS:
@@ -175,19 +193,8 @@ class KeepAlive:
         ]
         return Request("OPTIONS", domain, Headers(fields))
 
-    def _on_life(self, now: float) -> None:
-        self._stop_waiting(now)
-        self._schedule(now)
-
-    def _die(self, now: float) -> None:
-        self.stop(now=now)
-        if self._flow.reliable:
-            self._core.emit(FlowDead(self._flow))
-        self._owner.on_flow_dead(now=now)
-
     def _stop_waiting(self, now: float) -> None:
         self._core.timers.cancel((self, Timer.ANSWER))
-        self._core.pings.forget(self._flow, self)
         if self._binding is not None:
             self._binding.cancel()
         options, self._binding, self._options = self._options, None, None

@@ -13,6 +13,7 @@ What a registrar saw counts toward itself though it is near. A port is taken fro
 the same socket: over a stream others see the port of one connection.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeAlias
@@ -33,7 +34,7 @@ PRIVATE = tuple(
 """Where no NAT is expected between a peer and us."""
 
 MAX_REGISTRARS = 64
-"""Whose view of us is remembered; beyond it the oldest is forgotten."""
+"""Whose views of our sockets are remembered; beyond it the oldest is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Outside:
 
     def __init__(self, configured: str | None = None) -> None:
         self._configured = None if configured is None else ip_address(configured)
-        self._by_registrar: dict[str, View] = {}
+        self._by_registrar: dict[tuple[str, int | None], View] = {}
         self._by_stun: dict[int, View] = {}
 
     def toward(self, remote: str, local: Address) -> Address:
@@ -72,9 +73,9 @@ class Outside:
         configured = self._configured
         if configured is not None and configured.version == far.version and (is_far or _is_private(configured)):
             return str(configured), local[1]
-        view = self._by_registrar.get(remote)
+        view = self._by_registrar.get((remote, local[1])) or self._latest(lambda registrar: registrar == remote)
         if view is None and is_far:
-            view = self._by_stun.get(far.version) or self._by_another(far.version)
+            view = self._by_stun.get(far.version) or self._latest(lambda registrar: _is_far(registrar, far.version))
         return local if view is None else view.of(local[1])
 
     def learn(self, registrar: str, view: View) -> bool:
@@ -85,10 +86,10 @@ class Outside:
         version = _version(view.address[0])
         if version is None or version != _version(registrar):
             return False
-        is_news = self._by_registrar.pop(registrar, None) != view
+        is_news = self._by_registrar.pop((registrar, view.port), None) != view
         if len(self._by_registrar) >= MAX_REGISTRARS:
             del self._by_registrar[next(iter(self._by_registrar))]
-        self._by_registrar[registrar] = view
+        self._by_registrar[registrar, view.port] = view
         return is_news
 
     def discover(self, view: View) -> bool:
@@ -99,12 +100,16 @@ class Outside:
         self._by_stun[version] = view
         return True
 
-    def _by_another(self, version: int) -> View | None:
-        """The latest view of a registrar that is far."""
-        for registrar, view in reversed(self._by_registrar.items()):
-            if _version(registrar) == version and not _is_private(ip_address(registrar)):
+    def _latest(self, is_right: Callable[[str], bool]) -> View | None:
+        """The address that was seen last by a registrar that is right, whichever socket of ours it saw."""
+        for (registrar, _), view in reversed(self._by_registrar.items()):
+            if is_right(registrar):
                 return View(view.address, None)
         return None
+
+
+def _is_far(host: str, version: int) -> bool:
+    return _version(host) == version and not _is_private(ip_address(host))
 
 
 def _is_private(address: IpAddress) -> bool:

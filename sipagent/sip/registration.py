@@ -30,9 +30,10 @@ from sipagent.sip.binding import EXPIRES_MAX_S, Binding, read_number
 from sipagent.sip.client import Client
 from sipagent.sip.core import Core
 from sipagent.sip.diagnosis import diagnose
-from sipagent.sip.events import Flow, Hop, Registered, RegistrationFailed, TargetFailed, Unregistered
+from sipagent.sip.events import Address, Flow, Hop, Registered, RegistrationFailed, TargetFailed, Unregistered
 from sipagent.sip.grammar import parse_number
 from sipagent.sip.headers import NameAddr
+from sipagent.sip.keep_alive import KeepAlive
 from sipagent.sip.line import Line
 from sipagent.sip.message import Request, Response
 from sipagent.sip.register import binding_headers, make_register
@@ -119,7 +120,7 @@ class Registration:
     """
 
     def __init__(
-        self, core: Core, line: Line, *, crowd_s: float, by_flow: dict[Flow, set["Registration"]]
+        self, core: Core, line: Line, *, crowd_s: float, by_flow: dict[tuple[str, Address], set["Registration"]]
     ) -> None:
         self.name = line.account.name
         self.state = State.IDLE
@@ -140,6 +141,7 @@ class Registration:
         self._return_at: float | None = None
         self._flow: Flow | None = None
         """The way of the REGISTER that was accepted; a connection is kept to (:rfc:`5626#section-4.2.2`)."""
+        self._keep_alive: KeepAlive | None = None
         self._is_by_flow = False
         self._client: Client | None = None
         self._call_id = core.new_identifier()
@@ -165,7 +167,7 @@ class Registration:
         self._core.timers.cancel((self, Timer.LEAVE))
         self.state = State.WANTED
         self._failures = 0
-        self._go_by(None)
+        self._go_by(None, now)
         self._core.timers.set((self, Timer.NEXT), now + self._spread())
 
     def leave(self, *, now: float) -> None:
@@ -180,7 +182,7 @@ class Registration:
             self._core.timers.set((self, Timer.LEAVE), now + LEAVE_S)
             self._send(0, now)
         else:
-            self._finish_leaving()
+            self._finish_leaving(now)
 
     def query(self, registrar: Uri, *, now: float) -> None:
         """Ask a registrar whether it would take us; this changes nothing."""
@@ -188,9 +190,13 @@ class Registration:
 
     def flow_failed(self, *, now: float) -> None:
         """The flow that it goes by is lost: register by another."""
-        self._go_by(None)
+        self._go_by(None, now)
         if self.state is State.WANTED and not self.is_trying:
             self._core.timers.set((self, Timer.NEXT), now + self._spread())
+
+    def on_flow_dead(self, *, now: float) -> None:
+        """The signs of life over it are not answered any more."""
+        self.flow_failed(now=now)
 
     # What becomes of a REGISTER.
 
@@ -201,7 +207,7 @@ class Registration:
             return
         client = self._forget_client()
         if self.state is State.LEAVING:
-            self._finish_leaving()
+            self._finish_leaving(now)
         elif response.status < 300:
             self._on_accepted(client, response, now)
         elif not self._correct(response, now):
@@ -222,7 +228,7 @@ class Registration:
                 self._on_silence(now)
             case Timer.LEAVE:
                 self._stop_trying(now)
-                self._finish_leaving()
+                self._finish_leaving(now)
 
     # Trying.
 
@@ -243,7 +249,7 @@ class Registration:
             return
         index = self._round.popleft()
         if index != self._index:
-            self._go_by(None)
+            self._go_by(None, now)
         self._index = index
         self._send(self._asked_s, now)
 
@@ -260,15 +266,35 @@ class Registration:
         headers = binding_headers(self._core, self._line, expires_s, has_outbound=self._has_outbound)
         return make_register(self._core, self._line, headers, call_id=self._call_id, sequence=self._sequence)
 
-    def _go_by(self, flow: Flow | None) -> None:
+    def _go_by(self, flow: Flow | None, now: float) -> None:
         """Note by which flow the registration goes, so that its loss is told."""
+        if flow == self._flow:
+            return
+        if self._keep_alive is not None:
+            self._keep_alive.stop(now=now)
+            self._keep_alive = None
         if self._flow is not None:
-            self._by_flow[self._flow].discard(self)
-            if not self._by_flow[self._flow]:
-                del self._by_flow[self._flow]
+            self._by_flow[self._flow.key].discard(self)
+            if not self._by_flow[self._flow.key]:
+                del self._by_flow[self._flow.key]
         self._flow = flow
         if flow is not None:
-            self._by_flow.setdefault(flow, set()).add(self)
+            self._by_flow.setdefault(flow.key, set()).add(self)
+
+    def _keep_open(self, response: Response, now: float) -> None:
+        """Give signs of life over the flow, as the registrar wants them."""
+        if self._flow is None or self._keep_alive is not None:
+            return
+        tags = [*response.headers.get_all("Require"), *response.headers.get_all("Supported")]
+        self._keep_alive = KeepAlive(
+            self._core,
+            self._flow,
+            self._account,
+            self,
+            flow_timer_s=read_number(response.headers.get("Flow-Timer"), EXPIRES_MAX_S) or None,
+            expects_pong="outbound" in tags,
+        )
+        self._keep_alive.start(now=now)
 
     def _spread(self) -> float:
         return self._core.random.uniform(0.0, self._crowd_s)
@@ -303,10 +329,10 @@ class Registration:
 
     def _on_failed(self, failure: str, now: float) -> None:
         if self.state is State.LEAVING:
-            self._finish_leaving()
+            self._finish_leaving(now)
         elif self._is_by_flow:
             # The connection was at fault, perhaps, not the registrar: it has its chance by another.
-            self._go_by(None)
+            self._go_by(None, now)
             self._send(self._asked_s, now)
         elif failure == "timeout":
             self._on_unavailable(None, "no answer", now, shortest=SILENT_WAIT_S)
@@ -322,7 +348,7 @@ class Registration:
             self._on_unavailable(status, reason, now)
         else:
             self._round.clear()
-            self._lose(status, reason, self._wait(self._core.random.uniform(1.0, 1.2) * REFUSED_WAIT_S, now))
+            self._lose(status, reason, self._wait(self._core.random.uniform(1.0, 1.2) * REFUSED_WAIT_S, now), now)
 
     def _on_unavailable(self, status: int | None, reason: str, now: float, *, shortest: float = 0.0) -> None:
         """Try the next registrar at once, or all of them again in a while."""
@@ -332,12 +358,12 @@ class Registration:
         self._failures += 1
         longest = LONGEST_WAIT_AFTER_S if self._has_been_bound else LONGEST_WAIT_S
         wait = back_off(self._failures, shortest, longest, self._crowd_s) * self._core.random.uniform(0.5, 1.0)
-        self._lose(status, reason, self._wait(max(wait, min(self._not_before) - now), now))
+        self._lose(status, reason, self._wait(max(wait, min(self._not_before) - now), now), now)
 
-    def _lose(self, status: int | None, reason: str, retry_s: float) -> None:
+    def _lose(self, status: int | None, reason: str, retry_s: float, now: float) -> None:
         """Say that we are not registered, and why, unless that was said."""
         self.is_bound = False
-        self._go_by(None)
+        self._go_by(None, now)
         self._return_at = None
         if self._told != (status, reason):
             self._told = (status, reason)
@@ -374,7 +400,8 @@ class Registration:
         self.is_bound = self._has_been_bound = True
         self._failures = 0
         self._round.clear()
-        self._go_by(client.flow if client is not None else None)
+        self._go_by(client.flow if client is not None else None, now)
+        self._keep_open(response, now)
         self._line.service_route, self.path = binding.service_route, binding.path
         if self._index == 0:
             self._return_at = None
@@ -384,7 +411,8 @@ class Registration:
         registrar = self._registrars[self._index].host_port
         if self._told != (registrar, binding.seen_as):
             self._told = (registrar, binding.seen_as)
-            self._core.emit(Registered(self._account.name, binding.expires_s, registrar, binding.seen_as))
+            said = Registered(self._account.name, binding.expires_s, registrar, binding.seen_as, self._flow)
+            self._core.emit(said)
 
     def _renewal(self, granted: int) -> float:
         """Return the seconds to the next REGISTER: before the time is over, and as a sign of life over UDP."""
@@ -394,11 +422,11 @@ class Registration:
             seconds = min(seconds, self._account.keep_alive_s * random.uniform(*KEEP_ALIVE_AT))
         return max(seconds, SHORTEST_S)
 
-    def _finish_leaving(self) -> None:
+    def _finish_leaving(self, now: float) -> None:
         self._core.timers.cancel((self, Timer.LEAVE))
         self.state = State.IDLE
         self.is_bound = False
-        self._go_by(None)
+        self._go_by(None, now)
         self._told = None
         self._line.service_route = ()
         self._core.emit(Unregistered(self._account.name))

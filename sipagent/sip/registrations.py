@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.core import Core
-from sipagent.sip.events import Flow
+from sipagent.sip.events import Address, Flow
 from sipagent.sip.line import Line
 from sipagent.sip.registration import CROWD_MAX_S, CROWD_PER_ACCOUNT_S, Registration, State
 
@@ -15,7 +15,7 @@ class Registrations:
     def __init__(self, core: Core, lines: Iterable[Line]) -> None:
         registering = [line for line in lines if line.account.registrars]
         crowd_s = min(CROWD_PER_ACCOUNT_S * len(registering), CROWD_MAX_S)
-        self._by_flow: dict[Flow, set[Registration]] = {}
+        self._by_flow: dict[tuple[str, Address], set[Registration]] = {}
         self._by_name = {
             line.account.name: Registration(core, line, crowd_s=crowd_s, by_flow=self._by_flow) for line in registering
         }
@@ -48,5 +48,5 @@ class Registrations:
 
     def flow_failed(self, flow: Flow, *, now: float) -> None:
         """Renew those that went by this flow, in an order that does not change from run to run."""
-        for registration in sorted(self._by_flow.get(flow, ()), key=lambda registration: registration.name):
+        for registration in sorted(self._by_flow.get(flow.key, ()), key=lambda registration: registration.name):
             registration.flow_failed(now=now)

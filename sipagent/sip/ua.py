@@ -129,7 +129,7 @@ class UserAgent:
 
     def receive_pong(self, flow: Flow, *, now: float) -> None:
         """A ping over this connection was answered."""
-        self._core.pings.receive_pong(flow, now=now)
+        self._core.flows.receive_pong(flow, now=now)
 
     def receive_malformed(self, error: MessageError, flow: Flow, *, now: float) -> None:
         """A message that is none, from here or from a stream framer; it is answered if it can be."""

@@ -16,7 +16,18 @@ from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import UdpSocket
 from sipagent.errors import SipagentError
 from sipagent.sip.core import UserAgentSettings
-from sipagent.sip.events import AddressSeen, Ended, Event, Flow, FlowDead, IncomingInvite, Ping, Transmit
+from sipagent.sip.events import (
+    Address,
+    AddressSeen,
+    Ended,
+    Event,
+    Flow,
+    FlowDead,
+    IncomingInvite,
+    Ping,
+    Registered,
+    Transmit,
+)
 from sipagent.sip.headers import NameAddr
 from sipagent.sip.nat import View
 from sipagent.sip.stun import Kind, parse_message
@@ -81,9 +92,10 @@ def test_a_domain_leads_to_the_server_that_is_up_and_then_straight_to_it(run: Cl
             assert invite.flow.transport == "TCP"
             assert invite.request.contact is not None
             assert invite.request.contact.uri.parameters.get("transport") == "tcp"
+            asked = len(dialer.server.asked)
             dialer.dial("sip:agent@pbx.test")
             assert (await callee.expect(IncomingInvite)).flow.transport == "TCP"
-            assert len(dialer.server.asked) == 5, "the second time all is known"
+            assert len(dialer.server.asked) == asked, "all is known"
             assert dialer.endpoint._dead.put_last(
                 [target := await dialer.endpoint.find_flow(Uri.parse("sip:pbx.test"))], now=0.0
             ) == [target]
@@ -98,8 +110,8 @@ def test_a_domain_leads_to_the_server_that_is_up_and_then_straight_to_it(run: Cl
     ("uri", "reason"),
     [
         ("sip:nowhere.test", "there is no such name"),
-        ("sip:pbx.test;transport=tls", "none of our transports carries sip over TLS"),
-        ("sip:[::1]", "no address that we can send to"),
+        ("sip:pbx.test;transport=sctp", "none of our transports carries sip over SCTP"),
+        ("sip:[::1]", "no way to any of its addresses|no address that we can send to"),
     ],
 )
 def test_a_way_that_does_not_exist_says_why(run: Clean, tmp_path: Path, uri: str, reason: str) -> None:
@@ -147,7 +159,29 @@ class Lan:
 
     def find(self, remote: tuple[str, int]) -> str:
         self.looks += 1
+        if remote[0] not in self.table:
+            raise OSError("no route")
         return self.table[remote[0]]
+
+
+def test_connections_go_by_families_in_which_nobody_listens(
+    run: Clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        zone = {"A pbx.test": [HOST], "AAAA pbx.test": ["::1"], "A old.test": [HOST]}
+        dialer = Dialer(tmp_path, zone)
+        find = dialer.endpoint.find_flow
+        both = Uri.parse("sip:pbx.test:5060;transport=tcp")
+        assert (await within(find(both))).remote[0] == "::1", "no listener at all, and both ways lead there"
+        await dialer.endpoint.listen("UDP", (HOST, 0))
+        assert (await within(find(both))).remote[0] == HOST, "ours comes first"
+        assert (await within(find(Uri.parse("sip:[::1]:5060;transport=tcp")))).remote[0] == "::1"
+        with pytest.raises(SipagentError, match="no way to any"):
+            await within(find(Uri.parse("sip:[::1]:5060;transport=udp")))
+        await dialer.close()
+
+    monkeypatch.setattr(routes_module, "SOMEWHERE", {"A": HOST, "AAAA": "::1"})
+    run(main())
 
 
 class TestOwnAddress:
@@ -197,6 +231,46 @@ class TestOwnAddress:
             await until(lambda: lan.looks > 5)
             assert renewed.empty(), "once"
             server.close()
+            await dialer.close()
+
+        run(main())
+
+    def test_an_account_tells_its_registrar_where_that_sees_it(
+        self, run: Clean, tmp_path: Path, lan: Lan, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def main() -> None:
+            dialer = await Dialer(tmp_path, {}).open()
+            renewed: list[str] = []
+
+            def register(account: str, *, now: float) -> None:
+                renewed.append(account)
+
+            dialer.endpoint.agent.register = register  # type: ignore[method-assign]
+            flow_to, port = dialer.endpoint.flow_to, dialer.endpoint._udp[0].address[1]
+
+            def registered(account: str, seen_as: Address | None, transport: str = "UDP") -> list[str]:
+                renewed.clear()
+                dialer.endpoint._carry(
+                    Registered(account, 300, "pbx.test", seen_as, flow_to(transport, FAR) if told is None else told)
+                )
+                assert isinstance(dialer.events.get_nowait(), Registered)
+                return list(renewed)
+
+            told: Flow | None = None
+            assert registered("a", None) == []
+            assert registered("a", ("192.168.1.5", port)) == [], "there is no NAT"
+            told = flow_to("UDP", FAR)
+            seen = ("203.0.113.9", 40_000)
+            assert registered("a", seen) == ["a"]
+            assert flow_to("UDP", FAR).local == seen
+            assert registered("b", seen) == ["b"], "what is no news to us was told wrongly all the same"
+            assert registered("a", ("203.0.113.9", 40_001)) == [], "not again and again"
+            monkeypatch.setattr(ua_module, "RETELL_S", 0.0)
+            assert registered("a", ("203.0.113.9", 40_002)) == ["a"]
+            told = None
+            assert registered("a", ("203.0.113.9", 40_002)) == [], "it knows"
+            assert registered("a", ("203.0.113.10", 55_555), "TCP") == ["a"]
+            assert flow_to("TCP", FAR).local == ("203.0.113.10", (flow_to("TCP", (HOST, 9)).local or ("", 0))[1])
             await dialer.close()
 
         run(main())

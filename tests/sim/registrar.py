@@ -16,7 +16,7 @@ from sim.clock import Clock, Node
 
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
-from sipagent.sip.events import Address, Event, Flow, Locate, Registered, RegistrationFailed, Transmit
+from sipagent.sip.events import Address, Event, Flow, Locate, Ping, Registered, RegistrationFailed, Transmit
 from sipagent.sip.ua import UserAgent
 from sipagent.sip.uri import Uri
 
@@ -175,6 +175,8 @@ class Town:
                 self.clock.after(self._delay(), self._arrive, data, flow)
             case Locate(query):
                 self._node.feed(self.agent.located, query, [self._flow])
+            case Ping(flow):
+                self.clock.after(self._delay(), self._node.feed, self.agent.receive_pong, flow)
             case RegistrationFailed(_, _, reason):
                 self.failures[reason] += 1
             case Registered():

@@ -68,7 +68,7 @@ class Bench:
             self.outputs.append((self.now, self.core.outputs.popleft()))
 
     def pong(self) -> None:
-        self.core.pings.receive_pong(replace(self.flow, local=None), now=self.now)
+        self.core.flows.receive_pong(replace(self.flow, local=None), now=self.now)
         self.drain()
 
     def answer_options(self, status: int = 200) -> None:
@@ -99,7 +99,7 @@ class Bench:
         before = len(self.outputs)
         self.run(self.now + 1_000.0)
         assert len(self.outputs) == before
-        assert (len(self.core.stun), len(self.core.pings)) == (0, 0)
+        assert (len(self.core.stun), len(self.core.flows)) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ class TestPing:
     def test_a_pong_of_another_connection_is_none(self) -> None:
         bench = Bench(TCP, expects_pong=True)
         bench.run(9.0)
-        bench.core.pings.receive_pong(replace(TCP, remote=("203.0.113.5", 5061)), now=9.0)
-        bench.core.pings.receive_pong(TLS, now=9.0)
+        bench.core.flows.receive_pong(replace(TCP, remote=("203.0.113.5", 5061)), now=9.0)
+        bench.core.flows.receive_pong(TLS, now=9.0)
         bench.run(30.0)
         assert bench.dead_at == [19.0]
 
@@ -183,19 +183,6 @@ class TestPing:
         bench.pong()
         assert bench.dead_at == [19.0]
         bench.assert_over()
-
-    def test_accounts_that_share_a_connection_share_its_pongs(self) -> None:
-        bench = Bench(TCP, expects_pong=True)
-        other = KeepAlive(bench.core, TCP, bench.keep_alive._account, bench, expects_pong=True)
-        other.start(now=0.0)
-        bench.run(9.0)
-        bench.pong()
-        assert bench.pings == [9.0, 9.0]
-        bench.run(18.0)
-        other.stop(now=18.0)
-        bench.pong()
-        bench.run(30.0)
-        assert (bench.pings, bench.dead_at) == ([9.0, 9.0, 18.0, 18.0, 27.0], [])
 
 
 class TestDatagram:
@@ -264,6 +251,68 @@ class TestOptions:
         bench.core.transactions.transport_failed(TCP, now=9.0)
         assert bench.dead_at == [9.0]
         bench.drain()
+        bench.assert_over()
+
+
+class TestSharing:
+    """Two accounts, the other of which began four seconds later."""
+
+    def other(self, bench: Bench) -> KeepAlive:
+        bench.run(4.0)
+        account = replace(bench.keep_alive._account, name="other")
+        other = KeepAlive(bench.core, bench.flow, account, bench)
+        other.start(now=4.0)
+        return other
+
+    @pytest.mark.parametrize(
+        ("method", "flow"), [("crlf", UDP), ("crlf", TCP), ("stun", UDP), ("options", UDP), ("options", TCP)]
+    )
+    def test_a_sign_to_one_is_a_sign_to_both(self, method: KeepAliveMethod, flow: Flow) -> None:
+        bench = Bench(flow, method)
+        self.other(bench)
+        for beat in (9.0, 18.0, 27.0):
+            bench.run(beat)
+            if bench.options:
+                bench.answer_options()
+            elif method == "stun":
+                bench.answer_stun()
+            elif flow.reliable:
+                bench.pong()
+        assert [at for at, _ in bench.outputs] == [9.0, 18.0, 27.0]
+        assert bench.dead_at == []
+
+    @pytest.mark.parametrize(("method", "flow"), [("crlf", TCP), ("stun", UDP), ("options", UDP)])
+    def test_what_is_dead_for_one_is_for_both(self, method: KeepAliveMethod, flow: Flow) -> None:
+        bench = Bench(flow, method, expects_pong=True)
+        self.other(bench)
+        bench.run(25.0)
+        assert len(bench.dead_at) == 2
+        assert len(set(bench.dead_at)) == 1
+        assert [event for _, event in bench.outputs].count(FlowDead(flow)) == flow.reliable
+        bench.assert_over()
+
+    def test_when_the_first_leaves_the_other_goes_on(self) -> None:
+        bench = Bench(TCP, expects_pong=True)
+        other = self.other(bench)
+        bench.run(13.0)
+        assert bench.pings == [9.0]
+        bench.keep_alive.stop(now=13.0)
+        bench.run(22.0)
+        assert bench.pings == [9.0, 22.0]
+        bench.pong()
+        bench.run(41.0)
+        assert (bench.pings, bench.dead_at) == ([9.0, 22.0, 31.0], [41.0])
+        other.stop(now=41.0)
+        bench.assert_over()
+
+    def test_when_the_other_leaves_the_first_goes_on(self) -> None:
+        bench = Bench(TCP, expects_pong=True)
+        self.other(bench).stop(now=4.0)
+        bench.run(9.0)
+        bench.pong()
+        bench.run(18.0)
+        assert bench.pings == [9.0, 18.0]
+        bench.keep_alive.stop(now=18.0)
         bench.assert_over()
 
 

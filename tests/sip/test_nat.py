@@ -81,6 +81,15 @@ def test_the_latest_registrar_speaks_for_the_others() -> None:
     assert known.toward(FAR, LAN) == ("198.51.100.2", 5060)
 
 
+def test_a_registrar_sees_each_socket_of_ours_by_itself() -> None:
+    stream = View(("198.51.100.3", 55_000), None)
+    known = outside(seen=[(FAR, SEEN), (FAR, stream)])
+    assert known.toward(FAR, LAN) == SEEN.address
+    assert known.toward(FAR, (LAN[0], 5061)) == ("198.51.100.3", 5061)
+    assert not known.learn(FAR, SEEN)
+    assert not known.learn(FAR, stream)
+
+
 def test_news_is_what_changes() -> None:
     known = outside(stun=STUN, seen=[(FAR, SEEN)])
     assert not known.discover(STUN)

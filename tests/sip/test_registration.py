@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sip.peers import ALICE, OFFER, Endpoint, respond
+from sip.test_stun import message, xored
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.account import Account
@@ -13,7 +14,9 @@ from sipagent.sip.digest import Credentials
 from sipagent.sip.events import (
     Event,
     Flow,
+    FlowDead,
     Locate,
+    Ping,
     Registered,
     RegistrationFailed,
     TargetFailed,
@@ -22,6 +25,7 @@ from sipagent.sip.events import (
 )
 from sipagent.sip.message import Request, parse_message
 from sipagent.sip.registration import LEAVE_S, PATIENCE_S, REFUSED_WAIT_S, RETURN_S, SHORTEST_S, back_off
+from sipagent.sip.stun import is_stun
 from sipagent.sip.ua import UserAgent
 from sipagent.sip.uri import Uri
 
@@ -55,6 +59,9 @@ class Extension(Endpoint):
         self.targets = targets or {"example.com": [FIRST]}
         self.agent = UserAgent(accounts=[make_account(**settings)], random=Random(seed))
         self.said: list[Event] = []
+        self.signs: list[tuple[float, str]] = []
+        """Signs of life over the flow that we are registered by."""
+        self.answers_signs = True
         self.agent.register("pbx", now=0.0)
         self.advance(0.1)
 
@@ -65,12 +72,36 @@ class Extension(Endpoint):
             self.events.remove(located)
             self.agent.located(located.query, self.targets[located.uri.host], now=self.now)
             fresh += super().drain()
+        fresh = [transmit for transmit in fresh if not self.is_sign_of_life(transmit)]
+        for ping in [event for event in self.events if isinstance(event, Ping)]:
+            self.events.remove(ping)
+            self.signs.append((self.now, "ping"))
+            if self.answers_signs:
+                self.agent.receive_pong(ping.flow, now=self.now)
         kinds = (Registered, RegistrationFailed, Unregistered)
         self.said += [event for event in self.events if isinstance(event, kinds)]
         self.events = [event for event in self.events if not isinstance(event, kinds)]
         return fresh
 
     now = 0.0
+
+    def is_sign_of_life(self, transmit: Transmit) -> bool:
+        """Whether it is one; it is put aside and, as long as the peer is there, answered."""
+        data, flow = transmit.data, transmit.flow
+        if is_stun(data):
+            kind, answer = "stun", message(xored("198.51.100.1"))
+            answer = answer[:8] + data[8:20] + answer[20:]
+        elif data.startswith(b"OPTIONS"):
+            kind, answer = "options", respond(parse_message(data), 200, tag="o")  # type: ignore[arg-type]
+        elif not data.strip():
+            kind, answer = "crlf", b""
+        else:
+            return False
+        self.sent.remove(transmit)
+        self.signs.append((self.now, kind))
+        if self.answers_signs:
+            (self.agent.receive_message if flow.reliable else self.agent.receive_datagram)(answer, flow, now=self.now)
+        return True
 
     def advance(self, to: float) -> list[tuple[float, Any]]:
         """Fire every timer up to then; return what was sent, and when."""
@@ -252,6 +283,40 @@ class TestRenewal:
         extension = Extension(keep_alive=keep_alive, targets={"example.com": [flow]})
         extension.accept()
         assert extension.run_to_next() >= 240.0
+        kinds = {kind for _, kind in extension.signs}
+        assert kinds == {"auto": {"ping"}, "off": set()}.get(keep_alive, {keep_alive})
+        assert len(extension.signs) == 0 if keep_alive == "off" else 9 <= len(extension.signs) <= 14
+
+    @pytest.mark.parametrize(("keep_alive", "flow"), [("auto", TCP), ("stun", FIRST), ("options", FIRST)])
+    def test_a_flow_whose_signs_of_life_are_not_answered_is_left(self, keep_alive: str, flow: Flow) -> None:
+        extension = Extension(keep_alive=keep_alive, targets={"example.com": [flow]})
+        extension.accept()
+        extension.advance(60.0)
+        extension.answers_signs = False
+        assert 60.0 < extension.run_to_next() < 60.0 + 25.0 + 11.5 + 0.1
+        assert FlowDead(flow) in extension.events or not flow.reliable
+        extension.answers_signs = True
+        extension.accept()
+        signs = len(extension.signs)
+        assert extension.run_to_next() - extension.now < 1.0
+        assert len(extension.signs) > signs, "the new flow is kept open as well"
+
+    def test_who_leaves_gives_no_more_signs(self) -> None:
+        extension = Extension(keep_alive="crlf")
+        extension.accept()
+        extension.agent.unregister("pbx", now=extension.now)
+        extension.messages()
+        extension.answer(200)
+        assert extension.take_said()[-1] == Unregistered("pbx")
+        extension.advance(100.0)
+        assert extension.signs == []
+
+    def test_the_registrar_says_how_often_and_that_it_answers(self) -> None:
+        extension = Extension(targets={"example.com": [TCP]})
+        extension.accept(headers="Flow-Timer: 10\r\nRequire: outbound")
+        extension.answers_signs = False
+        assert 8.0 <= extension.run_to_next() - 10.0 - 0.1 <= 10.1, "one ping without a pong is enough"
+        assert [kind for _, kind in extension.signs] == ["ping"]
 
     def test_however_little_is_granted_there_is_no_storm(self) -> None:
         extension = Extension()

@@ -5,7 +5,7 @@ from random import Random
 from sip.peers import ALICE, Endpoint, respond
 from sip.test_registration import TCP, make_account
 
-from sipagent.sip.events import Flow, Locate, Unregistered
+from sipagent.sip.events import Flow, Locate, Ping, Unregistered
 from sipagent.sip.message import Request, parse_message
 from sipagent.sip.registration import CROWD_MAX_S
 from sipagent.sip.ua import UserAgent
@@ -39,6 +39,8 @@ class Office(Endpoint):
         while (output := self.agent.poll()) is not None:
             if isinstance(output, Locate):
                 self.agent.located(output.query, [self.flow], now=now)
+            elif isinstance(output, Ping):
+                self.agent.receive_pong(output.flow, now=now)
             elif hasattr(output, "data"):
                 request = parse_message(output.data)
                 assert isinstance(request, Request)

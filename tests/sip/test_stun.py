@@ -1,6 +1,8 @@
 """STUN messages: RFC 5769's vectors, what may be sent to hurt, and what we write."""
 
 from ipaddress import ip_address
+from pathlib import Path
+from zipfile import ZipFile
 from zlib import crc32
 
 import pytest
@@ -168,3 +170,13 @@ def test_any_address_is_read(ip: object, port: int) -> None:
         read = parse_message(data)
         assert read is not None
         assert read.mapped == (str(ip), port)
+
+
+def test_the_seeds_of_others_do_no_harm(corpora: Path) -> None:
+    """Messages that broke PJSIP's parser, each also cut short and longer than it says."""
+    with ZipFile(corpora / "fuzz_seeds" / "fuzz-stun_seed_corpus.zip") as seeds:
+        found = [seeds.read(name) for name in seeds.namelist()]
+    assert len(found) > 20
+    for data in found:
+        for damaged in (data, data + bytes(4), *(data[:end] for end in range(len(data)))):
+            parse_message(damaged)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sip.peers import ALICE, ALICE_FROM, ANSWER, BOB, OFFER, TARGET, Endpoint, describe_all, invite, request, write
+from sip.test_stun import attribute, message, xored
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.core import ALLOW, SUPPORTED, UserAgentSettings
@@ -234,6 +235,14 @@ class TestSilence:
     def test_keepalives(self, bob: Endpoint, data: bytes) -> None:
         assert bob.receive(data, UDP, 0.0) == []
         assert bob.agent.counters == {"keepalives": 1}
+
+    @pytest.mark.parametrize("kind", [0x0001, 0x0011, 0x0101, 0x0111, 0x0102])
+    @pytest.mark.parametrize("attributes", [b"", xored(), attribute(0x0006, b"u" * 1_200)])
+    def test_stun_of_strangers_is_never_answered(self, bob: Endpoint, kind: int, attributes: bytes) -> None:
+        """CVE-2021-37706 and its kind: whoever asks, whatever it is, there is nothing to hear."""
+        assert bob.receive(message(attributes, kind=kind), UDP, 0.0) == []
+        assert bob.agent.counters == {"stray_stun": 1}
+        bob.assert_clean()
 
     @pytest.mark.parametrize("data", [b"hello", b"\xff" * 100, b"GET / HTTP/1.1\r\n\r\n", b"SIP/2.0 200 OK\r\n\r\n"])
     def test_noise(self, bob: Endpoint, data: bytes) -> None:
