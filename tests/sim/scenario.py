@@ -38,6 +38,8 @@ class Scenario:
     detection: str = "local"
     records: bool = False
     faults: str = ""
+    outcome: str = ""
+    """What becomes of a transfer: ``answered``, ``busy``, ``refused``, ``unknown`` or ``hung_up``; empty for none."""
     pace: float = 8.0
     """How much faster than real time the model sends its audio."""
     transport: str = "UDP"
@@ -118,7 +120,7 @@ def _barge_in(random: Random) -> Scenario:
     lines: list[Line] = []
     for _ in range(random.randint(1, 3)):
         lines.append(line(random.choice(["tell me a story", "count to ten", "go on"])))
-        lines.append(line(random.choice(PHRASES[:-2]), after_speech_ms=random.randint(0, 3000)))
+        lines.append(line(random.choice(PHRASES[:8]), after_speech_ms=random.randint(0, 3000)))
     return Scenario("barge_in", tuple(lines), caller_limit_s=30.0)
 
 
@@ -171,6 +173,14 @@ def _goodbye(random: Random) -> Scenario:
     over = random.choice([None, random.randint(0, 700)])
     lines = (line("goodbye", after_speech_ms=over), line("stop", after_speech_ms=random.randint(0, 1000)))
     return Scenario("goodbye", lines)
+
+
+def _transfer(random: Random) -> Scenario:
+    """The agent hands the call on, and the caller talks over it or not; what fails is talked about."""
+    outcome = random.choice(["answered", "answered", "busy", "refused", "unknown", "hung_up"])
+    over = random.choice([None, random.randint(0, 1500)])
+    lines = (line("transfer me to sales"), line("count to ten", after_speech_ms=over))
+    return Scenario("transfer", lines, outcome=outcome, caller_limit_s=30.0)
 
 
 def _faults(random: Random) -> Scenario:
@@ -250,6 +260,7 @@ KINDS: Mapping[Callable[[Random], Scenario], int] = {
     _keys: 2,
     _tool: 2,
     _goodbye: 2,
+    _transfer: 2,
     _faults: 5,
     _drain: 1,
     _vanish: 1,

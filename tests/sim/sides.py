@@ -20,6 +20,7 @@ from sipagent.call.events import Address
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.phone import CODEC, Phone, PhoneOutput, PickedUp
 from sipagent.call.sip_leg import SipLeg
+from sipagent.call.transfer import TransferSettings
 from sipagent.errors import LocalProtocolError
 from sipagent.realtime.settings import SessionSettings
 from sipagent.sip import events as sip
@@ -47,6 +48,7 @@ TOOLS = (
     },
     {"type": "function", "name": "hang_up", "description": "End the call.", "parameters": {"type": "object"}},
 )
+TRANSFER = TransferSettings({"sales": Uri.parse("sip:200@192.0.2.7")}, limit_s=8.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +240,23 @@ class CallerSide(Side):
                 feed(phone.receive_answer, body)
             case sip.Reinvited(_, _, body):
                 feed(phone.receive_reinvite, body)
+            case sip.Referred():
+                self._be_referred()
             case sip.Ended(_, reason, status):
                 feed(phone.leg_ended, reason, status)
+
+    def _be_referred(self) -> None:
+        """Call whom the agent sends us to, or don't, and tell what comes of it."""
+        outcome, midcall = self.scenario.outcome, self.ua.midcall(self._handle)
+        if outcome == "refused":
+            self.command(midcall.refuse_refer)
+            return
+        self.command(midcall.accept_refer)
+        reports = {"answered": (180, 200), "busy": (180, 486)}.get(outcome, ())
+        for number, status in enumerate(reports, 1):
+            self.clock.after(number * self._random.uniform(0.1, 2.0), self.command, midcall.report_refer, status)
+        if outcome == "hung_up":
+            self.clock.after(self._random.uniform(0.1, 2.0), self.do, "caller_hangs_up")
 
     def _carry(self, output: PhoneOutput) -> None:
         self.end.tells(output)
@@ -369,6 +386,10 @@ class AgentSide(Side):
                 self._node.feed(self.call.receive_refresh, body)
             case sip.Acknowledged(_, body):
                 self._node.feed(self.call.receive_ack, body)
+            case sip.ReferProgressed(_, status, _):
+                self._node.feed(self.call.refer_progressed, status)
+            case sip.ReferFinished(_, status, _):
+                self._node.feed(self.call.refer_finished, status)
             case sip.Ended(_, reason, _):
                 self._node.feed(self.call.leg_ended, reason)
 
@@ -378,7 +399,7 @@ class AgentSide(Side):
         session = SessionSettings(
             "sim",
             instructions="You answer the telephone.",
-            tools=TOOLS,
+            tools=(*TOOLS, TRANSFER.tool.definition) if scenario.outcome else TOOLS,
             turn_detection="local" if is_local else "server",
             transcription_model="sim",
         )
@@ -389,6 +410,7 @@ class AgentSide(Side):
             max_call_s=scenario.call_limit_s,
             no_media_s=scenario.no_media_s,
             records=scenario.records,
+            transfer=TRANSFER if scenario.outcome else None,
         )
         self._handle = event.handle
         self.call = Call("call", leg=self.make_leg(("PCMU", "PCMA")), settings=settings, random=random("call"))
@@ -424,6 +446,8 @@ class AgentSide(Side):
                 self.command(self.ua.reject, self._handle, status, headers=headers)
             case events.HangUp():
                 self.command(self.ua.hang_up, self._handle)
+            case events.Refer(target):
+                self.ua_node.feed(self._refer, target)
             case events.SendRtcp():
                 self.send_rtcp(output)
             case events.RecordAudio(caller, agent):
@@ -436,6 +460,12 @@ class AgentSide(Side):
                 self.clock.after(self._random.uniform(0.0, 2.0), self._finish_tool, function_call_id)
             case _:
                 self.facts.append(output)
+
+    def _refer(self, target: Uri, *, now: float) -> None:
+        try:
+            self.ua.refer(self._handle, target, now=now)
+        except LocalProtocolError:
+            self._node.feed(self.call.refer_finished, 491)
 
     def _finish_tool(self, function_call_id: str) -> None:
         if self.call is not None:

@@ -25,6 +25,7 @@ PHRASES = (
     "thank you",
     "order status",
     "goodbye",
+    "transfer me to sales",
 )
 """What a caller may say."""
 
