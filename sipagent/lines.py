@@ -83,6 +83,7 @@ def make_account(line: LineConfig) -> Account:
         redirects=line.redirects,
         may_call=make_targets(line, line.allow_out).allows,
         session_timer=SessionTimerSettings(line.session_timer, line.session_expires_s, line.session_min_s),
+        keys=line.dtmf,
         is_anonymous=line.anonymous,
     )
 

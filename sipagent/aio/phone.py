@@ -127,6 +127,7 @@ class PhoneRunner:
             cname="phone@sipagent",
             random=self._random,
             wall_offset=time() - monotonic(),
+            keys_in_rtp=self._account is None or self._account.keys != "info",
         )
         self._phone = Phone(leg=leg, lines=self._lines, linger_s=linger_s, max_call_s=max_call_s, now=monotonic())
         self._driver: Driver[PhoneOutput] = Driver(self._phone, carry=self._carry, crashed=self._crash)
@@ -169,12 +170,17 @@ class PhoneRunner:
                 command(agent.accept, self._handle, body)
             case events.Reject(status):
                 command(agent.reject, self._handle, status)
+            case events.PressKeys(digits):
+                command(self._press, digits)
             case events.HangUp():
                 command(agent.hang_up, self._handle)
             case _:
                 self._noted(output, monotonic())
                 if isinstance(output, HungUp):
                     self._over.set()
+
+    def _press(self, digits: str, *, now: float) -> None:
+        self._endpoint.agent.midcall(self._handle).press(digits, now=now)
 
     def _make_recorder(self) -> Recorder | None:
         if self._recording is None:

@@ -60,6 +60,13 @@ class Refer:
 
 
 @dataclass(frozen=True, slots=True)
+class PressKeys:
+    """Press keys in INFOs: the peer takes none in RTP."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
 class AcceptReplacement:
     """Send 200 with this session description to the INVITE that takes the place of ours, then end ours."""
 

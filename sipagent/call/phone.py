@@ -103,6 +103,7 @@ PhoneOutput: TypeAlias = (
     | events.Reject
     | events.SendRtcp
     | events.RecordAudio
+    | events.PressKeys
     | Ringing
     | PickedUp
     | AgentHeard
@@ -304,7 +305,8 @@ class Phone:
             self._playout.add(line.text, 0, line.audio, now=now)
             self._playout.finish(line.text, 0)
         if line.digits:
-            self._leg.press(line.digits)
+            if not self._leg.press(line.digits):
+                self._outputs.append(events.PressKeys(line.digits))
             self._said_at = now
         if is_interruption:
             self._interrupted_at = now + _leading_silence_s(line.audio)

@@ -18,6 +18,7 @@ class SipLeg:
 
     :param address: where the peer is to send its RTP, as it sees us.
     :param signalling_host: where its SIP comes from; behind a NAT its RTP most likely does, too.
+    :param keys_in_rtp: whether keys of ours go there, if the peer takes them.
     """
 
     def __init__(
@@ -30,7 +31,9 @@ class SipLeg:
         random: Random,
         signalling_host: str | None = None,
         wall_offset: float = 0.0,
+        keys_in_rtp: bool = True,
     ) -> None:
+        self._keys_in_rtp = keys_in_rtp
         self._port = port
         self._codecs = codecs
         self._random = random
@@ -208,14 +211,16 @@ class SipLeg:
         """Do what is due."""
         self._rtp.handle_timer(now=now)
 
-    def press(self, digits: str) -> None:
-        """Press keys, in place of the audio of the next packets; nothing happens when the peer takes none.
+    def press(self, digits: str) -> bool:
+        """Press keys, in place of the audio of the next packets; ``False`` when they must go another way.
 
         :raises LocalProtocolError: for what is no key.
         """
-        if self._media is not None and self._media.telephone_event_payload_type is not None:
-            for digit in digits:
-                self._rtp.send_digit(digit)
+        if not self._keys_in_rtp or self._media is None or self._media.telephone_event_payload_type is None:
+            return False
+        for digit in digits:
+            self._rtp.send_digit(digit)
+        return True
 
     def close(self, *, now: float) -> None:
         """Say good-bye in RTCP."""

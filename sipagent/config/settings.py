@@ -117,6 +117,7 @@ class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     session_timer: Literal["off", "accept", "on"] = "accept"
     session_expires_s: Annotated[int, Meta(ge=90, le=86_400)] = 1_800
     session_min_s: Annotated[int, Meta(ge=90, le=7_200)] = 90
+    dtmf: Literal["auto", "info"] = "auto"
     codecs: Annotated[tuple[Literal["PCMU", "PCMA"], ...], Meta(min_length=1)] = ("PCMU", "PCMA")
 
     @property

@@ -41,5 +41,7 @@ class Account:
     may_call: Callable[[Uri], bool] | None = None
     """Whether a 3xx may send a call there; ``None`` for the account's own domain only."""
     session_timer: SessionTimerSettings = field(default_factory=SessionTimerSettings)
+    keys: Literal["auto", "info"] = "auto"
+    """How keys of ours go: in RTP where the peer takes them there, or always in INFO."""
     is_anonymous: bool = False
     """Calls of ours ask for privacy (:rfc:`3323`)."""

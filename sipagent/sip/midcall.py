@@ -13,12 +13,15 @@ from sipagent.sip.dialog import Dialog
 from sipagent.sip.events import Flow, InfoReceived, ReferFinished, ReferProgressed, Referred
 from sipagent.sip.info import DIGITS, PLAIN, RELAY, read_digit, write_digit
 from sipagent.sip.line import Line
-from sipagent.sip.message import Request, make_response
+from sipagent.sip.message import Request, Response, make_response
 from sipagent.sip.refer import EVENT, ReferTo, SubscriptionState, read_event, referred_by
 from sipagent.sip.refer_client import ReferClient
 from sipagent.sip.refer_server import ReferServer
 
 BAD_INFO_PACKAGE = 469
+
+KEYS_MAX = 64
+"""Keys that wait to be pressed: a credit card number, three times."""
 
 
 class MidCallOwner(Protocol):
@@ -39,6 +42,8 @@ class MidCall:
         self._ours: ReferClient | None = None
         self._theirs: ReferServer | None = None
         self._is_over = False
+        self._keys = ""
+        """Those to be pressed; the first one is on its way."""
 
     def stop(self) -> None:
         """The call is over: nobody waits for anything."""
@@ -81,16 +86,38 @@ class MidCall:
         if self._theirs is not None and self._theirs.is_reporting:
             self._theirs.report(status, now=now)
 
-    def press(self, digit: str, *, now: float) -> None:
-        """Press a key in an INFO, for a peer that takes none in RTP; what it says to it is not told.
+    def press(self, digits: str, *, now: float) -> None:
+        """Press keys in INFOs, one after the other, for a peer that takes none in RTP; what it says is not told.
 
-        :raises LocalProtocolError: when there is no call, or no such key.
+        :raises LocalProtocolError: when there is no call, no such key, or too many wait.
         """
-        dialog = self._owner.dialog
-        if dialog is None or self._is_over or digit not in DIGITS or len(digit) != 1:
+        if self._owner.dialog is None or self._is_over or not set(digits) <= set(DIGITS):
             raise LocalProtocolError("a key is pressed in a call, and is one that there is")
-        request = dialog.make_request("INFO", [("Content-Type", RELAY)], write_digit(digit))
-        Client(self._core, request, dialog.hop(), line=self._owner.line).start(now=now)
+        if len(self._keys) + len(digits) > KEYS_MAX:
+            raise LocalProtocolError("too many keys at once")
+        is_first = not self._keys
+        self._keys += digits
+        if is_first:
+            self._send_key(now)
+
+    def receive_response(self, response: Response, *, now: float) -> None:
+        """The peer heard a key."""
+        if response.status >= 200:
+            self._press_next(now)
+
+    def transaction_failed(self, failure: str, *, now: float) -> None:
+        """It did not."""
+        self._press_next(now)
+
+    def _press_next(self, now: float) -> None:
+        self._keys = self._keys[1:]
+        self._send_key(now)
+
+    def _send_key(self, now: float) -> None:
+        dialog = self._owner.dialog
+        if self._keys and dialog is not None and not self._is_over:
+            request = dialog.make_request("INFO", [("Content-Type", RELAY)], write_digit(self._keys[0]))
+            Client(self._core, request, dialog.hop(), self, line=self._owner.line).start(now=now)
 
     # What the peer sends.
 

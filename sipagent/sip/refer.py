@@ -79,7 +79,10 @@ class SubscriptionState:
 
     @classmethod
     def of_request(cls, headers: Headers) -> "SubscriptionState":
-        """Read the field; a NOTIFY without one, of :rfc:`3265`'s forerunners, is one of many."""
+        """Read the field; a NOTIFY without one, as those of old gateways, is one of many.
+
+        :raises RemoteProtocolError: when it is malformed.
+        """
         match = _EVENT.fullmatch(headers.get("Subscription-State", "active"))
         if match is None:
             raise RemoteProtocolError("malformed Subscription-State")

@@ -17,6 +17,7 @@ from sipagent.audio.wav import read_wav
 from sipagent.call import events, phone
 from sipagent.call.phone import Line, Phone, PhoneOutput
 from sipagent.errors import SipagentError
+from sipagent.sip.account import Account
 from sipagent.sip.events import Ended
 from sipagent.sip.message import Request
 from sipagent.sip.uri import Uri
@@ -30,10 +31,14 @@ SPEECH = encode_ulaw(sine(440.0, 300, level_dbfs=-10.0))
 class Bench:
     """A telephone, and what it told."""
 
-    def __init__(self, *lines: Line, recording: Path | None = None) -> None:
+    def __init__(self, *lines: Line, recording: Path | None = None, account: Account | None = None) -> None:
         self.facts: list[PhoneOutput] = []
         self.runner = PhoneRunner(
-            lines=lines, recording=recording, noted=lambda fact, now: self.facts.append(fact), random=Random()
+            lines=lines,
+            recording=recording,
+            noted=lambda fact, now: self.facts.append(fact),
+            random=Random(),
+            account=account,
         )
 
     def all(self, kind: type[Kind]) -> list[Kind]:
@@ -41,6 +46,18 @@ class Bench:
 
     async def call(self, target: str, **options: Any) -> None:
         await self.runner.call(Uri.parse(target), **({"linger_s": 0.3, "max_call_s": 8.0} | options))
+
+
+def test_keys_in_info(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as world:
+            account = Account(name="pbx", address=Uri.parse(f"sip:1@{HOST}"), contact_user="x", keys="info")
+            bench = Bench(Line("keys", digits="42#", after_speech_ms=100), account=account)
+            await bench.call(f"sip:agent@{HOST}:{world.port}", max_call_s=4.0)
+            pressed = [fact.digit for fact in world.ledger.all(events.DigitPressed)]
+            assert pressed == ["4", "2", "#"]
+
+    run(main())
 
 
 @pytest.mark.parametrize("transport", ["", ";transport=udp"])

@@ -154,7 +154,7 @@ def test_keys_come_as_digits(caller: Caller) -> None:
 def test_keys_can_be_pressed() -> None:
     leg = make_leg()
     leg.receive_offer(describe(), now=0.0)
-    leg.press("5")
+    assert leg.press("5")
     packets = [send(leg, SPEECH) for _ in range(12)]
     types = [packet.payload_type for packet in packets if packet]
     assert types[0] == EVENT
@@ -163,11 +163,20 @@ def test_keys_can_be_pressed() -> None:
         leg.press("x")
 
 
+def test_keys_that_are_to_go_another_way_do() -> None:
+    leg = make_leg(keys_in_rtp=False)
+    leg.receive_offer(describe(), now=0.0)
+    assert not leg.press("5")
+    packet = send(leg, SPEECH)
+    assert packet is not None
+    assert packet.payload == SPEECH
+
+
 def test_a_peer_that_takes_no_keys_gets_none() -> None:
     leg = make_leg()
     keys = b"a=rtpmap:101 telephone-event/8000\r\n"
     leg.receive_offer(describe().replace(b" 101\r\n", b"\r\n").replace(keys, b""), now=0.0)
-    leg.press("5")
+    assert not leg.press("5")
     packet = send(leg, SPEECH)
     assert packet is not None
     assert packet.payload == SPEECH

@@ -18,6 +18,7 @@ from sipagent.errors import LocalProtocolError
 from sipagent.sip.events import Accepted, Acknowledged, Ended, Flow, IncomingInvite, InfoReceived
 from sipagent.sip.info import RELAY, read_digit
 from sipagent.sip.message import Request
+from sipagent.sip.midcall import KEYS_MAX
 
 
 @pytest.fixture
@@ -73,11 +74,34 @@ class TestInfo:
         (info,) = alice.messages()
         assert isinstance(info, Request)
         assert (info.method, read_digit(info)) == ("INFO", "#")
-        for wrong in ("x", "12", ""):
+        for wrong in ("x", "1" * (KEYS_MAX + 1)):
             with pytest.raises(LocalProtocolError):
                 alice.agent.midcall(alice.handle).press(wrong, now=0.0)
         assert alice.say(respond(info, 415)) == []
         assert alice.events == []
+
+    def test_keys_of_ours_do_not_overtake_each_other(self) -> None:
+        alice = Caller()
+        alice.answer(200, body=ANSWER)
+        alice.messages()
+        midcall = alice.agent.midcall(alice.handle)
+        midcall.press("12", now=0.0)
+        midcall.press("3", now=0.0)
+        pressed = []
+        waiting = alice.messages()
+        while waiting:
+            (info,) = waiting
+            assert isinstance(info, Request)
+            pressed.append(read_digit(info))
+            waiting = alice.receive(respond(info, 200), alice.flow, 1.0)
+        assert pressed == ["1", "2", "3"]
+        midcall.press("4", now=2.0)
+        assert describe_all(alice.messages()) == ["INFO"]
+        alice.advance(2.0 + 32.0)
+        midcall.press("5", now=40.0)
+        (info,) = alice.messages()
+        assert isinstance(info, Request)
+        assert read_digit(info) == "5"
 
 
 class TestReplaces:
