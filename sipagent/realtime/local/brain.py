@@ -203,7 +203,11 @@ FIXED: Mapping[str, str] = {
 
 
 def _follow(request: str, prompt: Prompt) -> Sequence[Step] | None:
-    """Do what the response's own instructions ask: say what is in quotes or after "say:", greet, or take leave."""
+    """Do what the response's own instructions ask: say what is in quotes or after "say:", greet, or take leave.
+
+    Their first paragraph counts; what follows is about the call, and may quote somebody.
+    """
+    request = request.partition("\n\n")[0]
     quoted = _QUOTED.search(request)
     if quoted is not None:
         return [Say(quoted.group(1).strip())]
