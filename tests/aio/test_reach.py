@@ -29,7 +29,6 @@ from sipagent.sip.events import (
     Transmit,
 )
 from sipagent.sip.headers import NameAddr
-from sipagent.sip.nat import View
 from sipagent.sip.stun import Kind, parse_message
 from sipagent.sip.uri import Uri
 
@@ -282,7 +281,7 @@ class TestOwnAddress:
             dialer = await Dialer(tmp_path, {}).open()
             await dialer.endpoint.listen("UDP", (HOST, 0))
             first, second = dialer.endpoint._udp
-            assert dialer.endpoint._routes.discover(View(("203.0.113.9", 40_000), second.address[1]))
+            assert dialer.endpoint._routes.discover(("203.0.113.9", 40_000), FAR, second.address[1])
             for udp in (first, second):
                 local = dialer.endpoint._routes.toward(FAR, udp.address[1])
                 assert dialer.endpoint._udp_for(Flow("UDP", FAR, local)) is udp
