@@ -64,9 +64,10 @@ class Routes:
         """A registrar saw us; return whether that is news."""
         return self._note(self._outside.learn(registrar, view))
 
-    def discover(self, view: View) -> bool:
-        """A STUN server saw us; return whether that is news."""
-        return self._note(self._outside.discover(view))
+    def discover(self, mapped: Address, server: Address, port: int) -> bool:
+        """A STUN server saw our port as ``mapped``; return whether that is news."""
+        local = (_find_local(server[0]) or "", port)
+        return self._note(self._outside.discover(View(mapped, port), local))
 
     def watch(self, host: str) -> None:
         """Look after the route to a host from now on."""

@@ -309,7 +309,7 @@ class SipEndpoint:
             case FlowDead(flow):
                 self._streams.drop(flow)
             case AddressSeen(mapped, flow):
-                if self._routes.discover(View(mapped, self._udp_for(flow).address[1])):
+                if self._routes.discover(mapped, flow.remote, self._udp_for(flow).address[1]):
                     self._on_event(event)
                     self._renew()
             case Registered():

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sipagent.aio.log import get_logger
 from sipagent.aio.ua import SipEndpoint
 from sipagent.sip.account import Account
-from sipagent.sip.events import Event, Registered, RegistrationFailed, Unregistered
+from sipagent.sip.events import AddressSeen, Event, Registered, RegistrationFailed, Unregistered
 
 
 class LineKeeper:
@@ -34,5 +34,7 @@ class LineKeeper:
             case RegistrationFailed(line, _, reason, retry_s):
                 retry = None if retry_s is None else round(retry_s, 1)
                 self._log.warning("registration_failed", line=line, reason=reason, retry_s=retry)
+            case AddressSeen((host, port)):
+                self._log.info("seen_from_outside", address=f"{host}:{port}")
             case Unregistered(line):
                 self._log.info("unregistered", line=line)

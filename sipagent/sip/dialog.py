@@ -134,8 +134,9 @@ class Dialog:
         uri = self._next_uri()
         if uri is None or not uri.is_sip or uri.port is not None or is_numeric(uri.host):
             return self.next_hop()
-        flow = flow_to(uri, self.flow)
-        return replace(uri, parameters=uri.parameters.replace("transport", URI_TRANSPORTS[flow.transport]))
+        transport = flow_to(uri, self.flow).transport
+        parameters = uri.parameters.replace("transport", URI_TRANSPORTS[transport])
+        return replace(uri, scheme="sips" if transport == "WSS" else uri.scheme, parameters=parameters)
 
     def _next_uri(self) -> Uri | None:
         if self.route_set:

@@ -92,13 +92,18 @@ class Outside:
         self._by_registrar[registrar, view.port] = view
         return is_news
 
-    def discover(self, view: View) -> bool:
-        """Take note of what a STUN server saw; return as :meth:`learn`."""
+    def discover(self, view: View, local: Address) -> bool:
+        """Take note of what a STUN server saw.
+
+        :param local: the socket that it saw: if that is just what it saw, there is no NAT.
+        :return: whether that is news.
+        """
         version = _version(view.address[0])
-        if version is None or self._by_stun.get(version) == view:
+        if version is None:
             return False
+        before = self._by_stun.get(version, View(local, view.port))
         self._by_stun[version] = view
-        return True
+        return before != view
 
     def _latest(self, is_right: Callable[[str], bool]) -> View | None:
         """The address that was seen last by a registrar that is right, whichever socket of ours it saw."""

@@ -216,8 +216,9 @@ class Registration:
     def transaction_failed(self, failure: str, *, now: float) -> None:
         """Nobody answers, or nobody is there."""
         self._core.timers.cancel((self, Timer.PATIENCE))
-        self._forget_client()
-        self._on_failed(failure, now)
+        client = self._forget_client()
+        why = f": {client.reason}" if client is not None and client.reason else ""
+        self._on_failed(failure, now, why)
 
     def on_timer(self, timer: Timer, *, now: float) -> None:
         """It is time for something."""
@@ -327,7 +328,7 @@ class Registration:
         self._stop_trying(now)
         self._on_failed("timeout", now)
 
-    def _on_failed(self, failure: str, now: float) -> None:
+    def _on_failed(self, failure: str, now: float, why: str = "") -> None:
         if self.state is State.LEAVING:
             self._finish_leaving(now)
         elif self._is_by_flow:
@@ -337,7 +338,7 @@ class Registration:
         elif failure == "timeout":
             self._on_unavailable(None, "no answer", now, shortest=SILENT_WAIT_S)
         else:
-            self._on_unavailable(None, "it can't be reached", now)
+            self._on_unavailable(None, f"it can't be reached{why}", now)
 
     def _on_refused(self, response: Response, now: float) -> None:
         status, reason = response.status, diagnose(response, self._account.credentials)

@@ -15,6 +15,8 @@ from sipagent.aio.dns import Resolver
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import UdpSocket
 from sipagent.errors import SipagentError
+from sipagent.sip import keep_alive
+from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import (
     Address,
@@ -28,8 +30,10 @@ from sipagent.sip.events import (
     Registered,
     Transmit,
 )
+from sipagent.sip.framing import StreamFramer
 from sipagent.sip.headers import NameAddr
-from sipagent.sip.nat import View
+from sipagent.sip.message import Request, make_response
+from sipagent.sip.message import parse_message as parse_sip
 from sipagent.sip.stun import Kind, parse_message
 from sipagent.sip.uri import Uri
 
@@ -39,7 +43,7 @@ US = NameAddr.parse(f"<sip:us@{HOST}>")
 class Dialer:
     """An endpoint that looks names up at a server of ours."""
 
-    def __init__(self, directory: Path, zone: dict[str, list[str]]) -> None:
+    def __init__(self, directory: Path, zone: dict[str, list[str]], *accounts: Account) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.crashes: list[Exception] = []
         self.server = NameServer(zone)
@@ -52,6 +56,7 @@ class Dialer:
         )
         self.endpoint = SipEndpoint(
             UserAgentSettings(),
+            accounts,
             on_event=self.events.put_nowait,
             on_crash=self.crashes.append,
             random=Random(3),
@@ -282,7 +287,7 @@ class TestOwnAddress:
             dialer = await Dialer(tmp_path, {}).open()
             await dialer.endpoint.listen("UDP", (HOST, 0))
             first, second = dialer.endpoint._udp
-            assert dialer.endpoint._routes.discover(View(("203.0.113.9", 40_000), second.address[1]))
+            assert dialer.endpoint._routes.discover(("203.0.113.9", 40_000), FAR, second.address[1])
             for udp in (first, second):
                 local = dialer.endpoint._routes.toward(FAR, udp.address[1])
                 assert dialer.endpoint._udp_for(Flow("UDP", FAR, local)) is udp
@@ -321,6 +326,76 @@ def test_a_ping_over_no_connection_and_a_connection_that_is_dead(run: Clean, tmp
         for each in (writer, other):
             each.close()
         server.close()
+        await dialer.close()
+
+    run(main())
+
+
+class Registrar:
+    """Over TCP, one connection at a time; it answers what it likes."""
+
+    def __init__(self) -> None:
+        self.registered: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        self.pinged: asyncio.Queue[None] = asyncio.Queue()
+        self.answers_pings = True
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def open(self) -> int:
+        self._server = await asyncio.start_server(self._serve, HOST, 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        framer = StreamFramer()
+        while data := await reader.read(65_536):
+            if data == b"\r\n\r\n":
+                self.pinged.put_nowait(None)
+                if self.answers_pings:
+                    writer.write(b"\r\n")
+                continue
+            for each in framer.receive_data(data):
+                request = parse_sip(each)
+                assert isinstance(request, Request)
+                response = make_response(request, 200)
+                response.headers.add("Contact", str(request.contact))
+                writer.write(bytes(response))
+                self.registered.put_nowait(writer)
+        writer.close()
+
+    def close(self) -> None:
+        for writer in self._writers:
+            writer.close()
+        self._server.close()
+
+
+def test_a_registration_whose_connection_is_dead_is_made_anew_over_another(
+    run: Clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keep_alive, "ANSWER_S", 0.5)
+
+    async def main() -> None:
+        registrar = Registrar()
+        account = Account(
+            name="office",
+            address=Uri.parse("sip:100@pbx.test"),
+            contact_user="100-x",
+            registrars=(Uri.parse(f"sip:pbx.test:{await registrar.open()};transport=tcp"),),
+            keep_alive_s=0.1,
+        )
+        dialer = await Dialer(tmp_path, {"A pbx.test": [HOST]}, account).open()
+        dialer.endpoint.watch()
+        dialer.endpoint.command(dialer.endpoint.agent.register, "office")
+        first = await within(registrar.registered.get())
+        assert isinstance(await within(dialer.events.get()), Registered)
+        for _ in range(3):
+            await within(registrar.pinged.get())
+        assert registrar.registered.empty(), "it is well"
+        registrar.answers_pings = False
+        second = await within(registrar.registered.get())
+        assert second is not first
+        registrar.answers_pings = True
+        await within(registrar.pinged.get())
+        registrar.close()
         await dialer.close()
 
     run(main())

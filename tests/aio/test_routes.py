@@ -73,9 +73,10 @@ def test_without_a_route_nothing_is_remembered(kernel: Kernel) -> None:
 def test_what_others_saw_counts_at_once_and_is_news_once(kernel: Kernel) -> None:
     routes = kernel.routes()
     assert routes.toward((FAR, 5060), 5060) == ("10.0.0.7", 5060)
-    by_stun, by_registrar = View((EXTERNAL, 40_000), 5060), View(("198.51.100.2", 50_000), 5060)
-    assert routes.discover(by_stun)
-    assert not routes.discover(by_stun)
+    by_registrar = View(("198.51.100.2", 50_000), 5060)
+    assert not routes.discover(("10.0.0.7", 5060), (FAR, 3478), 5060), "no NAT, no news"
+    assert routes.discover((EXTERNAL, 40_000), (FAR, 3478), 5060)
+    assert not routes.discover((EXTERNAL, 40_000), (FAR, 3478), 5060)
     assert routes.toward((FAR, 5060), 5060) == (EXTERNAL, 40_000)
     assert routes.learn(FAR, by_registrar)
     assert not routes.learn(FAR, by_registrar)

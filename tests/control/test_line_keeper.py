@@ -6,7 +6,7 @@ import pytest
 
 from sipagent.control.line_keeper import LineKeeper
 from sipagent.sip.account import Account
-from sipagent.sip.events import Ended, Event, Registered, RegistrationFailed, Unregistered
+from sipagent.sip.events import AddressSeen, Ended, Event, Flow, Registered, RegistrationFailed, Unregistered
 from sipagent.sip.uri import Uri
 
 PBX = Uri.parse("sip:pbx.example.com")
@@ -55,6 +55,10 @@ def test_those_that_have_a_registrar() -> None:
         (
             RegistrationFailed("pbx", 403, "403 Forbidden", 312.345),
             ("warning", "registration_failed", {"line": "pbx", "reason": "403 Forbidden", "retry_s": 312.3}),
+        ),
+        (
+            AddressSeen(("198.51.100.7", 1024), Flow("UDP", ("203.0.113.1", 3478))),
+            ("info", "seen_from_outside", {"address": "198.51.100.7:1024"}),
         ),
         (Unregistered("pbx"), ("info", "unregistered", {"line": "pbx"})),
         (Ended(1, "bye"), None),

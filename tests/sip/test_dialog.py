@@ -1,5 +1,6 @@
 """Dialogs: what they keep of the messages that open them, and the requests they build."""
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from sip.peers import respond, write
 
 from sipagent.sip.dialog import Dialog, flow_to
 from sipagent.sip.events import Flow
+from sipagent.sip.locate import DEFAULT_PORTS, Answer, Location
 from sipagent.sip.message import Request, Response, parse_message
 from sipagent.sip.uri import Uri
 
@@ -159,6 +161,22 @@ class TestNextHop:
         assert dialog.next_hop().name == "pbx.example.com"
         other = callee(trunk, record_route="Record-Route: <sip:192.0.2.9:5061;transport=tls;lr>")
         assert other.next_hop().name == "192.0.2.9"
+
+    @pytest.mark.parametrize(
+        ("transport", "parameter"),
+        [("UDP", ""), ("TCP", ";transport=tcp"), ("TLS", ";transport=tls"), ("WSS", ";transport=ws")],
+    )
+    def test_a_domain_is_located_for_the_transport_that_we_have(self, transport: str, parameter: str) -> None:
+        """A secure WebSocket is a ``ws`` in a URI: it must not be looked for as one that anybody can read."""
+        flow = Flow(transport, ("192.0.2.1", 5061), ("192.0.2.2", 5061))
+        dialog = callee(flow, record_route=f"Record-Route: <sip:edge.example.com{parameter};lr>")
+        hop = dialog.hop()
+        assert isinstance(hop, Uri)
+        location = Location(hop, transports=DEFAULT_PORTS, families=("A",), random=Random(1))
+        while location.wanted:
+            query = location.wanted[0]
+            location.receive_answer(query, Answer(("192.0.2.1",) if query.kind == "A" else ()))
+        assert [target.transport for target in location.targets] == [transport]
 
     def test_a_contact_of_another_transport(self) -> None:
         dialog = callee(TCP, contact="<sip:alice@192.0.2.1:5062;transport=udp>")

@@ -16,7 +16,7 @@ SEEN = View(("198.51.100.2", 50_000), 5060)
 def outside(configured: str | None = None, stun: View | None = None, seen: Sequence[tuple[str, View]] = ()) -> Outside:
     built = Outside(configured)
     if stun:
-        assert built.discover(stun)
+        assert built.discover(stun, LAN)
     for registrar, view in seen:
         assert built.learn(registrar, view)
     return built
@@ -92,9 +92,12 @@ def test_a_registrar_sees_each_socket_of_ours_by_itself() -> None:
 
 def test_news_is_what_changes() -> None:
     known = outside(stun=STUN, seen=[(FAR, SEEN)])
-    assert not known.discover(STUN)
+    assert not known.discover(STUN, LAN)
     assert not known.learn(FAR, SEEN)
-    assert known.discover(View(("198.51.100.1", 40_001), 5060))
+    assert known.discover(View(("198.51.100.1", 40_001), 5060), LAN)
+    assert known.discover(View(LAN, 5060), LAN), "the NAT is gone"
+    assert not known.discover(View(LAN, 5060), LAN)
+    assert not Outside().discover(View(LAN, 5060), LAN), "there never was one"
     assert known.learn(FAR, View(("198.51.100.2", 50_001), 5060))
 
 
@@ -104,7 +107,7 @@ def test_news_is_what_changes() -> None:
 def test_what_can_be_no_address_of_ours_is_not_believed(host: str) -> None:
     known = Outside()
     assert not known.learn(FAR, View((host, 5060), 5060))
-    assert not known.discover(View((host, 5060), 5060))
+    assert not known.discover(View((host, 5060), 5060), LAN)
     assert known.toward(FAR, LAN) == LAN
 
 

@@ -70,7 +70,8 @@ class Extension(Endpoint):
         fresh = super().drain()
         while (located := next((event for event in self.events if isinstance(event, Locate)), None)) is not None:
             self.events.remove(located)
-            self.agent.located(located.query, self.targets[located.uri.host], now=self.now)
+            targets = self.targets[located.uri.host]
+            self.agent.located(located.query, targets, reason="" if targets else "no such name", now=self.now)
             fresh += super().drain()
         fresh = [transmit for transmit in fresh if not self.is_sign_of_life(transmit)]
         for ping in [event for event in self.events if isinstance(event, Ping)]:
@@ -510,7 +511,7 @@ class TestUnavailable:
         extension = Extension(targets={"example.com": []})
         (failed,) = extension.take_said()
         assert isinstance(failed, RegistrationFailed)
-        assert (failed.status, failed.reason) == (None, "it can't be reached")
+        assert (failed.status, failed.reason) == (None, "it can't be reached: no such name")
         extension.targets["example.com"] = [FIRST]
         extension.advance(3.0)
         assert extension.flow == FIRST
