@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sip.peers import ANSWER, OFFER, UDP, Callee, Caller, describe_all, invite, request, respond
+from sip.peers import ANSWER, OFFER, TCP, UDP, Callee, Caller, describe_all, invite, request, respond
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.events import Accepted, Progressed, Reinvited, ReinviteRejected, UpdateAccepted
@@ -66,6 +66,15 @@ class TestUpdateOfTheirs:
         with pytest.raises(LocalProtocolError):
             bob.agent.accept(bob.handle, b"late", now=10.0)
         assert update(bob, 3).status == 200
+
+    def test_each_has_its_own_time(self) -> None:
+        bob = Callee()
+        bob.talk()
+        update(bob, body=b"hold")
+        bob.accept(b"held")
+        assert bob.say(request("UPDATE", 3, to_tag=bob.tag, body=b"resume"), 0.9 * PROMPT_S) == []
+        assert bob.advance(1.5 * PROMPT_S) == []
+        assert bob.accept(b"resumed", now=1.5 * PROMPT_S).body == b"resumed"
 
     def test_a_second_one_before_the_first_is_answered(self) -> None:
         bob = Callee()
@@ -243,6 +252,14 @@ class TestUpdateOfOurs:
             self.send(end)
             assert describe_all([end.advance(32.0)[-1][1]]) == ["BYE"]
             end.end("timeout", 408)
+
+    def test_no_connection(self) -> None:
+        bob = Callee(TCP)
+        bob.talk()
+        self.send(bob)
+        bob.agent.transport_failed(TCP, now=0.0)
+        assert bob.take(ReinviteRejected).status == 503
+        assert bob.agent.sessions == 1
 
     def test_hung_up_meanwhile(self) -> None:
         for end in self.calls():
