@@ -56,7 +56,7 @@ async def hears(caller: Caller) -> None:
 class TestHandedOn:
     def wish(self, world: World) -> None:
         """Let the model have the call handed on; it says nothing about it, so it is asked to."""
-        (runner,) = world.service._runners
+        (runner,) = world.service._runners.values()
         call: Any = runner.call
 
         def ask(*, now: float) -> None:
@@ -194,7 +194,7 @@ class TestSentElsewhere:
                 first, second = await world.answered(), await world.caller()
                 refer(first, address(second))
                 incoming = await second.expect(IncomingInvite)
-                (runner,) = world.service._runners
+                (runner,) = world.service._runners.values()
                 runner.driver.feed(partial(runner.call.hang_up, "test"))
                 ended = await second.expect(Ended)
                 assert (ended.handle, ended.reason) == (incoming.handle, "cancelled")

@@ -10,6 +10,13 @@ from sipagent.agent.tools import CallInfo, Tool, tool
 from sipagent.aio.tools import MAX_OUTPUT_CHARACTERS, MAX_STARTED, ToolRunner, make_places
 
 CALL = CallInfo("a1b2", caller="sip:ada@example.com")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a tool may return."""
+
+    number: int
 WHERE: contextvars.ContextVar[str] = contextvars.ContextVar("where")
 
 
@@ -67,7 +74,7 @@ def raising(error: BaseException) -> list[Tool]:
         (None, "null"),
         (3.5, "3.5"),
         ({"a": [1, True]}, '{"a":[1,true]}'),
-        (CALL, '{"call_id":"a1b2","caller":"sip:ada@example.com","called":"","agent":""}'),
+        (Order(7), '{"number":7}'),
         ({"odd": complex(1, 2)}, '{"odd":"(1+2j)"}'),
         ("x" * (MAX_OUTPUT_CHARACTERS + 1), "x" * MAX_OUTPUT_CHARACTERS + " (cut)"),
     ],
