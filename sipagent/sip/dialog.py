@@ -198,7 +198,7 @@ def _transport(uri: Uri, base: Flow) -> str:
     """The transport that a URI asks for; whether a WebSocket is secure only the scheme says, or the flow we have."""
     asked = (uri.parameters.get("transport") or base.transport).upper()
     if asked in ("WS", "WSS"):
-        return "WSS" if uri.scheme == "sips" or base.transport == "WSS" else "WS"
+        return "WSS" if asked == "WSS" or uri.scheme == "sips" or base.transport == "WSS" else "WS"
     return "TLS" if uri.scheme == "sips" else asked
 
 
