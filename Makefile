@@ -8,7 +8,7 @@ TEST := .venv/.test.stamp
 FUZZ := .venv/.fuzz.stamp
 FUZZ_S ?= 60
 
-.PHONY: help run demo test check fuzz bench image container tools lock clean
+.PHONY: help run demo test check fuzz loss rate bench image container tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -30,6 +30,12 @@ check: $(TEST) ## lint, types and the import rule
 
 fuzz: $(FUZZ) ## look for input that breaks us, a minute a target (FUZZ_S=600: ten)
 	@$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_S)
+
+loss: $(TEST) tools ## 500 calls of SIPp's over a network that loses 30 % of the signalling each way
+	@$(BIN)/python tests/sipp/lossy.py
+
+rate: $(TEST) tools ## how many calls of SIPp's a second are taken
+	@$(BIN)/python tests/sipp/rate.py
 
 bench: $(RUN) ## measure 50 calls at once on this machine
 	@$(BIN)/sipagent bench

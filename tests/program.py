@@ -52,6 +52,11 @@ class Program:
             raise
 
     @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
     def entries(self) -> list[Entry]:
         """The log so far."""
         with self._news:
