@@ -2,6 +2,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from sipagent.agent.tools import CallInfo, Tool, tool
 from sipagent.aio.tools import MAX_OUTPUT_CHARACTERS, MAX_STARTED, ToolRunner, make_places
 
 CALL = CallInfo("a1b2", caller="sip:ada@example.com")
+WHERE: contextvars.ContextVar[str] = contextvars.ContextVar("where")
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,6 @@ class Order:
     """What a tool may return."""
 
     number: int
-WHERE: contextvars.ContextVar[str] = contextvars.ContextVar("where")
 
 
 class Bench:
