@@ -178,7 +178,7 @@ class Baresip:
             self._process.stdout.close()
 
     def receives(self) -> bool:
-        """Whether sound comes in, by its own display; its loudspeaker is silent after a hold, whoever the peer is."""
+        """Whether sound comes in, by its own display: after a hold its loudspeaker is silent, whoever the peer is."""
         rates = [int(found[1]) for line in list(self._output) if (found := RECEIVED.search(line))]
         return len(rates) > MEASURED and min(rates[-MEASURED:]) > 0
 

@@ -43,6 +43,7 @@ def show(town: Town, accounts: int, capsys: pytest.CaptureFixture[str]) -> None:
         print(f"\n{accounts} registrations, the most REGISTERs a second: {peaks}", end="")
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("cpu")
 def test_an_hour_over_one_connection(capsys: pytest.CaptureFixture[str]) -> None:
     """Renewed by time alone; others keep the connection open, and its loss is told to all at once."""
@@ -62,6 +63,7 @@ def test_an_hour_over_one_connection(capsys: pytest.CaptureFixture[str]) -> None
     assert town.failures == {"none": 2 * accounts, "it can't be reached": accounts}
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("cpu")
 def test_the_restart_over_udp(capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody tells, so all renew each 25 s, and find out."""
