@@ -74,6 +74,7 @@ def make_account(line: LineConfig) -> Account:
         display_name=line.caller_id,
         credentials=Credentials(line.auth_user or user, password, line.realm) if password else None,
         registrars=tuple(_uri(server, transport=line.transport) for server in servers) if line.registers else (),
+        transport=line.transport,
         outbound_proxy=_uri(line.outbound_proxy, transport=line.transport) if line.outbound_proxy else None,
         instance=instance.urn,
         expires_s=line.expires_s,

@@ -25,6 +25,8 @@ class Account:
     credentials: Credentials | None = None
     registrars: tuple[Uri, ...] = ()
     """Where REGISTER goes, the first choice first; without any the account does not register."""
+    transport: str | None = None
+    """By which the PBX is reached, as a URI's parameter says it; ``None`` leaves it to DNS."""
     outbound_proxy: Uri | None = None
     """The first Route of every request outside a dialog."""
     instance: str = ""

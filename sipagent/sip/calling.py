@@ -112,8 +112,7 @@ class Calling:
             self._owner.on_unanswered(reason, status, now=now)
         else:
             self._core.counters["redirects_followed"] += 1
-            routes = self._line.routes() if self._line else ()
-            self._try_again(target, routes[0].uri if routes else target, now)
+            self._try_again(target, self._line.first_hop(target) if self._line else target, now)
 
     def _try_again(self, target: Uri, hop: Hop, now: float) -> None:
         """Send the same call again, as a request of its own (:rfc:`3261#section-8.1.3.4`)."""

@@ -30,9 +30,8 @@ class PeerFinder:
 
     def start(self, *, now: float) -> None:
         """Look, and again from time to time."""
-        account = self._line.account
         self._core.timers.set((self, Timer.AGAIN), now + AGAIN_S)
-        self._core.locate(self, account.outbound_proxy or account.address)
+        self._core.locate(self, self._line.first_hop(self._line.account.address))
 
     def located(self, targets: Sequence[Flow], *, reason: str, now: float) -> None:
         """Take what calls from there for the line's."""

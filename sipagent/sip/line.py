@@ -1,5 +1,6 @@
 """An account in use: what we have learnt of its PBX, and how requests outside a dialog go there."""
 
+from dataclasses import replace
 from random import Random
 
 from sipagent.sip.account import Account
@@ -43,6 +44,19 @@ class Line:
     def routes(self) -> tuple[NameAddr, ...]:
         """Return the Route of a request outside a dialog, the nearest proxy first."""
         return (*self.proxy_route(), *self.service_route)
+
+    def first_hop(self, target: Uri) -> Uri:
+        """Return where a request outside a dialog goes first: to our proxy, or to the target.
+
+        The account's own domain is reached by the account's transport, for a telephone at it is dialled without one.
+        """
+        routes, transport = self.routes(), self.account.transport
+        if routes:
+            return routes[0].uri
+        is_ours = target.host.lower() == self.account.address.host.lower()
+        if transport is None or not is_ours or "transport" in target.parameters:
+            return target
+        return replace(target, parameters=target.parameters.replace("transport", transport))
 
     def proxy_route(self) -> tuple[NameAddr, ...]:
         """Return the Route of a REGISTER, to which no Service-Route applies (:rfc:`3608#section-5`)."""

@@ -168,8 +168,7 @@ class UserAgent:
         :raises LocalProtocolError: when there is no such account.
         """
         line = self._line(account)
-        routes = line.routes() if line else ()
-        return routes[0].uri if routes else target
+        return line.first_hop(target) if line else target
 
     def register(self, account: str, *, now: float) -> None:
         """Keep an account registered from now on; if it is already, renew that.
@@ -235,7 +234,7 @@ class UserAgent:
         routes = line.routes() if line else ()
         request = self._core.make_invite(target, us, [*identity, *headers], body, routes=routes, line=line)
         session = self._add_session(Phase.OUTGOING, line)
-        session.send(request, hop or (routes[0].uri if routes else target), now=now)
+        session.send(request, hop or (line.first_hop(target) if line else target), now=now)
         return session.handle
 
     def ring(self, handle: int, *, now: float, status: int = 180, headers: HeaderList = (), body: bytes = b"") -> None:

@@ -71,3 +71,22 @@ class TestOnTheWire:
         for value in ("a\r\nVia: b", "a\nb", "a\0b", "a\rb"):
             with pytest.raises(LocalProtocolError):
                 self.invite(TestWhoWeAre.ACCOUNT, headers=[("X-Campaign", value)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "target", "hop"),
+    [
+        ({}, "sip:200@pbx.example.com", "sip:200@pbx.example.com"),
+        ({"transport": "tls"}, "sip:200@PBX.example.com:5071", "sip:200@PBX.example.com:5071;transport=tls"),
+        ({"transport": "tls"}, "sip:200@pbx.example.com;transport=tcp", "sip:200@pbx.example.com;transport=tcp"),
+        ({"transport": "tls"}, "sip:200@elsewhere.example", "sip:200@elsewhere.example"),
+        (
+            {"transport": "tls", "outbound_proxy": Uri.parse("sip:edge.example.com;transport=tcp")},
+            "sip:200@pbx.example.com",
+            "sip:edge.example.com;transport=tcp;lr",
+        ),
+    ],
+)
+def test_where_a_call_goes_first(settings: dict[str, Any], target: str, hop: str) -> None:
+    account = Account(name="a", address=Uri.parse("sip:100@pbx.example.com"), contact_user="x", **settings)
+    assert str(Line(account, random=Random(1)).first_hop(Uri.parse(target))) == hop
