@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
@@ -143,6 +144,20 @@ class Server(Program):
     def uri(self, user: str, transport: str = "udp") -> str:
         """By which somebody on this machine calls ``user``."""
         return f"sip:{user}@127.0.0.1:{self.sip_port};transport={transport}"
+
+    def place_call(self, line: str, to: str) -> str:
+        """Have an agent call somebody by a line; return the call's id."""
+        connection = HTTPConnection("127.0.0.1", self.control_port, timeout=5)
+        try:
+            order = json.dumps({"line": line, "to": to})
+            connection.request("POST", "/calls", order, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            body = answer.read().decode()
+        finally:
+            connection.close()
+        if answer.status != HTTPStatus.ACCEPTED:
+            raise ValueError(f"{answer.status}: {body}")
+        return str(json.loads(body)["id"])
 
     def metrics(self) -> dict[str, float]:
         """The figures of ``/metrics``, by their name with its labels."""

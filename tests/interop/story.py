@@ -3,19 +3,26 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from interop.kamailio import Kamailio, Transport
 from interop.sound import RATE, SAME, Samples, correlate, share_found
 from program import Entry, Program, Server
 
 from sipagent.audio.wav import read_wav
+
+USER, PASSWORD = "100", "correct horse"
+"""Of sipagent at the PBX."""
 
 EVENT_S = 20.0
 HOLD_S = 0.7
 
 FOUND = 0.7
 """The share of what was said that is heard without a stumble; on a busy machine a telephone's own clock stumbles."""
+
+EIGHT_BITS = 0.6
+"""What is left of a likeness where one side has 8 bits and a clock that is 2 % slow."""
 
 SPEAKS_AT_S = 1.0
 """When a caller speaks: over the greeting, which is cut short by it."""
@@ -37,6 +44,19 @@ class Voices:
     def caller(self) -> Samples:
         """What a telephone says: nothing, then the question."""
         return np.concatenate((np.zeros(int(SPEAKS_AT_S * RATE), np.int16), self.question, SILENCE))
+
+
+def extension(pbx: Kamailio, transport: Transport = "udp", **line: Any) -> dict[str, Any]:
+    """The settings of a server that is an extension of this PBX."""
+    usual = {
+        "name": "main", "agent": "tested", "domain": f"127.0.0.1:{pbx.ports[transport]}", "user": USER,
+        "password": PASSWORD, "transport": transport,
+    }  # fmt: skip
+    return {
+        "sip": {"tls": {"ca": str(pbx.authority.ca)}},
+        "lines": [usual | line],
+        "agents": {"tested": {"record": True}},
+    }
 
 
 class Telephone(Protocol):

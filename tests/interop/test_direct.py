@@ -10,6 +10,7 @@ from interop.matrix import cell
 from interop.phone import CarelessPhone, PjsuaPhone, are_installed
 from interop.sound import AUDIBLE_DBFS, RATE, SILENT_DBFS, level
 from interop.story import (
+    EIGHT_BITS,
     SILENCE,
     Call,
     Voices,
@@ -36,10 +37,6 @@ BOTH = [
     for name in PHONES
     for transport in ("udp", "tcp")
 ]
-
-EIGHT_BITS = 0.6
-"""What is left of a likeness where one side has 8 bits and a clock that is 2 % slow."""
-
 
 def each(column: str) -> pytest.MarkDecorator:
     """For every telephone, filling this column."""

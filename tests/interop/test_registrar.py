@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from interop.kamailio import Algorithm, Kamailio, Transport, is_installed
 from interop.matrix import cell
-from interop.story import after, pause
+from interop.story import PASSWORD, USER, after, extension, pause
 from program import ROOT, Program, Server, free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.skipif(not is_installed(), reason="no Kamailio: make interop")]
-
-USER, PASSWORD = "100", "correct horse"
 
 BACK_WITHIN_S = 30.0
 """From a restart of the registrar to the next registration."""
@@ -24,19 +21,6 @@ QUIET_REQUESTS = 6
 
 GRANTED_S = 20
 """The registrar's longest, so that a refresh comes soon."""
-
-
-def extension(pbx: Kamailio, transport: Transport = "udp", **line: Any) -> dict[str, Any]:
-    """The settings of a server that is an extension of this PBX."""
-    usual = {
-        "name": "main", "agent": "tested", "domain": f"127.0.0.1:{pbx.ports[transport]}", "user": USER,
-        "password": PASSWORD, "transport": transport,
-    }  # fmt: skip
-    return {
-        "sip": {"tls": {"ca": str(pbx.authority.ca)}},
-        "lines": [usual | line],
-        "agents": {"tested": {"record": True}},
-    }
 
 
 @pytest.fixture(scope="module", params=["MD5", "SHA-256"])
