@@ -21,9 +21,9 @@ SCAN_S = 60.0
 WRONG = [f"wrong{number}" for number in range(30)]
 
 RANDOM = re.compile(
-    r'(tag|branch|nonce|cnonce|opaque|response)="?[^";,\s]*"?|Call-ID: \S+|CSeq: .*|test duration.*|\d+\.\d+ ms|rport=\d+|:\d{4,5}\b'
+    r'(tag|branch|nonce|cnonce|opaque|response)="?[^";,\s]*"?|rport=\d+|:\d{4,5}\b'
+    r"|Call-ID: \S+|CSeq: .*|test duration.*|\d+\.\d+ ms"
 )
-
 
 QUESTION = """\
 {method} {target} SIP/2.0
