@@ -1,8 +1,11 @@
 """INFO in a call, and a call that takes the place of another."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sip.peers import (
     ANSWER,
+    TARGET,
     TRUSTING,
     UDP,
     Callee,
@@ -15,7 +18,7 @@ from sip.peers import (
 )
 
 from sipagent.errors import LocalProtocolError
-from sipagent.sip.events import Accepted, Acknowledged, Ended, Flow, IncomingInvite, InfoReceived
+from sipagent.sip.events import Accepted, Acknowledged, Ended, Flow, IncomingInvite, InfoReceived, Referred
 from sipagent.sip.info import RELAY, read_digit
 from sipagent.sip.message import Request
 from sipagent.sip.midcall import KEYS_MAX
@@ -169,6 +172,24 @@ class TestReplaces:
         bob.agent.draining = True
         assert bob.say(invite(call_id="call-3", branch="z9hG4bKthree")) == ["503 INVITE"]
         assert self.replace(bob, f"call-1;to-tag={bob.tag};from-tag=alice-tag") == ["100 INVITE"]
+
+
+OCTETS = st.binary(max_size=120).filter(lambda data: not set(data) & {10, 13})
+
+
+@given(st.sampled_from(["REFER", "NOTIFY", "INFO"]), OCTETS, OCTETS, OCTETS, st.binary(max_size=200))
+def test_any_octets_get_one_answer(method: str, first: bytes, second: bytes, third: bytes, body: bytes) -> None:
+    bob = Callee(settings=TRUSTING)
+    bob.talk()
+    bob.agent.refer(bob.handle, TARGET, now=0.0)
+    bob.messages()
+    types = ("message/sipfrag", RELAY, "application/dtmf")
+    data = request(method, 2, to_tag=bob.tag, body=body, content_type=types[len(body) % 3])
+    names = {"REFER": b"Refer-To", "NOTIFY": b"Event", "INFO": b"Info-Package"}
+    fields = [names[method], b"Subscription-State", b"Refer-Sub"]
+    lines = b"".join(name + b": " + value + b"\r\n" for name, value in zip(fields, (first, second, third), strict=True))
+    answers = bob.say(data.replace(b"Max-Forwards", lines + b"Max-Forwards"))
+    assert len(answers) == (0 if bob.events and isinstance(bob.events[-1], Referred) else 1)
 
 
 def test_what_we_serve_is_said() -> None:
