@@ -45,11 +45,19 @@ class Line:
         """Return the Route of a request outside a dialog, the nearest proxy first."""
         return (*self.proxy_route(), *self.service_route)
 
+    def dialled(self, target: Uri) -> Uri:
+        """Return how a target is dialled by this line: a number at its domain (:rfc:`3261#section-19.1.6`)."""
+        if target.scheme != "tel":
+            return target
+        home = self.account.address
+        return Uri("sip", target.opaque, None, home.host, home.port, Parameters([("user", "phone")]))
+
     def first_hop(self, target: Uri) -> Uri:
         """Return where a request outside a dialog goes first: to our proxy, or to the target.
 
         The account's own domain is reached by the account's transport, for a telephone at it is dialled without one.
         """
+        target = self.dialled(target)
         routes, transport = self.routes(), self.account.transport
         if routes:
             return routes[0].uri

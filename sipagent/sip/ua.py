@@ -223,6 +223,7 @@ class UserAgent:
             no such account, or neither account nor ``from_``.
         """
         line = self._line(account)
+        target = line.dialled(target) if line else target
         us, identity = line.present(from_) if line else (from_, [])
         if us is None:
             raise LocalProtocolError("an INVITE of ours says who calls")

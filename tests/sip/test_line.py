@@ -48,9 +48,9 @@ class TestWhoWeAre:
 
 
 class TestOnTheWire:
-    def invite(self, account: Account, **fields: Any) -> Request:
+    def invite(self, account: Account, target: str = "sip:200@pbx.example.com", **fields: Any) -> Request:
         agent = UserAgent(accounts=[account], random=Random(1))
-        agent.invite(Uri.parse("sip:200@pbx.example.com"), UDP, account="pbx", body=OFFER, now=0.0, **fields)
+        agent.invite(Uri.parse(target), UDP, account="pbx", body=OFFER, now=0.0, **fields)
         output = agent.poll()
         assert isinstance(output, Transmit)
         message = parse_message(output.data)
@@ -62,6 +62,11 @@ class TestOnTheWire:
         assert str(message.from_.uri) == "sip:anonymous@anonymous.invalid"
         assert message.headers.get("P-Asserted-Identity") == "<sip:100@pbx.example.com>"
         assert message.headers.get("Privacy") == "id"
+
+    def test_a_number_is_dialled_at_the_domain(self) -> None:
+        message = self.invite(TestWhoWeAre.ACCOUNT, "tel:+4930123")
+        assert str(message.uri) == str(message.to.uri) == "sip:+4930123@pbx.example.com;user=phone"
+        assert line(TestWhoWeAre.ACCOUNT).first_hop(Uri.parse("tel:+4930123")).host == "pbx.example.com"
 
     def test_any_field_may_be_added_but_none_that_breaks_the_message(self) -> None:
         message = self.invite(TestWhoWeAre.ACCOUNT, headers=[("X-Campaign", "7"), ("User-to-User", "00;encoding=hex")])
