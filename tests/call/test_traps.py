@@ -1,8 +1,9 @@
 """What PBXs, trunks and border controllers do to the media of a call (telephony.md, section 1.4): a test a trap."""
 
 import pytest
-from call.stage import CALLER, EVENT, QUIET, Stage, describe
+from call.stage import CALLER, EVENT, QUIET, SPEECH, SSRC, Stage, describe
 from call.test_call import packet
+from call.test_outgoing import dialled
 
 from sipagent.audio.g711 import ULAW_TO_ALAW
 from sipagent.call import events
@@ -172,6 +173,51 @@ def test_our_stream_is_one_and_the_same_whatever_changes(stage: Stage) -> None:
     after = packet(stage.tick())
     assert after.ssrc == before.ssrc
     assert after.sequence_number == (before.sequence_number + 1) % 2**16
+
+
+# Streams
+
+
+def test_asterisk_changes_its_ssrc_in_mid_call(stage: Stage) -> None:
+    """Who waits for the old one, or takes the new one for a stranger, is deaf from then on."""
+    stage.hear("....")
+    for number in range(5):
+        stage.advance(0.020)
+        stage.feed(stage.call.receive_rtp, pack_packet(0, 7 + number, 9 + 160 * number, SSRC + 1, SPEECH), CALLER)
+    assert stage.sent("input_audio_buffer.append")
+
+
+def test_asterisk_learns_where_media_come_from_by_the_first_packets_it_sees() -> None:
+    """So ours are the first: they are there from the answer on, before the caller or the agent has said a word."""
+    stage = Stage()
+    stage.answer()
+    assert packet(stage.tick()).payload == QUIET["PCMU"]
+    assert stage.call.remote == CALLER
+
+
+def test_twilio_makes_noise_of_silence_that_is_not_sent(stage: Stage) -> None:
+    """And carriers hang up on who sends nothing."""
+    packets = [packet(stage.tick()) for _ in range(100)]
+    assert {(each.payload_type, each.payload) for each in packets} == {(0, QUIET["PCMU"])}
+    steps = {(after.timestamp - before.timestamp) % 2**32 for before, after in zip(packets, packets[1:], strict=False)}
+    assert steps == {160}
+
+
+def test_twilio_takes_g711_only() -> None:
+    (dial,) = dialled().of(events.Dial)
+    assert f"m=audio 10000 RTP/AVP 0 8 {EVENT}\r\n".encode() in dial.offer
+
+
+def test_freeswitch_does_not_rescale_the_duration_of_keys(stage: Stage) -> None:
+    """Of a caller with Opus: counted at 48 kHz, told at 8 kHz, and so six times too long."""
+    for start in (8_000, 16_000):
+        for duration, end in ((960, 0), (2_880, 0), (4_800, 0x80), (4_800, 0x80), (4_800, 0x80)):
+            stage.advance(0.020)
+            payload = bytes((5, end | 10)) + duration.to_bytes(2)
+            data = pack_packet(EVENT, stage.caller.sequence_number, start, SSRC, payload)
+            stage.caller.sequence_number += 1
+            stage.feed(stage.call.receive_rtp, data, CALLER)
+    assert [digit.digit for digit in stage.of(events.DigitPressed)] == ["5", "5"]
 
 
 # Fax

@@ -1,8 +1,14 @@
 """What PBXs, trunks and border controllers do to the dialogs of a call (telephony.md, section 1.4): a test a trap."""
 
-import pytest
-from sip.peers import ANSWER, OFFER, Callee, Caller, World, describe_all, invite, request, respond
+from dataclasses import replace
 
+import pytest
+from sip.peers import ANSWER, OFFER, TRUSTING, Callee, Caller, World, describe_all, invite, request, respond
+from sip.test_client import FIRST
+from sip.test_client import Caller as LineCaller
+from sip.test_registration import CHALLENGE, Extension
+
+from sipagent.sip.digest import Credentials
 from sipagent.sip.events import (
     Accepted,
     Acknowledged,
@@ -11,11 +17,13 @@ from sipagent.sip.events import (
     IncomingInvite,
     Progressed,
     Refreshed,
+    Registered,
     Reinvited,
     ReinviteRejected,
     UpdateAccepted,
 )
 from sipagent.sip.message import Request
+from sipagent.sip.uri import Uri
 
 DATAGRAM_MAX = 1300
 """Bytes of a request that may still go over UDP (RFC 3261, section 18.1.1)."""
@@ -68,6 +76,27 @@ def test_asterisk_changes_the_call_just_as_we_do() -> None:
     alice.agent.accept(alice.handle, ANSWER, now=1.0)
     assert alice.take(ReinviteRejected).status == 491
     alice.take(Reinvited)
+
+
+def test_asterisk_asks_by_options_whether_we_are_there_and_wants_200() -> None:
+    """With ``qualify_2xx_only`` a 404 or a 405 is no life."""
+    bob = Callee(settings=TRUSTING)
+    assert bob.say(request("OPTIONS")) == ["200 OPTIONS"]
+    bob.talk()
+    assert bob.say(request("OPTIONS", 2, to_tag=bob.tag)) == ["200 OPTIONS"]
+
+
+@pytest.mark.parametrize("transport", ["UDP", "TCP", "TLS"])
+def test_asterisk_drops_what_is_not_for_a_sip_uri(transport: str) -> None:
+    """Without a word; so nothing of ours becomes ``sips:`` because it goes by TLS."""
+    flow = replace(FIRST, transport=transport)
+    extension = Extension(targets={"example.com": [flow]})
+    caller = LineCaller(flow)
+    caller.answer(200, body=ANSWER, contact="<sip:bob@192.0.2.11;transport=tcp>")
+    caller.agent.hang_up(caller.handle, now=1.0)
+    caller.drain()
+    sent = [extension.last, *(caller.last(method)[0] for method in ("INVITE", "ACK", "BYE"))]
+    assert [message.uri.scheme for message in sent] == ["sip"] * 4
 
 
 # FreeSWITCH
@@ -160,7 +189,34 @@ def test_3cx_does_not_take_reinvites_and_the_call_goes_on(status: int) -> None:
     assert not [event for event in bob.events if isinstance(event, Refreshed | Ended)]
 
 
-# Twilio, Telnyx
+@pytest.mark.parametrize(("status", "asks", "answers"), [(401, "WWW", ""), (407, "Proxy", "Proxy-")])
+def test_3cx_wants_its_trunks_registered_and_asks_by_401_or_407(status: int, asks: str, answers: str) -> None:
+    extension = Extension()
+    extension.answer(status, headers=CHALLENGE.format("n1").replace("WWW", asks))
+    assert (extension.last.headers.get(f"{answers}Authorization") or "").startswith("Digest ")
+    extension.accept()
+    assert [type(event) for event in extension.take_said()] == [Registered]
+
+
+# Twilio, Telnyx, VoIP.ms
+
+
+def test_twilio_wants_numbers_in_e_164_and_gets_them_as_they_were_dialled() -> None:
+    caller = LineCaller(FIRST, target=Uri.parse("sip:+15550100@example.com"))
+    message, _ = caller.last()
+    assert str(message.uri) == str(message.to.uri) == "sip:+15550100@example.com"
+
+
+def test_voip_ms_has_sub_accounts_and_peers_behind_nats_that_forget_within_30_seconds() -> None:
+    account = "100000_desk"
+    extension = Extension(address=Uri.parse(f"sip:{account}@example.com"), credentials=Credentials(account, "secret"))
+    extension.answer(401, headers=CHALLENGE.format("n1"))
+    assert f'username="{account}"' in (extension.last.headers.get("Authorization") or "")
+    extension.accept(expires=3_600)
+    for _ in range(20):
+        last = extension.now
+        assert extension.run_to_next() - last < 30.0
+        extension.accept(expires=3_600)
 
 
 def test_twilio_private_addresses_come_back_as_they_were_written() -> None:
