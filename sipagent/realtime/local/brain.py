@@ -205,18 +205,19 @@ FIXED: Mapping[str, str] = {
 def _follow(request: str, prompt: Prompt) -> Sequence[Step] | None:
     """Do what the response's own instructions ask: say what is in quotes or after "say:", greet, or take leave.
 
-    Their first paragraph counts; what follows is about the call, and may quote somebody.
+    What is wanted stands in their last paragraph: before it comes what holds for the whole call, where a caller may
+    be quoted.
     """
-    request = request.partition("\n\n")[0]
-    quoted = _QUOTED.search(request)
+    persona, _, wanted = request.rpartition("\n\n")
+    quoted = _QUOTED.search(wanted)
     if quoted is not None:
         return [Say(quoted.group(1).strip())]
-    say = _SAY.match(request)
+    say = _SAY.match(wanted)
     if say is not None:
         return [Say(say.group(1).strip())]
-    words = frozenset(words_of(request))
+    words = frozenset(words_of(wanted))
     if words & {"greet", "greeting", "welcome", "hello"}:
-        name = _NAME.search(request)
+        name = _NAME.search(wanted) or _NAME.search(persona.partition("\n\n")[0])
         greeting = f"Hello, this is {name.group(1).strip()}. {phrases.INTRODUCTION}" if name else phrases.GREETING
         return [Say(greeting)]
     if words & {"goodbye", "farewell", "bye"}:
