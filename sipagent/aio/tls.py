@@ -100,6 +100,7 @@ def _make_server_context(config: TlsConfig) -> ssl.SSLContext:
         raise SipagentError("sip.tls.certificate: tls: and wss: need one")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # who asks for handshake after handshake keeps us from the calls
     _load_certificate(context, "", config.certificate, config.key)
     if config.require_client_certificate:
         context.verify_mode = ssl.CERT_REQUIRED

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import aiohttp
 import pytest
 from connections import NAME, Authority, Peer
 from loopback import HOST, LOOPS, Caller, Clean, open_files, run_clean, until, within
@@ -177,6 +178,54 @@ def test_after_a_reset_a_trunk_is_reached_by_its_own_name_again(run: Clean, tmp_
         assert await callee.expect(Ended) == Ended(handle, "bye")
         await caller.endpoint.settle()
         await caller.close()
+        await callee.close()
+
+    run(main())
+
+
+BROWSER = """\
+INVITE sip:agent@{host}:{port} SIP/2.0
+Via: SIP/2.0/WS df7jal23ls0d.invalid;branch=z9hG4bK56sdasks
+Max-Forwards: 70
+From: <sip:alice@example.com>;tag=asdyka899
+To: <sip:agent@example.com>
+Call-ID: asidkj3ss
+CSeq: 1 INVITE
+Contact: <sip:alice@df7jal23ls0d.invalid;transport=ws>
+Content-Type: application/sdp
+
+v=0
+"""
+"""As in :rfc:`7118#section-8.2`: a browser knows no address of its own, and a message needs no Content-Length."""
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_browser_is_reached_over_its_connection_alone(run: Clean, is_there: bool) -> None:
+    async def main() -> None:
+        callee = Callee()
+        port = (await callee.endpoint.listen("WS", (HOST, 0)))[1]
+        async with aiohttp.ClientSession() as session:
+            browser = await session.ws_connect(f"http://{HOST}:{port}/", protocols=("sip",))
+            await browser.send_str(BROWSER.format(host=HOST, port=port).replace("\n", "\r\n"))
+            invite = await callee.expect(IncomingInvite)
+            assert invite.body == SDP
+            while " 200 " not in (answer := (await within(browser.receive())).data):
+                pass
+            assert f";received={HOST}" in answer
+            tag = answer.partition("To: ")[2].partition("\r\n")[0].partition(";tag=")[2]
+            ack = BROWSER.replace("INVITE", "ACK").replace("agent@example.com>", f"agent@example.com>;tag={tag}")
+            await browser.send_str(ack.format(host=HOST, port=port).replace("\n", "\r\n"))
+            await callee.expect(Acknowledged)
+            if not is_there:
+                await browser.close()
+                await until(lambda: not connections(callee.endpoint))
+            callee.endpoint.command(callee.endpoint.agent.hang_up, invite.handle)
+            if is_there:
+                bye = (await within(browser.receive())).data
+                assert bye.startswith("BYE sip:alice@df7jal23ls0d.invalid;transport=ws SIP/2.0\r\nVia: SIP/2.0/WS ")
+            else:
+                await until(lambda: callee.endpoint.agent.is_idle)
+            await browser.close()
         await callee.close()
 
     run(main())
