@@ -8,7 +8,7 @@ TEST := .venv/.test.stamp
 FUZZ := .venv/.fuzz.stamp
 FUZZ_S ?= 60
 
-.PHONY: help run demo test check fuzz loss rate bench image container tools lock clean
+.PHONY: help run demo test interop check fuzz loss rate bench image container tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -22,6 +22,10 @@ demo: $(RUN) ## place the demonstration call and end; exit status 0 only if it w
 
 test: $(TEST) tools ## run every test (TOOLS=optional: skip those whose programs can't be installed)
 	@$(BIN)/python -m pytest
+
+interop: $(TEST) ## talk to Kamailio, baresip, PJSIP, linphone, pyVoIP and scanners; print who can do what
+	@scripts/setup_interop.sh
+	@$(BIN)/python -m pytest tests/interop -m interop
 
 check: $(TEST) ## lint, types and the import rule
 	@$(BIN)/ruff check

@@ -17,3 +17,8 @@ lock() {
 lock requirements/run.txt --extra local --extra plot "$@"
 lock requirements/test.txt --extra local --extra plot --extra test --extra lint --constraint requirements/run.txt "$@"
 lock requirements/fuzz.txt --extra fuzz --constraint requirements/test.txt "$@"
+
+# Other people's telephones, which are none of our dependencies; see the list itself.
+uv pip compile requirements/interop.in --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+    --no-emit-index-url --no-emit-find-links --output-file requirements/interop.txt >/dev/null
+echo "wrote requirements/interop.txt"
