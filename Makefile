@@ -57,7 +57,7 @@ lock: $(TEST) ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	@scripts/lock.sh
 
 clean: ## remove the virtual environment and everything built
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-interop build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/.venv.stamp: scripts/setup_venv.sh
 	@scripts/setup_venv.sh '$(PYTHON)'

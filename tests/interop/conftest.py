@@ -34,6 +34,7 @@ def voices() -> Voices:
                 (Voices.QUESTION, CALLER_VOICE),
                 (phrases.GREETING, AGENT_VOICE),
                 (phrases.FINE, AGENT_VOICE),
+                (Voices.ORDER, CALLER_VOICE),
             )
             return Voices(*[decode_ulaw(await voice.render(text, name, 1.0, PCMU)) for text, name in said])
         finally:

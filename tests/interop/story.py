@@ -35,15 +35,27 @@ class Voices:
     """What is said, as it was rendered."""
 
     QUESTION: ClassVar[str] = "How are you?"
+    ORDER: ClassVar[str] = "transfer"
+    """At which the local model uses the tool of that name."""
 
     question: Samples
     greeting: Samples
     fine: Samples
+    order: Samples
 
     @property
     def caller(self) -> Samples:
         """What a telephone says: nothing, then the question."""
-        return np.concatenate((np.zeros(int(SPEAKS_AT_S * RATE), np.int16), self.question, SILENCE))
+        return _later(self.question)
+
+    @property
+    def leaver(self) -> Samples:
+        """What a telephone says that wants to be transferred."""
+        return _later(self.order)
+
+
+def _later(said: Samples) -> Samples:
+    return np.concatenate((np.zeros(int(SPEAKS_AT_S * RATE), np.int16), said, SILENCE))
 
 
 def extension(pbx: Kamailio, transport: Transport = "udp", **line: Any) -> dict[str, Any]:
