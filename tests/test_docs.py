@@ -174,7 +174,10 @@ FAULTS = {
     "100,000 calls", "RTP silence", "SIGTERM", "TCP or TLS reset", "kill -9", "media move", "network down for 30 s",
     "registrar restart, 503, DNS change", "scanners, slow bytes, 64 KiB messages", "twice the capacity",
 }  # fmt: skip
-TRAP = re.compile(r"test_(3cx|asterisk|audiocodes|bridges|carriers|cisco|diago|freeswitch|genesys|oracle|telnyx|twilio|voip)_")
+TRAP = re.compile(
+    r"test_(3cx|asterisk|audiocodes|bridges|carriers|cisco|diago|freeswitch|genesys|oracle|telnyx|twilio|voip)_"
+)
+"""A test named for the system whose ways it is about."""
 
 
 def read_page(page: str) -> str:
@@ -309,4 +312,6 @@ def test_every_fault_has_its_row() -> None:
 
 def test_what_the_readme_says_of_make_is_so() -> None:
     makefile, readme = ((ROOT / name).read_text("utf-8") for name in ("Makefile", "README.md"))
-    assert sorted(set(re.findall(r"make ([a-z]+)\b", readme)) - set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))) == []
+    named = set(re.findall(r"(?:`|\$ )make ([a-z]+)", readme))
+    assert named
+    assert sorted(named - set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))) == []
