@@ -5,6 +5,7 @@ So does a file, a name or a test that a page names and that is gone.
 
 import ast
 import re
+import tomllib
 from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Iterator
 from functools import cache
@@ -116,6 +117,22 @@ def test_every_line_of_config_yaml_is_explained_or_plain() -> None:
     for number, line in enumerate((ROOT / "config.yaml").read_text("utf-8").splitlines(), 1):
         assert len(line) <= 120, number
         assert line == line.rstrip(), number
+
+
+def test_the_tree_of_the_architecture_shows_every_module() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    tree = page.partition("## The tree")[2].partition("```")[2].partition("```")[0]
+    words = set(re.findall(r"\w+", tree))
+    modules = {path.stem for path in (ROOT / "sipagent").rglob("*.py")} - {"__init__", "__main__"}
+    assert sorted(modules - words) == []
+
+
+def test_the_import_rule_of_the_architecture_is_the_one_that_is_held() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rule = page.partition("## The import rule")[2].partition("```")[2].partition("```")[0]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    (layers,) = (each["layers"] for each in settings["contracts"] if each.get("containers") == ["sipagent"])
+    assert " ".join(rule.split()).split(" → ") == layers[1:]
 
 
 def verbs(parser: ArgumentParser) -> Iterator[tuple[str, ArgumentParser]]:
