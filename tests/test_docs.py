@@ -5,6 +5,7 @@ So does a file, a name or a test that a page names and that is gone.
 
 import ast
 import re
+import tomllib
 from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Iterator
 from functools import cache
@@ -118,6 +119,22 @@ def test_every_line_of_config_yaml_is_explained_or_plain() -> None:
         assert line == line.rstrip(), number
 
 
+def test_the_tree_of_the_architecture_shows_every_module() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    tree = page.partition("## The tree")[2].partition("```")[2].partition("```")[0]
+    words = set(re.findall(r"\w+", tree))
+    modules = {path.stem for path in (ROOT / "sipagent").rglob("*.py")} - {"__init__", "__main__"}
+    assert sorted(modules - words) == []
+
+
+def test_the_import_rule_of_the_architecture_is_the_one_that_is_held() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rule = page.partition("## The import rule")[2].partition("```")[2].partition("```")[0]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    (layers,) = (each["layers"] for each in settings["contracts"] if each.get("containers") == ["sipagent"])
+    assert " ".join(rule.split()).split(" → ") == layers[1:]
+
+
 def verbs(parser: ArgumentParser) -> Iterator[tuple[str, ArgumentParser]]:
     for action in parser._actions:
         if isinstance(action, _SubParsersAction):
@@ -157,6 +174,27 @@ EVENT = re.compile(r"[a-z_]+(\.[a-z_]+)*")
 SERVER_EVENTS = 46
 """What the SDK of the API knows."""
 PITFALLS = 23
+
+# The telephone network's list: what it holds is fixed, what we make of it is on the page.
+
+MUSTS = 17
+ATTACKS = 20
+SHOULDS = {
+    "3261", "3262", "3263", "3311", "3323", "3325", "3326", "3327", "3389", "3515", "3608", "3711", "3891", "3892",
+    "4028", "4568", "5589", "5626", "5627", "5806", "6665", "7044", "7433", "7616", "8760",
+}  # fmt: skip
+SYSTEMS = {
+    "3CX", "AI bridges", "Asterisk", "AudioCodes, Oracle, Sonus", "Cisco", "FreePBX", "FreeSWITCH", "Genesys, Cisco",
+    "Telnyx", "Twilio", "VoIP.ms", "carriers", "hold",
+}  # fmt: skip
+FAULTS = {
+    "100,000 calls", "RTP silence", "SIGTERM", "TCP or TLS reset", "kill -9", "media move", "network down for 30 s",
+    "registrar restart, 503, DNS change", "scanners, slow bytes, 64 KiB messages", "twice the capacity",
+}  # fmt: skip
+TRAP = re.compile(
+    r"test_(3cx|asterisk|audiocodes|bridges|carriers|cisco|diago|freeswitch|genesys|oracle|telnyx|twilio|voip)_"
+)
+"""A test named for the system whose ways it is about."""
 
 
 def read_page(page: str) -> str:
@@ -258,3 +296,39 @@ def test_every_server_event_has_its_row() -> None:
 
 def test_every_pitfall_has_its_row() -> None:
     assert [int(row["#"]) for row in rows_of("realtime.md", "#|pitfall")] == list(range(1, PITFALLS + 1))
+
+
+def test_every_must_has_its_row() -> None:
+    assert [row["must"] for row in rows_of("rfc.md", "must|")] == [f"M{number}" for number in range(1, MUSTS + 1)]
+
+
+def test_every_should_has_its_row() -> None:
+    names = [row["should"] for row in rows_of("rfc.md", "should|")]
+    assert {number for name in names for number in re.findall(r"\b\d{4}\b", name)} == SHOULDS
+    assert "T.38" in names
+
+
+def test_every_system_has_its_traps_and_every_trap_its_row() -> None:
+    rows = rows_of("rfc.md", "system|trap|")
+    assert {row["system"] for row in rows} == SYSTEMS
+    cited = {reference for row in rows for reference in references(row["test"])}
+    cited |= {reference for row in rows_of("rfc.md", "should|") for reference in references(row["test"])}
+    files = ["tests/sip/test_traps.py", "tests/call/test_traps.py"]
+    traps = [f"{file}::{name}" for file in files for name in defined_in(ROOT / file) if TRAP.match(name)]
+    assert len(traps) > 40
+    assert sorted(set(traps) - cited) == []
+
+
+def test_every_attack_has_its_row() -> None:
+    assert [int(row["attack"]) for row in rows_of("rfc.md", "attack|")] == list(range(1, ATTACKS + 1))
+
+
+def test_every_fault_has_its_row() -> None:
+    assert {row["fault"] for row in rows_of("rfc.md", "fault|")} == FAULTS
+
+
+def test_what_the_readme_says_of_make_is_so() -> None:
+    makefile, readme = ((ROOT / name).read_text("utf-8") for name in ("Makefile", "README.md"))
+    named = set(re.findall(r"(?:`|\$ )make ([a-z]+)", readme))
+    assert named
+    assert sorted(named - set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))) == []

@@ -17,7 +17,10 @@ from program import free_port
 
 from sipagent.aio import log, loop
 from sipagent.app import Application
+from sipagent.call.events import DigitPressed
 from sipagent.config import load
+from sipagent.control.metrics import Metrics
+from sipagent.control.observer import CallObserver
 from sipagent.errors import SipagentError
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
@@ -169,6 +172,15 @@ def test_a_caller_can_not_write_in_the_log(tmp_path: Path, lines: io.StringIO, c
     assert all(character.isprintable() for line in text.split("\n") for character in line)
     assert "sk-abcdef" not in text
     assert max(map(len, text.splitlines())) < 5_000
+
+
+def test_the_keys_that_a_caller_presses_are_not_in_the_log(lines: io.StringIO) -> None:
+    """Telephony.md section 3, row 19: they may be a card's number."""
+    metrics = Metrics(active_calls=lambda: 0, registered_lines=lambda: 0, sip_counters=dict, shell_counters=dict)
+    CallObserver(metrics).observe("call", DigitPressed("7"), now=0.0)
+    entry = json.loads(lines.getvalue())
+    assert (entry["event"], entry["call"]) == ("digit_pressed", "call")
+    assert "digit" not in entry
 
 
 def test_whom_the_program_may_call(tmp_path: Path) -> None:

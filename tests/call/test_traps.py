@@ -1,6 +1,6 @@
 """What PBXs, trunks and border controllers do to the media of a call (telephony.md, section 1.4): a test a trap."""
 
-import itertools
+from itertools import pairwise
 
 import pytest
 from call.stage import CALLER, EVENT, QUIET, SPEECH, SSRC, Stage, describe
@@ -201,7 +201,7 @@ def test_twilio_makes_noise_of_silence_that_is_not_sent(stage: Stage) -> None:
     """And carriers hang up on who sends nothing."""
     packets = [packet(stage.tick()) for _ in range(100)]
     assert {(each.payload_type, each.payload) for each in packets} == {(0, QUIET["PCMU"])}
-    steps = {(after.timestamp - before.timestamp) % 2**32 for before, after in itertools.pairwise(packets)}
+    steps = {(after.timestamp - before.timestamp) % 2**32 for before, after in pairwise(packets)}
     assert steps == {160}
 
 
