@@ -82,12 +82,14 @@ class Program:
 
     def calls(self, called: str) -> dict[str, list[Entry]]:
         """What happened in each call to ``sip:called@…``, in order, by the call's id."""
-        return self.calls_where(lambda invited: invited["called"].startswith(f"sip:{called}@"))
+        return self.calls_where(
+            lambda entry: entry["event"] == "invited" and entry["called"].startswith(f"sip:{called}@")
+        )
 
-    def calls_where(self, is_wanted: Callable[[Entry], bool]) -> dict[str, list[Entry]]:
-        """The same for calls whose INVITE is of that kind."""
+    def calls_where(self, begins: Callable[[Entry], bool]) -> dict[str, list[Entry]]:
+        """The same for calls that begin with an entry of that kind."""
         entries = self.entries
-        ids = [entry["call"] for entry in entries if entry["event"] == "invited" and is_wanted(entry)]
+        ids = [entry["call"] for entry in entries if begins(entry)]
         return {call: [entry for entry in entries if entry.get("call") == call] for call in ids}
 
     def terminate(self) -> None:
@@ -169,6 +171,21 @@ class Server(Program):
             connection.close()
         pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, value in pairs}
+
+    def dial(self, line: str, to: str) -> None:
+        """Have a line call somebody.
+
+        :raises OSError: when it won't.
+        """
+        connection = HTTPConnection("127.0.0.1", self.control_port, timeout=5)
+        try:
+            order = json.dumps({"line": line, "to": to})
+            connection.request("POST", "/calls", order, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            if response.status != 202:
+                raise OSError(f"{response.status} {response.read().decode()}")
+        finally:
+            connection.close()
 
     def _usual(self, host: str) -> dict[str, Any]:
         address = f"[{host}]:{self.sip_port}" if ":" in host else f"{host}:{self.sip_port}"

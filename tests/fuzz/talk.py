@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_network
 from random import Random
+from typing import Any
 
 from sip.peers import (
     ALICE,
@@ -18,6 +19,7 @@ from sip.peers import (
     OFFER,
     TARGET,
     TCP,
+    TRUSTING,
     UDP,
     Callee,
     Caller,
@@ -46,6 +48,7 @@ MESSAGES_MAX = 12
 GROWTH_MAX = 4096
 """By how many octets a message of ours may be longer than what it answers."""
 
+ACCOUNT = "pbx"
 END_S = 100_000.0
 """Until then everything has run out."""
 
@@ -143,6 +146,36 @@ def streaming() -> Stage:
     return talking(TCP)
 
 
+def referred() -> Stage:
+    """Our PBX wants us to call Carol, we try, and our first report waits for its answer."""
+    bob = Callee(settings=TRUSTING)
+    bob.talk()
+    said = _within(bob.tag)
+    bob.say(request("REFER", 2, to_tag=bob.tag, headers="Refer-To: <sip:carol@192.0.2.3>"), now=1.0)
+    bob.agent.midcall(bob.handle).accept_refer(now=1.0)
+    (notify,) = [message for message in bob.messages() if isinstance(message, Request)]
+    return Stage(bob, UDP, [*_answers(notify), *said])
+
+
+def transferring() -> Stage:
+    """We want the peer to call Carol, and wait for its reports."""
+    bob = Callee()
+    bob.talk()
+    bob.agent.refer(bob.handle, Uri.parse("sip:carol@192.0.2.3"), now=1.0)
+    (refer,) = [message for message in bob.messages() if isinstance(message, Request)]
+    said = [answer for answer in _answers(refer) if b" 2 REFER" not in answer]
+    states = ("active;expires=60", "terminated;reason=noresource", "pending")
+    for number, (state, status) in enumerate(zip(states, (100, 200, 180), strict=True), 2):
+        headers = f"Event: refer\nSubscription-State: {state}"
+        body = f"SIP/2.0 {status} Whatever\r\n".encode()
+        said.append(
+            request("NOTIFY", number, to_tag=bob.tag, headers=headers, body=body).replace(
+                b"application/sdp", b"message/sipfrag;version=2.0"
+            )
+        )
+    return Stage(bob, UDP, [respond(refer, 202, tag="x"), *said, *_within(bob.tag)])
+
+
 def changing() -> Stage:
     """Our re-INVITE waits for its answer."""
     bob = Callee()
@@ -205,28 +238,72 @@ def connected() -> Stage:
     return Stage(alice, alice.flow, [*_answers(alice.invite), *said])
 
 
-def accounted() -> Stage:
-    """Our INVITE, by an account with a password, waits for an answer."""
+def _with_account(**more: Any) -> Endpoint:
     alice = Endpoint(ALICE)
     account = Account(
-        name="pbx",
+        name=ACCOUNT,
         address=Uri.parse("sip:alice@192.0.2.2"),
         contact_user="c0ffee",
         credentials=Credentials("alice", "wonderland"),
-        redirects=2,
+        **more,
     )
     alice.agent = UserAgent(accounts=[account], random=Random(1))
-    flow = Flow("UDP", BOB, ALICE)
-    handle = alice.agent.invite(TARGET, flow, account="pbx", body=OFFER, now=0.0)
+    return alice
+
+
+def accounted() -> Stage:
+    """Our INVITE, by an account with a password, waits for an answer."""
+    alice, flow = _with_account(redirects=2), Flow("UDP", BOB, ALICE)
+    handle = alice.agent.invite(TARGET, flow, account=ACCOUNT, body=OFFER, now=0.0)
     (sent,) = [message for message in alice.messages() if isinstance(message, Request)]
     return Stage(alice, flow, _answers(sent), handle)
+
+
+def registering() -> Stage:
+    """Our REGISTER waits for an answer."""
+    alice, flow = _with_account(registrars=(Uri.parse("sip:192.0.2.2"),)), Flow("UDP", BOB, ALICE)
+    alice.agent.register(ACCOUNT, now=0.0)
+    return Stage(alice, flow, _bindings(_registered(alice, flow)))
+
+
+def registered() -> Stage:
+    """Our REGISTER was accepted, and the next one waits for an answer."""
+    alice, flow = _with_account(registrars=(Uri.parse("sip:192.0.2.2"),)), Flow("UDP", BOB, ALICE)
+    alice.agent.register(ACCOUNT, now=0.0)
+    sent = _registered(alice, flow)
+    alice.receive(_bindings(sent)[0], flow, 0.0)
+    alice.agent.register(ACCOUNT, now=1.0)
+    return Stage(alice, flow, [*_bindings(_registered(alice, flow)), invite(), request("OPTIONS")])
+
+
+def _registered(alice: Endpoint, flow: Flow) -> Request:
+    """Our last REGISTER, once it is on its way; what is asked for on the way there is answered."""
+    for _ in range(3):
+        alice.advance(1.0)
+        for event in alice.events:
+            if isinstance(event, Locate):
+                alice.agent.located(event.query, [flow], now=1.0)
+        alice.events.clear()
+    return alice.last("REGISTER")
+
+
+def _bindings(sent: Request) -> list[bytes]:
+    """What may be answered to a REGISTER."""
+    contact = f"{sent.headers.get('Contact')};expires=60"
+    more = "Path: <sip:edge;lr>\nService-Route: <sip:a;lr>, <sip:b;lr>\nRequire: outbound\nFlow-Timer: 20\nExpires: 0"
+    return [
+        respond(sent, 200, tag="one", contact=contact),
+        respond(sent, 200, tag="one", contact=f"<sip:other@192.0.2.9>;expires=1, {contact}", headers=more),
+        respond(sent, 423, tag="one", headers="Min-Expires: 4294967295"),
+        *_answers(sent),
+    ]
 
 
 STAGES: dict[str, Callable[[], Stage]] = {
     stage.__name__: stage
     for stage in (
-        idle, guarded, ringing, accepted, offering, talking, streaming, changing, leaving,
-        calling, cancelling, connected, accounted,
+        idle, guarded, ringing, accepted, offering, talking, streaming, referred, transferring, changing, leaving,
+        calling, cancelling, connected, accounted, registering, registered,
     )
 }  # fmt: skip
 
@@ -243,53 +320,68 @@ class Talk:
     def step(self, step: bytes) -> None:
         """Play one step."""
         name, text = chr(step[0]) if step else "", step[1:]
-        flow, agent, handle, now = self._stage.flow, self._agent, self._stage.handle, self._now
-        match name:
-            case "s":
-                agent.receive_message(text, replace(flow, transport="TCP"), now=now)
-            case "o":
-                agent.receive_datagram(text, replace(flow, remote=("198.51.100.9", 9)), now=now)
-            case "f":
-                agent.transport_failed(flow, now=now)
-            case "t":
-                self._wait(float(int(text[:3] or b"1") if text[:3].isdigit() else 1))
-                return
-            case "a":
-                self._command(lambda: agent.accept(handle, ANSWER, now=now))
-            case "r":
-                self._command(lambda: agent.reject(handle, 486, now=now))
-            case "g":
-                self._command(lambda: agent.ring(handle, now=now))
-            case "i":
-                self._command(lambda: agent.reinvite(handle, OFFER, now=now))
-            case "u":
-                self._command(lambda: agent.update(handle, OFFER, now=now))
-            case "h":
-                self._command(lambda: agent.hang_up(handle, now=now))
-            case "d":
-                agent.receive_datagram(text, flow, now=now)
-            case _:
-                agent.receive_datagram(step, flow, now=now)
+        if name == "t":
+            self._wait(float(text[:3]) if text[:3].isdigit() else 1.0)
+            return
+        if name in self._commands():
+            self._command(self._commands()[name])
+        else:
+            self._inputs(text).get(name, lambda: self._receive(step))()
         self._look(len(step))
+
+    def _inputs(self, text: bytes) -> dict[str, Callable[[], None]]:
+        """What may happen to it, by letter."""
+        flow, agent, now = self._stage.flow, self._agent, self._now
+        return {
+            "d": lambda: self._receive(text),
+            "s": lambda: agent.receive_message(text, replace(flow, transport="TCP"), now=now),
+            "o": lambda: agent.receive_datagram(text, replace(flow, remote=("198.51.100.9", 9)), now=now),
+            "f": lambda: agent.transport_failed(flow, now=now),
+            "p": lambda: agent.receive_pong(flow, now=now),
+            "n": lambda: agent.address_changed(now=now),
+        }
+
+    def _commands(self) -> dict[str, Callable[[], None]]:
+        """What it may be told, by letter."""
+        agent, handle, now = self._agent, self._stage.handle, self._now
+        return {
+            "a": lambda: agent.accept(handle, ANSWER, now=now),
+            "r": lambda: agent.reject(handle, 486, now=now),
+            "g": lambda: agent.ring(handle, now=now),
+            "i": lambda: agent.reinvite(handle, OFFER, now=now),
+            "u": lambda: agent.update(handle, OFFER, now=now),
+            "h": lambda: agent.hang_up(handle, now=now),
+            "x": lambda: agent.refer(handle, TARGET, now=now),
+            "y": lambda: agent.midcall(handle).accept_refer(now=now),
+            "w": lambda: agent.unregister(ACCOUNT, now=now),
+        }
+
+    def _receive(self, data: bytes) -> None:
+        receive = self._agent.receive_message if self._stage.flow.reliable else self._agent.receive_datagram
+        receive(data, self._stage.flow, now=self._now)
 
     def end(self) -> None:
         """Let everything end; nothing may be left."""
         for handle in list(self._agent._sessions):
             self._command(lambda: self._agent.hang_up(handle, now=self._now))  # noqa: B023 - called at once
+        self._command(lambda: self._agent.unregister(ACCOUNT, now=self._now))
         self._look(0)
         while (at := self._agent.get_timer()) is not None:
             if at > END_S:
                 raise FaultError("it never ends")
-            self._agent.handle_timer(now=at)
-            self._look(0)
+            self._handle_timer(at)
         self._endpoint.assert_clean()
 
     def _wait(self, seconds: float) -> None:
         until = self._now + seconds
         while (at := self._agent.get_timer()) is not None and at <= until:
-            self._agent.handle_timer(now=at)
-            self._look(0)
+            self._handle_timer(at)
         self._now = until
+
+    def _handle_timer(self, at: float) -> None:
+        self._now = max(at, self._now)
+        self._agent.handle_timer(now=self._now)
+        self._look(0)
 
     def _command(self, command: Callable[[], None]) -> None:
         with suppress(LocalProtocolError):

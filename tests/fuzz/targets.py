@@ -14,19 +14,29 @@ from fuzz.talk import scripts, talk
 
 from sipagent.errors import RemoteProtocolError
 from sipagent.sdp.negotiation import Negotiation
+from sipagent.sip import stun
 from sipagent.sip.authentication import parse_authentications
+from sipagent.sip.binding import Binding
 from sipagent.sip.digest import read_challenges
 from sipagent.sip.framing import BODY_MAX, StreamFramer
 from sipagent.sip.headers import CSeq, NameAddr, Via
+from sipagent.sip.identity import Identity
+from sipagent.sip.info import read_digit
 from sipagent.sip.message import HEAD_MAX, MessageError, Request, make_response, parse_message
 from sipagent.sip.multipart import find_part
+from sipagent.sip.refer import ReferTo, SubscriptionState, read_event, read_sipfrag, referred_by
 from sipagent.sip.reliable import RAck
+from sipagent.sip.replaces import Replaces
 from sipagent.sip.session_timer import SessionExpires
+from sipagent.sip.stun import build_request, is_stun
 from sipagent.sip.uri import Uri
 
 TORTURE = Path(__file__).parents[1] / "sip" / "torture"
 CORPORA = Path(os.environ.get("SIPAGENT_CORPORA") or Path(__file__).parents[3] / "shared" / "corpora")
 """Other projects' messages, read in place; where they are not, there is less to begin with."""
+
+FACTS_MAX = 20_000
+"""Characters of what a model is told about a caller, however much that is."""
 
 OFFER = (
     b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
@@ -56,6 +66,24 @@ def read_message(data: bytes) -> None:
     message.content("application/sdp")
     if isinstance(message, Request):
         parse_message(bytes(make_response(message, 200, to_tag="t")))
+        read_request(message)
+    else:
+        binding = Binding.read(message, message.contact, 60)
+        assert binding.expires_s >= 0
+
+
+def read_request(request: Request) -> None:
+    """What a request means: read, or refused with a status, or nothing."""
+    for read in (ReferTo.of_request, read_digit, lambda request: Replaces.of_request(request.headers)):
+        with suppress(RemoteProtocolError):
+            read(request)
+    referred_by(request.headers)
+    read_event(request.headers)
+    read_sipfrag(request)
+    SubscriptionState.of_request(request.headers)
+    for is_trusted in (True, False):
+        facts = Identity.from_request(request, is_trusted=is_trusted).facts()
+        assert len(repr(facts)) < FACTS_MAX
 
 
 VALUES: tuple[Callable[[str], object], ...] = (
@@ -65,6 +93,7 @@ VALUES: tuple[Callable[[str], object], ...] = (
     CSeq.parse,
     RAck.parse,
     SessionExpires.parse,
+    Replaces.parse,
     lambda text: parse_authentications([text]),
     lambda text: read_challenges([text]),
     lambda text: find_part(text.encode("utf-8", "surrogateescape"), text[:80], "application/sdp"),
@@ -80,6 +109,12 @@ def read_value(data: bytes) -> None:
         value = parse(data[1:].decode("utf-8", "surrogateescape"))
         if parse in (Uri.parse, NameAddr.parse, Via.parse, CSeq.parse):
             assert parse(str(value)) == value
+
+
+def read_stun(data: bytes) -> None:
+    """STUN, and what is none."""
+    if is_stun(data):
+        stun.parse_message(data)
 
 
 def read_stream(data: bytes) -> None:
@@ -180,6 +215,14 @@ def streams() -> Iterator[bytes]:
         yield b"\x40" + message + b"\r\n\r\n" + whole
 
 
+def stuns() -> Iterator[bytes]:
+    """A request of ours, an answer to it, and others'."""
+    sent = build_request(bytes(12))
+    yield sent
+    yield b"\x01\x01\x00\x0c" + sent[4:20] + b"\x00\x20\x00\x08\x00\x01\x11\x2b\xe1\xba\xa5\x61"
+    yield from shared("fuzz-stun_seed_corpus")
+
+
 def descriptions() -> Iterator[bytes]:
     """Session descriptions."""
     yield OFFER
@@ -191,6 +234,7 @@ def descriptions() -> Iterator[bytes]:
 TARGETS = {
     "message": Target(read_message, messages),
     "value": Target(read_value, values),
+    "stun": Target(read_stun, stuns),
     "stream": Target(read_stream, streams),
     "description": Target(negotiate, descriptions),
     "talk": Target(talk, scripts),

@@ -2,9 +2,13 @@
 
 A scenario is a pair: ``NAME.xml`` is what SIPp does, and ``NAME.yaml`` (an :class:`Expectation`) is what has to come of
 it at our end. They run side by side, each with its own name in the Call-ID: by that its calls are found in the log.
+
+Where the expectation has ``lines``, SIPp is their PBX: it waits, and a server of the scenario's own registers with it,
+or calls somebody through it.
 """
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -36,6 +40,9 @@ SIDE_BY_SIDE = 24
 MEDIA_PORT = 6000
 MEDIA_PORTS_EACH = 300
 """Runs side by side each have their own."""
+
+STARTING = threading.Semaphore(2)
+"""Servers that may start at once: each takes a second of a processor, and more would only wait for each other."""
 
 END_S = 5.0
 """How long after SIPp's end a call may take to end in our log."""
@@ -69,6 +76,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 """What some servers are told besides."""
 
+LOCAL = {"url": "local"}
+"""The embedded model."""
+
 HOSTS = {"ipv6": "::1"}
 """Where some servers listen; the others at 127.0.0.1."""
 
@@ -77,6 +87,12 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a scenario needs, and what has to come of it."""
 
     server: ServerName = "healthy"
+    lines: tuple[dict[str, Any], ...] = ()
+    """Of a server of its own. In their texts ``{sipp}`` is where SIPp waits, ``{nobody}`` where nobody does."""
+    dials: str | None = None
+    """Whom the first of those lines then calls."""
+    log: tuple[str | dict[str, dict[str, Any]], ...] = ()
+    """What that server logs besides its calls, as ``events``."""
     transports: dict[Transport, int] = msgspec.field(default_factory=lambda: {"udp": 1})
     """How many times SIPp plays the scenario over each, all at once."""
     options: tuple[str, ...] = ()
@@ -189,7 +205,7 @@ class Servers:
             return self._stack.enter_context(Model(FAULTS[name])).engine
         if name == "unreachable":
             return {"url": f"ws://127.0.0.1:{free_port()}/v1/realtime", "api_key": "any"}
-        return {"url": "local"}
+        return LOCAL
 
 
 # A run
@@ -198,39 +214,89 @@ class Servers:
 def play(run: Run, servers: Servers, folder: Path) -> Outcome:
     """Let SIPp play the scenario, and judge."""
     began_at = monotonic()
-    server = servers.get(run.expectation.server)
-    faults = [*_run_sipp(run, server, folder), *_judge(run, server)]
+    faults = _play_pbx(run, folder) if run.expectation.lines else _play_caller(run, servers, folder)
     return Outcome(tuple(faults), monotonic() - began_at)
 
 
-def _run_sipp(run: Run, server: Server, folder: Path) -> Iterator[str]:
-    count = str(run.calls)
+def _play_caller(run: Run, servers: Servers, folder: Path) -> Iterator[str]:
+    """SIPp calls."""
+    server = servers.get(run.expectation.server)
     host = HOSTS.get(run.expectation.server, HOST)
     address = f"[{host}]" if ":" in host else host
-    errors, statistics = folder / f"{run.name}.errors", folder / f"{run.name}.csv"
-    command = [
-        "sipp", f"{address}:{server.sip_port}", "-sf", str(FOLDER / f"{run.scenario}.xml"), "-s", run.name,
-        "-t", "t1" if run.transport == "tcp" else "u1", "-i", address, "-p", str(free_port()), "-ci", HOST,
-        "-mi", address, "-mp", str(_media_port(run.number)), "-cid_str", f"%u-%p@{run.name}",
-        "-m", count, "-l", count, "-r", count, "-recv_timeout", str(PATIENCE_MS),
-        "-timeout", f"{run.expectation.seconds}s", "-timeout_error", "-nostdin",
-        "-trace_err", "-error_file", str(errors), "-trace_stat", "-stf", str(statistics), "-fd", "1",
-        *run.expectation.options,
-    ]  # fmt: skip
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    if run.expectation.terminate_on is not None:
-        event = run.expectation.terminate_on
+    sipp = Sipp(run, folder, address, f"{address}:{server.sip_port}", "-cid_str", f"%u-%p@{run.name}")
+    _terminate_on_event(run, server)
+    yield from sipp.finish()
+    yield from _judge(run, server, lambda entry: entry["event"] == "invited" and _is_of(entry, run))
+
+
+def _play_pbx(run: Run, folder: Path) -> Iterator[str]:
+    """SIPp waits for what we send."""
+    with ExitStack() as stack:
+        with STARTING:
+            sipp = Sipp(run, folder, HOST)
+            settings = {"lines": _lines(run, sipp), "engines": {"model": LOCAL}}
+            server = stack.enter_context(Server(folder / f"{run.name}-server", settings))
+        if run.expectation.dials is not None:
+            server.dial(run.expectation.lines[0]["name"], run.expectation.dials)
+        _terminate_on_event(run, server)
+        yield from sipp.finish()
+        yield from _judge(run, server, lambda entry: entry["event"] in ("invited", "dialled"))
+        if status := server.stop():
+            yield f"exit status {status}"
+        yield from _judge_log(run.expectation.log, server.entries)
+        yield from (f"{entry}" for entry in server.entries if entry["level"] in ("error", "critical"))
+
+
+def _lines(run: Run, sipp: "Sipp") -> Any:
+    text = json.dumps(run.expectation.lines)
+    for name, address in {"{sipp}": f"{HOST}:{sipp.port}", "{nobody}": f"{HOST}:{free_port()}"}.items():
+        text = text.replace(name, address)
+    return json.loads(text)
+
+
+def _terminate_on_event(run: Run, server: Server) -> None:
+    event = run.expectation.terminate_on
+    if event is not None:
         server.wait_for(lambda entry: entry["event"] == event, timeout_s=END_S)
         server.terminate()
-    output, _ = process.communicate()
-    if process.returncode:
-        reason = errors.read_text("utf-8", "replace") if errors.exists() else output.decode("utf-8", "replace")[-1000:]
-        yield f"SIPp's exit status is {process.returncode}: {reason.strip()}"
-    successful = _read_statistics(statistics).get("SuccessfulCall(C)")
-    if successful != count:
-        yield f"{successful} of {count} successful"
+
+
+class Sipp:
+    """SIPp, started.
+
+    :param address: of its own.
+    :param more: where it sends to, if it does not wait, and other options.
+    """
+
+    def __init__(self, run: Run, folder: Path, address: str, *more: str) -> None:
+        count = str(run.calls)
+        self.port = free_port()
+        self._calls = run.calls
+        self._errors, self._statistics = folder / f"{run.name}.errors", folder / f"{run.name}.csv"
+        command = [
+            "sipp", *more, "-sf", str(FOLDER / f"{run.scenario}.xml"), "-s", run.name,
+            "-t", "t1" if run.transport == "tcp" else "u1", "-i", address, "-p", str(self.port), "-ci", HOST,
+            "-mi", address, "-mp", str(_media_port(run.number)),
+            "-m", count, "-l", count, "-r", count, "-recv_timeout", str(PATIENCE_MS),
+            "-timeout", f"{run.expectation.seconds}s", "-timeout_error", "-nostdin",
+            "-trace_err", "-error_file", str(self._errors), "-trace_stat", "-stf", str(self._statistics), "-fd", "1",
+            *run.expectation.options,
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def finish(self) -> Iterator[str]:
+        """Wait for its end, and say what went wrong."""
+        output, _ = self._process.communicate()
+        if self._process.returncode:
+            is_told = self._errors.exists()
+            text = self._errors.read_bytes() if is_told else output[-1000:]
+            reason = text.decode("utf-8", "replace")
+            yield f"SIPp's exit status is {self._process.returncode}: {reason.strip()}"
+        successful = _read_statistics(self._statistics).get("SuccessfulCall(C)")
+        if successful != str(self._calls):
+            yield f"{successful} of {self._calls} successful"
 
 
 def _media_port(number: int) -> int:
@@ -250,9 +316,9 @@ def _read_statistics(path: Path) -> dict[str, str]:
 # What we logged of it
 
 
-def _judge(run: Run, server: Server) -> Iterator[str]:
+def _judge(run: Run, server: Server, begins: Callable[[Entry], bool]) -> Iterator[str]:
     expectation = run.expectation
-    calls = server.calls_where(_is_of(run))
+    calls = server.calls_where(begins)
     wanted = expectation.invited * run.calls
     if len(calls) != wanted:
         yield f"{len(calls)} calls in our log instead of {wanted}"
@@ -262,12 +328,12 @@ def _judge(run: Run, server: Server) -> Iterator[str]:
         except TimeoutError:
             yield f"call {call} has not ended"
             return
-    for call, entries in server.calls_where(_is_of(run)).items():
+    for call, entries in server.calls_where(begins).items():
         yield from (f"call {call}: {fault}" for fault in _judge_call(expectation, entries))
 
 
-def _is_of(run: Run) -> Callable[[Entry], bool]:
-    return lambda invited: invited["sip_call_id"].endswith(f"@{run.name}")
+def _is_of(entry: Entry, run: Run) -> bool:
+    return str(entry["sip_call_id"]).endswith(f"@{run.name}")
 
 
 def _is_end_of(call: str) -> Callable[[Entry], bool]:
@@ -276,12 +342,7 @@ def _is_end_of(call: str) -> Callable[[Entry], bool]:
 
 def _judge_call(expectation: Expectation, entries: Sequence[Entry]) -> Iterator[str]:
     events = [str(entry["event"]) for entry in entries]
-    rest = iter(entries)
-    for event in expectation.events:
-        name, fields = next(iter(event.items())) if isinstance(event, dict) else (event, {})
-        if not any(entry["event"] == name and _has(entry, fields) for entry in rest):
-            yield f"no {name} {fields or ''} in its place among: {' '.join(events)}"
-            break
+    yield from _judge_log(expectation.events, entries)
     for name, count in expectation.counts.items():
         if events.count(name) != count:
             yield f"{events.count(name)} times {name} instead of {count}"
@@ -289,6 +350,16 @@ def _judge_call(expectation: Expectation, entries: Sequence[Entry]) -> Iterator[
     if entries[-1]["event"] != "ended":
         yield f"{entries[-1]['event']} after its end"
     yield from _judge_media(expectation, next(entry for entry in entries if entry["event"] == "ended"))
+
+
+def _judge_log(wanted: Sequence[str | dict[str, dict[str, Any]]], entries: Sequence[Entry]) -> Iterator[str]:
+    """Find entries in their order."""
+    rest = iter(entries)
+    for event in wanted:
+        name, fields = next(iter(event.items())) if isinstance(event, dict) else (event, {})
+        if not any(entry["event"] == name and _has(entry, fields) for entry in rest):
+            yield f"no {name} {fields or ''} in its place among: {' '.join(str(entry['event']) for entry in entries)}"
+            return
 
 
 def _has(entry: Entry, fields: dict[str, Any]) -> bool:
