@@ -1,1 +1,1 @@
-"""Health, readiness and metrics over HTTP."""
+"""Health, readiness, metrics and calls to be made over HTTP; what becomes of calls and registrations, in log and figures."""
