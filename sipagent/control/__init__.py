@@ -1,1 +1,1 @@
-"""Health, readiness, metrics and calls to be made over HTTP; what becomes of calls and registrations, in log and figures."""
+"""Health, readiness, metrics and orders for calls over HTTP; and what becomes of calls and lines, in the log."""

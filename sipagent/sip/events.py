@@ -1,4 +1,4 @@
-"""What the user agent tells the shell: bytes to send, and what happened to each INVITE session.
+"""What the user agent tells the shell: bytes to send, URIs to locate, and what happened to calls and registrations.
 
 A handle is an integer that names one INVITE session from its first message to its :class:`Ended`.
 """

@@ -10,7 +10,7 @@ from sipagent.sip.session_timer import OPTION_TAG, SessionTimer
 METHODS = frozenset(ALLOW.split(", "))
 
 KNOWN_METHODS = frozenset({"REGISTER", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "INFO", "PUBLISH"})
-"""Methods that exist; those of them that we don't serve are 405, what is in no RFC is 501 (:rfc:`3261#section-8.2.1`)."""
+"""Methods that exist: 405 where we don't serve them; what is in no RFC is 501 (:rfc:`3261#section-8.2.1`)."""
 
 DESCRIBING = frozenset({"INVITE", "UPDATE", "PRACK"})
 """The requests that may bring a session description."""
