@@ -5,7 +5,7 @@ compared with the number or user part; one with an ``@`` with ``user@host``.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
@@ -48,11 +48,6 @@ class Route:
             and _fits_party(self.caller, caller)
             and all(_fits(pattern, call.header(name)) for name, pattern in self.headers.items())
         )
-
-
-def choose_agent(routes: Iterable[Route], call: CallFacts, *, caller: Caller, called: Caller) -> str | None:
-    """Return the agent of the first rule that fits, if one does."""
-    return next((route.agent for route in routes if route.fits(call, caller=caller, called=called)), None)
 
 
 def _fits_party(pattern: str, party: Caller) -> bool:
