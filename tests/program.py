@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
+from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -23,6 +24,12 @@ STOP_S = 15.0
 
 MODEL_KEY = "not-a-key"
 """What a server that is given the URL of a model says it is; without one it would take the embedded model."""
+
+PORTS = range(61_000, 65_536)
+"""Above those that Linux gives to connections."""
+
+_random = Random()
+_given: set[int] = set()
 
 Entry: TypeAlias = dict[str, Any]
 """A line of the log."""
@@ -211,21 +218,23 @@ class Model(Program):
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody has, neither for UDP nor for TCP."""
-    for _ in range(100):
-        with socket.socket(type=socket.SOCK_STREAM) as stream:
-            stream.bind(("127.0.0.1", 0))
-            port = int(stream.getsockname()[1])
-        if is_free(port):
+    """A port of the loopback that nobody has, neither for UDP nor for TCP, and that is given out once only.
+
+    It is one that the kernel gives to nobody by itself, or a connection could have it before whom it is for.
+    """
+    for _ in range(1000):
+        port = PORTS[_random.randrange(len(PORTS))]
+        if port not in _given and is_free(port) and is_free(port, socket.SOCK_STREAM):
+            _given.add(port)
             return port
     raise OSError("no port is free for both UDP and TCP")
 
 
-def is_free(port: int) -> bool:
-    """Whether nobody has this UDP port of the loopback."""
-    with socket.socket(type=socket.SOCK_DGRAM) as datagram:
+def is_free(port: int, kind: socket.SocketKind = socket.SOCK_DGRAM) -> bool:
+    """Whether nobody has this port of the loopback."""
+    with socket.socket(type=kind) as probe:
         try:
-            datagram.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", port))
         except OSError:
             return False
         return True
