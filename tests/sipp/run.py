@@ -359,7 +359,7 @@ def _judge_call(expectation: Expectation, entries: Sequence[Entry]) -> Iterator[
     for name, count in expectation.counts.items():
         if events.count(name) != count:
             yield f"{events.count(name)} times {name} instead of {count}"
-    yield from (f"{name}, which is never to be" for name in expectation.never if name in events)
+    yield from (f"never to be: {entry}" for entry in entries if entry["event"] in expectation.never)
     if entries[-1]["event"] != "ended":
         yield f"{entries[-1]['event']} after its end"
 
