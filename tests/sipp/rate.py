@@ -1,4 +1,4 @@
-"""How many calls a second the program takes: ``python tests/sipp/rate.py [--seconds 10] …``.
+"""How many calls a second the program takes: ``python tests/sipp/rate.py [--seconds 40]``.
 
 SIPp calls over UDP, stays for a tenth of a second, and hangs up: INVITE, 200, ACK, BYE, with the model's session opened
 and closed for each and RTP in between. A rate is sustained when not one of its calls failed and 95 of 100 were answered
@@ -23,12 +23,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from load.sipp import HOST, play
 from program import ROOT, Model, Server
 
+SECONDS = 40.0
+"""At each rate: longer than a transaction is remembered, so that what is remembered has stopped growing."""
+
 P95_MAX_MS = 50.0
 FIRST_RATE = 20
 PRECISION = 1.1
 """Rates that differ by less are not told apart."""
 
 CALL_MS = 100
+ERRORS_SHOWN = 500
+"""Characters of what SIPp says went wrong at a rate."""
+
 SETTLE_S = 60.0
 """For the last call to end; far more than it takes."""
 
@@ -68,6 +74,8 @@ async def attempt(folder: Path, server: Server, rate: int, seconds: float) -> St
     count = await play(
         folder, (HOST, server.sip_port), name=name, calls=calls, rate=rate, call_ms=CALL_MS, timeout_s=timeout_s
     )
+    if count.successful < calls and count.errors:
+        print(count.errors[:ERRORS_SHOWN])
     share = (seconds_used(server.pid) - used) / seconds
     times = sorted(count.response_ms)
     p50_ms = times[len(times) // 2] if times else float("inf")
@@ -111,7 +119,7 @@ def summary(steps: Sequence[Step]) -> Iterator[tuple[str, float]]:
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="at each rate")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="at each rate")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name, Model("") as model:
         settings = {

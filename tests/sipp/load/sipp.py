@@ -56,7 +56,8 @@ async def play(
     errors, statistics, log = (folder / f"{name}.{end}" for end in ("errors", "csv", "log"))
     command = [
         "sipp", f"{server[0]}:{server[1]}", "-sf", str(SCENARIO), "-s", name, "-cid_str", f"%u@{name}",
-        "-i", HOST, "-p", str(free_port()), "-ci", HOST, "-cp", str(free_port()), "-mi", HOST, "-mp", "6000",
+        "-i", HOST, "-p", str(free_port()), "-ci", HOST, "-cp", str(free_port()), "-mi", HOST,
+        "-mp", str(free_port()),
         "-m", str(calls), "-l", str(calls), "-r", str(round(rate)),
         "-d", str(call_ms), "-max_invite_retrans", str(INVITE_COPIES), "-max_non_invite_retrans", str(OTHER_COPIES),
         "-max_retrans", str(OTHER_COPIES),
