@@ -20,6 +20,7 @@ COLUMNS: tuple[Column, ...] = ("register", "call in", "call out", "hold", "DTMF"
 
 A_TELEPHONE = "a telephone, with which nobody registers"
 UNABLE = "it can't"
+LONELY = "it registers only where there is another network than the loopback"
 A_SCANNER = "it makes no calls"
 NO_SCANNER = "it is no scanner"
 
@@ -27,6 +28,8 @@ ABSENT: Mapping[tuple[Peer, Column], str] = {
     ("baresip", "register"): A_TELEPHONE,
     ("pjsua2", "register"): A_TELEPHONE,
     ("linphone", "register"): A_TELEPHONE,
+    ("linphone", "call out"): LONELY,
+    ("linphone", "TLS"): "its daemon is not told whom to trust",
     ("pyVoIP", "register"): A_TELEPHONE,
     ("pyVoIP", "hold"): UNABLE,
     ("pyVoIP", "transfer"): UNABLE,

@@ -83,7 +83,8 @@ def sipsak(folder: Path, server: Server, method: str, user: str) -> str:
     path = folder / f"{method}-{user}"
     path.write_text(QUESTION.format(method=method, target=target, user=user))
     said = scan(folder, "sipsak", "-vvv", "-f", str(path), "-s", target, "-H", HOST)
-    return RANDOM.sub("", said.partition("response:")[2]).replace(user, "USER")
+    response = said.partition("response:")[2].strip().partition("\n\n")[0]
+    return RANDOM.sub("", response).replace(user, "USER")
 
 
 def serves(server: Server) -> bool:
