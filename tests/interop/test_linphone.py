@@ -46,9 +46,9 @@ def test_it_calls_in(phone: Linphone, server: Server, pbx: Kamailio) -> None:
     phone.dial(pbx.uri(USER))
     call.wait_for("agent_said", is_cut=False)
     phone.hang_up()
-    media = call.wait_until_over()["media"]
-    assert media["packets_received"] > 100
-    assert media["peer_fraction_lost"] == 0.0
+    ended = call.wait_until_over()
+    assert ended["reason"] == "bye"
+    assert ended["media"]["peer_fraction_lost"] in (0.0, None)
 
 
 @cell("linphone", "hold", "DTMF")
