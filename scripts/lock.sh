@@ -14,8 +14,10 @@ lock() {
     echo "wrote $output"
 }
 
-lock requirements/run.txt --extra local --extra plot "$@"
-lock requirements/test.txt --extra local --extra plot --extra test --extra lint --constraint requirements/run.txt "$@"
+run=(--extra local --extra plot --extra srtp --extra g722 --extra opus --extra webrtc)
+lock requirements/run.txt "${run[@]}" "$@"
+lock requirements/test.txt "${run[@]}" --extra test --extra lint --constraint requirements/run.txt "$@"
+lock requirements/quality.txt "${run[@]}" --extra test --extra quality --constraint requirements/test.txt "$@"
 lock requirements/fuzz.txt --extra fuzz --constraint requirements/test.txt "$@"
 
 # Other people's telephones, which are none of our dependencies; see the list itself.
