@@ -23,8 +23,8 @@ from sipagent.call import events, phone
 from sipagent.call.events import Fact
 from sipagent.call.phone import Line
 from sipagent.errors import SipagentError
+from sipagent.formats import PCMU
 from sipagent.notebook import Notebook, Spread
-from sipagent.realtime.local.formats import PCMU
 from sipagent.sip.uri import Uri
 
 FOLDER = Path("build")

@@ -17,11 +17,11 @@ from sipagent.aio.voice import Voice, open_voice
 from sipagent.audio.g711 import encode
 from sipagent.audio.wav import read_wav
 from sipagent.call import phone
-from sipagent.call.phone import CODEC, Line, PhoneOutput
+from sipagent.call.phone import FORMAT, Line, PhoneOutput
 from sipagent.errors import SipagentError
+from sipagent.formats import PCMU
 from sipagent.lines import parse_target
 from sipagent.notebook import Notebook
-from sipagent.realtime.local.formats import PCMU
 from sipagent.rtp.dtmf import DIGITS
 from sipagent.sip.account import Account
 
@@ -124,7 +124,7 @@ def read_audio(path: Path) -> bytes:
         raise SipagentError(f"{path}: {error}") from error
     mono = samples.astype(np.float32).mean(axis=1)
     converted = soxr.resample(mono, rate, SAMPLE_RATE)
-    return encode(np.clip(converted, -32768, 32767).astype(np.int16), CODEC)
+    return encode(np.clip(converted, -32768, 32767).astype(np.int16), FORMAT.codec)
 
 
 def _describe(fact: PhoneOutput) -> str:

@@ -9,7 +9,7 @@ from sipagent.aio.log import get_logger
 from sipagent.aio.pipe import HearRequest
 from sipagent.aio.worker import Worker, WorkerError
 from sipagent.audio.g711 import decode_alaw, decode_ulaw
-from sipagent.realtime.local.formats import PCM, PCMA, AudioFormat
+from sipagent.formats import PCM, PCMA, AudioFormat
 
 
 class Ear:

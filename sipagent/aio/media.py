@@ -21,6 +21,10 @@ class Talker(Machine[Output_co], Protocol[Output_co]):
     def remote(self) -> Address | None:
         """Where its packets go."""
 
+    @property
+    def frame_ms(self) -> int:
+        """How often it makes one."""
+
     def receive_rtp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take a packet."""
 
@@ -43,6 +47,7 @@ class Media:
         self._ticker = ticker
         self._talker: Talker[object] | None = None
         self._driver: Driver[object] | None = None
+        self._beat_ms = 0
         self.received_at: float | None = None
         """When the packet was read in whose stack we are, else ``None``."""
         self._rtp, self._rtcp = ports.open(self._receive_rtp, self._receive_rtcp)
@@ -61,7 +66,8 @@ class Media:
         """Carry for this talker from now on."""
         self._talker = talker
         self._driver = driver  # type: ignore[assignment]
-        self._ticker.add(self._on_beat)
+        self._beat_ms = talker.frame_ms
+        self._ticker.add(self._on_beat, every_ms=self._beat_ms)
 
     def _receive_rtp(self, data: bytes, source: Address) -> None:
         if self._talker is not None and self._driver is not None:
@@ -84,6 +90,12 @@ class Media:
         if self._talker is not None and self._driver is not None:
             self._driver.feed(partial(self._talker.receive_rtcp, data, source))
 
+    def _change_beat(self, ms: int) -> None:
+        """The peer wants longer or shorter packets from now on; this beat's is the first of them."""
+        self._beat_ms = ms
+        self._ticker.remove(self._on_beat)
+        self._ticker.add(self._on_beat, every_ms=ms)
+
     def _on_beat(self, due_at: float) -> None:
         """Send this tick's packet before anything else is done; then carry what the tick gave rise to."""
         talker, driver = self._talker, self._driver
@@ -95,6 +107,8 @@ class Media:
         talker = self._talker
         if talker is None:
             return
+        if talker.frame_ms != self._beat_ms:
+            self._change_beat(talker.frame_ms)
         packet = talker.next_packet(now=now)
         destination = talker.remote
         if packet is not None and destination is not None:

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -24,11 +23,10 @@ from sipagent.aio.driver import Driver
 from sipagent.aio.ear import Ear, open_ear
 from sipagent.aio.log import get_logger
 from sipagent.aio.voice import Voice, open_voice
-from sipagent.audio.g711 import encode_ulaw
 from sipagent.audio.vad import EnergyVad, VadSettings
+from sipagent.formats import AudioFormat
 from sipagent.realtime.local.buffer import Detector
 from sipagent.realtime.local.events import Close, Drop, HearSpeech, Output, RenderSpeech, Send
-from sipagent.realtime.local.formats import PCM, PCMA, AudioFormat
 from sipagent.realtime.local.handshake import PATH, Accepted, Refused, judge_handshake
 from sipagent.realtime.local.server import LocalServer
 from sipagent.realtime.local.settings import LocalSettings
@@ -255,13 +253,9 @@ class _Session:
 
 
 def make_detector(audio_format: AudioFormat, threshold: float) -> Detector:
-    """The energy detector for a session's server-side turn detection; PCM is heard as 8 kHz G.711."""
+    """The energy detector for a session's server-side turn detection."""
     gate_dbfs = VadSettings().gate_dbfs + (threshold - 0.5) * GATE_SPAN_DB
-    vad = EnergyVad("PCMA" if audio_format == PCMA else "PCMU", VadSettings(gate_dbfs=gate_dbfs))
-    if audio_format != PCM:
-        return vad.is_speech
-    step = PCM.rate // 8000
-    return lambda frame: vad.is_speech(encode_ulaw(np.frombuffer(frame, "<i2").astype(np.int16)[::step]))
+    return EnergyVad(audio_format, VadSettings(gate_dbfs=gate_dbfs)).is_speech
 
 
 async def serve_model(host: str, port: int, settings: LocalSettings | None = None) -> ModelServer:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sipagent.audio.g711 import decode
+from sipagent.audio.linear import to_linear
 from sipagent.call.events import RecordAudio
-from sipagent.call.record import SAMPLE_RATE
+from sipagent.formats import AudioFormat
 
 MAX_WAITING = 600
 """Pieces of a second each that wait for a slow disk; beyond ten minutes the recording is given up."""
@@ -51,18 +51,18 @@ class Recorder:
             return
         try:
             if self._file is None:
-                self._file = self._open()
-            stereo = np.stack((decode(piece.caller, piece.codec), decode(piece.agent, piece.codec)), axis=1)
+                self._file = self._open(piece.audio_format)
+            stereo = np.stack([to_linear(side, piece.audio_format) for side in (piece.caller, piece.agent)], axis=1)
             self._file.writeframes(stereo.astype("<i2").tobytes())
         except OSError as error:
             self._fail(str(error))
 
-    def _open(self) -> wave.Wave_write:
+    def _open(self, audio_format: AudioFormat) -> wave.Wave_write:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = wave.Wave_write(str(self.path))
         file.setnchannels(2)
         file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
+        file.setframerate(audio_format.rate)
         return file
 
     def _close(self) -> None:

@@ -1,7 +1,8 @@
-"""The beat of all calls: every 20 ms each is asked for its packet, by absolute deadlines that don't drift.
+"""The beat of all calls: each is asked for its packet every 20 ms, or as often as its peer wants packets.
 
-Calls are spread over slots of 5 ms so that they don't fire together. A beat that comes late is made up for, three beats
-at the most; beyond that time is let go, because a burst hurts the caller's jitter buffer more than a gap.
+One timer and absolute deadlines serve them all, so nothing drifts. Calls are spread over slots of 5 ms so that they
+don't fire together. A beat that comes late is made up for, at twice the pace and three beats at the most; beyond that
+time is let go, because a burst hurts the caller's jitter buffer more than a gap.
 """
 
 import asyncio
@@ -19,48 +20,69 @@ EARLY_S = 0.0005
 Beat: TypeAlias = Callable[[float], None]
 """Is called with the time at which the beat is due."""
 
+Wheel: TypeAlias = list[dict[Beat, None]]
+"""Who beats in each slot of a period, in the order of coming."""
+
 
 class Ticker:
-    """One timer for everybody; it runs while anybody is there."""
+    """One timer for everybody; it runs while anybody is there.
+
+    :param slots: of 20 ms.
+    """
 
     def __init__(self, *, slots: int = SLOTS) -> None:
         self._loop = asyncio.get_running_loop()
-        self._slots: list[dict[Beat, None]] = [{} for _ in range(slots)]
+        self._slots = slots
+        self._step = BEAT_S / slots
+        self._wheels: dict[int, Wheel] = {}
         self._turn = 0
         self._due_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.skipped_beats = 0
-        """Beats let go because the process was stalled."""
+        """Beats of 20 ms let go because the process was stalled."""
 
-    def add(self, beat: Beat) -> None:
-        """Call ``beat`` every 20 ms, in the emptiest slot."""
-        min(self._slots, key=len)[beat] = None
+    def add(self, beat: Beat, *, every_ms: int = 20) -> None:
+        """Call ``beat`` every so many milliseconds, a multiple of a slot, in the emptiest slot."""
+        period = max(1, every_ms * self._slots // 20)
+        wheel = self._wheels.setdefault(period, [{} for _ in range(period)])
+        slots = (wheel[(self._turn + ahead) % period] for ahead in range(period))
+        min(slots, key=len)[beat] = None
         if self._timer is None:
             self._due_at = monotonic()
             self._timer = self._loop.call_at(self._due_at, self._on_slot)
 
     def remove(self, beat: Beat) -> None:
         """Call it no more; the timer sees for itself that nobody is left."""
-        for slot in self._slots:
-            slot.pop(beat, None)
+        for period, wheel in list(self._wheels.items()):
+            for slot in wheel:
+                slot.pop(beat, None)
+            if not any(wheel):
+                del self._wheels[period]
 
     def _on_slot(self) -> None:
-        step = BEAT_S / len(self._slots)
-        now = monotonic() + EARLY_S
+        began_at = monotonic()
+        now = began_at + EARLY_S
         late_beats = int((now - self._due_at) / BEAT_S)
         if late_beats > MAX_CATCH_UP:
             self.skipped_beats += late_beats - MAX_CATCH_UP
             self._due_at += (late_beats - MAX_CATCH_UP) * BEAT_S
-        while self._due_at <= now:
-            self._beat(self._slots[self._turn])
-            self._turn = (self._turn + 1) % len(self._slots)
-            self._due_at += step
-        if any(self._slots):
-            self._timer = self._loop.call_at(self._due_at, self._on_slot)
+        slots_left = self._slots
+        while self._due_at <= now and slots_left:
+            self._beat()
+            slots_left -= 1
+        if self._wheels:
+            at = self._due_at if self._due_at > now else began_at + BEAT_S / 2
+            self._timer = self._loop.call_at(at, self._on_slot)
         else:
             self._timer = None
 
-    def _beat(self, slot: dict[Beat, None]) -> None:
+    def _beat(self) -> None:
+        for period, wheel in list(self._wheels.items()):
+            self._beat_slot(wheel[self._turn % period])
+        self._turn += 1
+        self._due_at += self._step
+
+    def _beat_slot(self, slot: dict[Beat, None]) -> None:
         for beat in list(slot):
             if beat not in slot:
                 continue  # it was removed by one before it

@@ -20,7 +20,7 @@ from sipagent.aio.log import get_logger
 from sipagent.aio.pipe import SpeakRequest
 from sipagent.aio.worker import Worker, WorkerError
 from sipagent.audio.g711 import encode_alaw, encode_ulaw
-from sipagent.realtime.local.formats import PCM, PCMA, AudioFormat
+from sipagent.formats import PCM, PCMA, AudioFormat
 
 Pcm: TypeAlias = NDArray[np.int16]
 Key: TypeAlias = tuple[str, str, float, str]

@@ -1,7 +1,8 @@
 """Voice activity by level: does this frame hold speech, as far as loudness can tell?
 
 The cheap detector on the path of every packet. It hears G.711 without decoding it: a table turns each byte into the
-square root of its magnitude, on a scale of 0 to 255, and the mean of those over 20 ms is the *root level* of a slice.
+square root of its magnitude, on a scale of 0 to 255, and the mean of those over 20 ms is the *root level* of a slice;
+for linear samples it is computed.
 (The logarithm would count the pulses of a vowel for little, the power does not fit into eight bits.) The rules:
 
 - A slice is loud when it is above the gate, and above the noise floor by the rise. Two loud ones of the last three are
@@ -20,8 +21,8 @@ from typing import Final
 
 import numpy as np
 
-from sipagent.audio.g711 import ALAW_TO_PCM, SAMPLE_RATE, ULAW_TO_PCM, Pcm
-from sipagent.errors import LocalProtocolError
+from sipagent.audio.g711 import ALAW_TO_PCM, ULAW_TO_PCM, Pcm
+from sipagent.formats import AudioFormat
 
 ROOT_OF_FULL_SCALE: Final = 255.0
 NOISE_FACTOR_DB: Final = 3.4
@@ -30,7 +31,6 @@ SILENT_DBFS: Final = -100.0
 """What no signal at all reads."""
 
 SLICE_MS: Final = 20
-SLICE_BYTES: Final = SAMPLE_RATE * SLICE_MS // 1_000
 IS_SPEECH: Final = tuple(loud.bit_count() >= 2 for loud in range(8))
 """Whether it is speech, by the last three slices as three bits."""
 
@@ -80,9 +80,17 @@ def dbfs_of(root: float) -> float:
     return 40 * log10(root / ROOT_OF_FULL_SCALE) + NOISE_FACTOR_DB if root > 0 else SILENT_DBFS
 
 
-def level_dbfs(audio: bytes, codec: str) -> float:
-    """Return the level of G.711 audio of any length, as the detector would measure it."""
-    return dbfs_of(sum(audio.translate(ROOTS[codec])) / len(audio)) if audio else SILENT_DBFS
+def level_dbfs(audio: bytes, audio_format: AudioFormat) -> float:
+    """Return the level of audio of any length, as the detector would measure it."""
+    return dbfs_of(_root_level(audio, ROOTS.get(audio_format.codec))) if audio else SILENT_DBFS
+
+
+def _root_level(audio: bytes, roots: bytes | None) -> float:
+    """Return the mean root of some audio: by a table for G.711, else of linear samples."""
+    if roots is not None:
+        return sum(audio.translate(roots)) / len(audio)
+    samples = np.frombuffer(audio, "<i2").astype(np.float32)
+    return float(np.sqrt(np.abs(samples) / 32_768).mean()) * ROOT_OF_FULL_SCALE
 
 
 def _root_table(pcm: Pcm) -> bytes:
@@ -101,15 +109,10 @@ FLOOR_MIN: Final = root_of(FLOOR_MIN_DBFS)
 class EnergyVad:
     """The detector of one direction of one call."""
 
-    def __init__(self, codec: str, settings: VadSettings | None = None) -> None:
-        """Hear frames of ``codec``, ``PCMU`` or ``PCMA``.
-
-        :raises LocalProtocolError: for another codec
-        """
-        if codec not in ROOTS:
-            raise LocalProtocolError(f"G.711 is PCMU or PCMA, not {codec}")
+    def __init__(self, audio_format: AudioFormat, settings: VadSettings | None = None) -> None:
         settings = settings or VadSettings()
-        self._roots = ROOTS[codec]
+        self._roots = ROOTS.get(audio_format.codec)
+        self._slice_bytes = SLICE_MS * audio_format.bytes_per_ms
         self._rise = ratio_of(settings.rise_db)
         self._gate_dbfs = settings.gate_dbfs
         self._gate = root_of(settings.gate_dbfs)
@@ -151,18 +154,19 @@ class EnergyVad:
 
         What does not fill a slice of 20 ms waits for the next frame.
         """
-        if self._rest or len(frame) != SLICE_BYTES:
+        size = self._slice_bytes
+        if self._rest or len(frame) != size:
             audio = self._rest + frame
-            whole = len(audio) // SLICE_BYTES * SLICE_BYTES
+            whole = len(audio) // size * size
             self._rest = audio[whole:]
-            for start in range(0, whole, SLICE_BYTES):
-                self._hear(audio[start : start + SLICE_BYTES])
+            for start in range(0, whole, size):
+                self._hear(audio[start : start + size])
         else:
             self._hear(frame)
         return IS_SPEECH[self._loud]
 
     def _hear(self, audio: bytes) -> None:
-        self._root = root = sum(audio.translate(self._roots)) / SLICE_BYTES
+        self._root = root = _root_level(audio, self._roots)
         self._loud = (self._loud << 1 | (root > self._threshold)) & 7
         if root <= SILENCE_ROOT:
             self._hear_silence()

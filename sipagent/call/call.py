@@ -15,11 +15,10 @@ from sipagent.call import events
 from sipagent.call.conversation import Conversation, ConversationSettings
 from sipagent.call.doubles import Doubles
 from sipagent.call.events import Address, Output
-from sipagent.call.frames import FRAME_SAMPLES, silence
 from sipagent.call.record import Record
 from sipagent.call.replacement import Replacement
 from sipagent.call.sip_leg import SipLeg
-from sipagent.call.transfer import MAX_SENTENCE_S, TAIL_TICKS, Transfer, TransferSettings
+from sipagent.call.transfer import MAX_SENTENCE_S, TAIL_MS, Transfer, TransferSettings
 from sipagent.errors import RemoteProtocolError
 from sipagent.rtp.session import Frame
 from sipagent.timers import Timers
@@ -82,12 +81,11 @@ class Call:
         )
         """The way by which another dialog takes the place of the caller's."""
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
-        self._silence = b""
         self._offer = b""
         self._answer = b""
         self._invited_at = 0.0
         self._answered_at: float | None = None
-        self._tail_ticks = 0
+        self._tail_ms = 0
         self._reason = ""
         self._was_held = False
         self._unheld_at = 0.0
@@ -130,7 +128,7 @@ class Call:
         """
         self._invited_at = now
         try:
-            self._answer = self._leg.receive_offer(offer, now=now) if offer else self._leg.offer(settles_codec=True)
+            self._answer = self._leg.receive_offer(offer, now=now) if offer else self._leg.offer(settles_format=True)
         except RemoteProtocolError as error:
             self._reject(error.status, str(error), now)
             return
@@ -151,7 +149,7 @@ class Call:
         """Call somebody; the model is to be there first, so that nobody picks up to silence."""
         self._is_outgoing = True
         self._invited_at = now
-        self._offer = self._leg.offer(settles_codec=True)
+        self._offer = self._leg.offer(settles_format=True)
         self._prepare()
 
     def receive_progress(self, status: int, *, now: float) -> None:
@@ -253,6 +251,11 @@ class Call:
         """Where this call's packets go."""
         return self._leg.remote
 
+    @property
+    def frame_ms(self) -> int:
+        """How often :meth:`next_packet` is to be called."""
+        return self._leg.frame_ms
+
     def receive_rtp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take a packet of the caller's."""
         self._hear(self._leg.receive_packet(data, source, now=now), now)
@@ -262,25 +265,26 @@ class Call:
         self._leg.receive_rtcp(data, source, now=now)
 
     def next_packet(self, *, now: float) -> bytes | None:
-        """Make the packet of this tick: 20 ms of the agent, or of silence; ``None`` on hold and before the answer.
+        """Make the packet of this tick, of the agent or of silence; ``None`` on hold and before the answer.
 
         What the agent has to say while nobody listens waits.
         """
         conversation = self._conversation
         if conversation is None or not self._is_up:
             return None
-        if self._leg.is_held or not self._leg.is_agreed or not self._is_believed(now):
-            self._leg.skip_frame()
+        leg = self._leg
+        if leg.is_held or not leg.is_agreed or not self._is_believed(now):
+            leg.skip_frame()
             return None
-        frame, begins = conversation.next_frame()
-        heard = frame or self._silence
+        frame, begins = conversation.next_frame(leg.frame_ms)
+        heard = frame or leg.silence
         if self._record:
             self._record_agent(heard, now)
-        packet = self._leg.send_frame(heard, marker=begins, now=now)
+        packet = leg.send_frame(heard, marker=begins, now=now)
         if conversation.is_finished:
             self._count_tail(now)
         elif self._transfer.is_active:
-            self._transfer.tick(conversation, now=now)
+            self._transfer.tick(conversation, ms=leg.frame_ms, now=now)
         return packet
 
     # The model and its tools
@@ -393,12 +397,10 @@ class Call:
             self._begin_ending("agent", now)
 
     def _prepare(self) -> None:
-        """Have the model's connection opened, for a conversation in the leg's codec."""
-        codec = self._leg.codec
-        self._silence = silence(codec, FRAME_SAMPLES)
+        """Have the model's connection opened, for a conversation in the leg's format."""
         self._conversation = Conversation(
             replace(self._settings.conversation, may_transfer=self._settings.transfer is not None),
-            codec=codec,
+            audio_format=self._leg.audio_format,
             emit=self._outputs.append,
             random=self._random,
         )
@@ -413,7 +415,7 @@ class Call:
         self._timers.set("max_call", now + self._settings.max_call_s)
         self._timers.set("silence", now + LOOK_FOR_LIFE_S)
         if self._settings.records:
-            self._record = Record(codec=self._leg.codec, began_at=now)
+            self._record = Record(self._leg.audio_format, began_at=now)
         self._outputs.append(events.Answered(self._leg.codec, now - self._invited_at))
         conversation.greet(now=now)
 
@@ -434,8 +436,8 @@ class Call:
             self._conversation.end(now=now, says_goodbye=says_goodbye)
 
     def _count_tail(self, now: float) -> None:
-        self._tail_ticks += 1
-        if self._tail_ticks > TAIL_TICKS:
+        self._tail_ms += self._leg.frame_ms
+        if self._tail_ms > TAIL_MS:
             self._hang_up(self._reason, now)
 
     def _note_hold(self, now: float) -> None:

@@ -13,11 +13,12 @@ from typing import TypeAlias
 
 from sipagent.agent.builtin import TRANSFER, hang_up
 from sipagent.call import events
-from sipagent.call.frames import Codec, silence
+from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener, ListenerSettings
 from sipagent.call.speaker import Speaker
 from sipagent.call.turn import TurnChange
+from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
 from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import SessionSettings
@@ -37,7 +38,7 @@ class ConversationSettings:
     """How the agent talks."""
 
     session: SessionSettings
-    """What the model is asked for; its codec is replaced by the one that the caller and we agree on."""
+    """What the model is asked for; its format is replaced by what suits the codec that caller and we agree on."""
     greeting: str | None = None
     """Instructions for the first words; ``None`` lets the caller speak first."""
     listener: ListenerSettings = field(default_factory=ListenerSettings)
@@ -51,13 +52,18 @@ class Conversation:
     """Wires listener, speaker and the model's session; tells the call by ``emit``."""
 
     def __init__(
-        self, settings: ConversationSettings, *, codec: Codec, emit: Callable[[events.Output], None], random: Random
+        self,
+        settings: ConversationSettings,
+        *,
+        audio_format: AudioFormat,
+        emit: Callable[[events.Output], None],
+        random: Random,
     ) -> None:
         self._settings = settings
         self._emit = emit
-        self._session = RealtimeSession(replace(settings.session, codec=codec), random=random)
-        self._listener = Listener(settings.listener, session=self._session, codec=codec)
-        self._speaker = Speaker(session=self._session, silence=silence(codec))
+        self._session = RealtimeSession(replace(settings.session, audio_format=audio_format), random=random)
+        self._listener = Listener(settings.listener, session=self._session, audio_format=audio_format)
+        self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._keypad = Keypad()
         self._running: dict[str, str] = {}
         self._response_id = ""
@@ -152,9 +158,9 @@ class Conversation:
 
     # The clock
 
-    def next_frame(self) -> tuple[bytes | None, bool]:
+    def next_frame(self, ms: int = FRAME_MS) -> tuple[bytes | None, bool]:
         """Take what the caller hears in this tick, ``None`` for silence, and whether it begins a talkspurt."""
-        frame, begins = self._speaker.next_frame()
+        frame, begins = self._speaker.next_frame(ms)
         while (fact := self._speaker.pop_fact()) is not None:
             self._unheard_greeting = None
             self._emit(fact)

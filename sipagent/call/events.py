@@ -6,6 +6,7 @@ A command is to be carried out; a fact is for the log, the metrics and whoever f
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sipagent.formats import AudioFormat
 from sipagent.realtime.events import Send
 from sipagent.rtp.session import RtpStats
 from sipagent.sip.uri import Uri
@@ -147,11 +148,11 @@ class CancelTools:
 
 @dataclass(frozen=True, slots=True)
 class RecordAudio:
-    """The next piece of the recording: both sides in G.711 of this codec, of equal length, on one clock."""
+    """The next piece of the recording: both sides in this format, of equal length, on one clock."""
 
     caller: bytes
     agent: bytes
-    codec: str
+    audio_format: AudioFormat
 
 
 # Facts.

@@ -1,16 +1,4 @@
-"""The measure of a call's audio: G.711, one byte a sample, frames of 20 ms."""
+"""The measure of a call's audio in time."""
 
-from typing import Literal, TypeAlias
-
-from sipagent.audio.g711 import SILENCE
-
-Codec: TypeAlias = Literal["PCMU", "PCMA"]
-
-BYTES_PER_MS = 8
-FRAME_SAMPLES = 160
-"""20 ms at 8 kHz."""
-
-
-def silence(codec: Codec, samples: int = 1) -> bytes:
-    """So many samples of nothing in ``PCMU`` or ``PCMA``."""
-    return bytes((SILENCE[codec],)) * samples
+FRAME_MS = 20
+"""How much audio a packet of ours holds, unless the peer wants it otherwise."""

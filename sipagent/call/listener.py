@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sipagent.audio.vad import EnergyVad
-from sipagent.call.frames import BYTES_PER_MS, Codec, silence
 from sipagent.call.turn import Turn, TurnChange, TurnSettings
+from sipagent.formats import AudioFormat
 from sipagent.realtime.session import RealtimeSession
 from sipagent.rtp.session import Frame
 
@@ -39,17 +39,18 @@ class ListenerSettings:
 class Listener:
     """Feeds the model from the caller's frames."""
 
-    def __init__(self, settings: ListenerSettings, *, session: RealtimeSession, codec: Codec) -> None:
+    def __init__(self, settings: ListenerSettings, *, session: RealtimeSession, audio_format: AudioFormat) -> None:
         self._is_local = settings.detection == "local"
         self._session = session
-        self._vad = EnergyVad(codec)
+        self._bytes_per_ms = audio_format.bytes_per_ms
+        self._vad = EnergyVad(audio_format)
         self._turn = Turn(settings.turn)
         self._is_over_agent = False
         self._preroll: deque[bytes] = deque()
         self._preroll_bytes = 0
-        self._max_preroll_bytes = settings.preroll_ms * BYTES_PER_MS
+        self._max_preroll_bytes = settings.preroll_ms * audio_format.bytes_per_ms
         self._forwarded_at = 0.0
-        self._silence = silence(codec, session.server_silence_ms * BYTES_PER_MS)
+        self._silence = audio_format.silence_of(session.server_silence_ms)
 
     @property
     def onset_at(self) -> float:
@@ -88,7 +89,8 @@ class Listener:
             self._is_over_agent = agent_speaks
             self._vad.gate_dbfs = OVER_AGENT_DBFS if agent_speaks else GATE_DBFS
         is_speech = not frame.lost and self._vad.is_speech(payload)
-        return self._turn.receive_frame(is_speech, len(payload) / BYTES_PER_MS, agent_speaks=agent_speaks, now=now)
+        ms = len(payload) / self._bytes_per_ms
+        return self._turn.receive_frame(is_speech, ms, agent_speaks=agent_speaks, now=now)
 
     def forward(self, payload: bytes, *, now: float) -> None:
         """Give the frame to the model, or keep it in case a turn is about to start."""

@@ -14,11 +14,11 @@ from typing import TypeAlias
 from sipagent.audio.vad import level_dbfs
 from sipagent.call import events
 from sipagent.call.events import Address
-from sipagent.call.frames import FRAME_SAMPLES, Codec, silence
 from sipagent.call.playout import Playout
 from sipagent.call.record import Record
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import RemoteProtocolError
+from sipagent.formats import PCMU
 
 AUDIBLE_DBFS = -50.0
 """A frame at this level or above is heard as sound."""
@@ -26,7 +26,7 @@ AUDIBLE_DBFS = -50.0
 PAUSE_S = 0.3
 """Shorter silences are within speech, longer ones between utterances."""
 
-CODEC: Codec = "PCMU"
+FORMAT = PCMU
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,7 @@ class Phone:
         self._max_call_s = max_call_s
         self._dialled_at = now
         self._outputs: deque[PhoneOutput] = deque()
-        self._playout = Playout(silence=silence(CODEC))
-        self._silence = silence(CODEC, FRAME_SAMPLES)
+        self._playout = Playout(FORMAT)
         self._record: Record | None = None
         self._answered_at: float | None = None
         self._is_over = False
@@ -150,7 +149,7 @@ class Phone:
 
     def offer(self) -> bytes:
         """Make the offer that goes with our INVITE."""
-        return self._leg.offer(settles_codec=True)
+        return self._leg.offer(settles_format=True)
 
     # Driving
 
@@ -191,7 +190,7 @@ class Phone:
             self.hang_up(now=now)
             return
         self._answered_at = now
-        self._record = Record(codec=CODEC, began_at=now)
+        self._record = Record(FORMAT, began_at=now)
         self._outputs.append(PickedUp((now - self._dialled_at) * 1000))
 
     def receive_refresh(self, answer: bytes, *, now: float) -> None:
@@ -233,6 +232,11 @@ class Phone:
         """Where our packets go."""
         return self._leg.remote
 
+    @property
+    def frame_ms(self) -> int:
+        """How often :meth:`next_packet` is to be called."""
+        return self._leg.frame_ms
+
     def receive_rtp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take a packet."""
         for frame in self._leg.receive_packet(data, source, now=now):
@@ -249,12 +253,12 @@ class Phone:
             return None
         self._consider_line(now)
         was_idle = self._playout.is_idle
-        frame = self._playout.next_frame()
+        frame = self._playout.next_frame(self._leg.frame_ms)
         if frame is not None and self._playout.is_idle:
             self._said_at = now
-        heard = frame or self._silence
+        heard = frame or self._leg.silence
         if self._record:
-            self._record.receive_caller(heard, now=now + FRAME_SAMPLES / 8000)
+            self._record.receive_caller(heard, now=now + self._leg.frame_ms / 1000)
             piece = self._record.take_piece(now=now)
             if piece is not None:
                 self._outputs.append(piece)
@@ -275,7 +279,7 @@ class Phone:
     def _hear(self, payload: bytes, now: float) -> None:
         if self._record:
             self._record.receive_agent(payload, now=now - len(payload) / 8000)
-        if level_dbfs(payload, CODEC) >= AUDIBLE_DBFS:
+        if level_dbfs(payload, FORMAT) >= AUDIBLE_DBFS:
             if self._spoken_since is None:
                 self._spoken_since = now
                 self._has_heard = True
@@ -328,6 +332,6 @@ def _leading_silence_s(audio: bytes) -> float:
     """How long the audio is silent before its first audible 5 ms."""
     step = 40
     for begin in range(0, len(audio), step):
-        if level_dbfs(audio[begin : begin + step], CODEC) >= AUDIBLE_DBFS:
+        if level_dbfs(audio[begin : begin + step], FORMAT) >= AUDIBLE_DBFS:
             return begin / 8000
     return len(audio) / 8000

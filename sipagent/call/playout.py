@@ -1,15 +1,16 @@
 """The only exit of the agent's audio; so what the caller heard is counted, not estimated.
 
-Audio comes in bursts, named by item and content part, and leaves in frames of 20 ms. A part's ledger says how many
-bytes of it were received and how many were handed to the wire; G.711 has one byte a sample, eight a millisecond.
+Audio comes in bursts, named by item and content part, and leaves in frames as long as the packets on the wire. A part's
+ledger says how many bytes of it were received and how many were handed to the wire.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 
-from sipagent.call.frames import BYTES_PER_MS, FRAME_SAMPLES
+from sipagent.call.frames import FRAME_MS
+from sipagent.formats import AudioFormat
 
-MAX_QUEUED_BYTES = 10 * 60 * 1000 * BYTES_PER_MS
+MAX_QUEUED_MS = 10 * 60 * 1000
 """Ten minutes of unplayed speech: no answer is so long, a runaway model is. What is beyond is dropped and counted."""
 
 MAX_HELD_TICKS = 2
@@ -23,6 +24,7 @@ class Part:
     item_id: str
     content_index: int
     received_at: float
+    bytes_per_ms: int
     received: int = 0
     sent: int = 0
     is_finished: bool = False
@@ -32,12 +34,12 @@ class Part:
     @property
     def heard_ms(self) -> int:
         """What was put on the wire, rounded down, so that it never exceeds what the model sent."""
-        return self.sent // BYTES_PER_MS
+        return self.sent // self.bytes_per_ms
 
     @property
     def received_ms(self) -> int:
         """What the model sent."""
-        return self.received // BYTES_PER_MS
+        return self.received // self.bytes_per_ms
 
 
 @dataclass(slots=True)
@@ -54,13 +56,11 @@ class _Piece:
 class Playout:
     """Audio in by :meth:`add`, frames out by :meth:`next_frame`.
 
-    :param silence: one byte of silence in the codec that the audio is in.
-    :param frame_bytes: the length of a frame; 160 bytes are 20 ms.
     """
 
-    def __init__(self, *, silence: bytes, frame_bytes: int = FRAME_SAMPLES) -> None:
-        self._silence = silence
-        self._frame_bytes = frame_bytes
+    def __init__(self, audio_format: AudioFormat) -> None:
+        self._format = audio_format
+        self._bytes_per_ms = audio_format.bytes_per_ms
         self._pieces: deque[_Piece] = deque()
         self._parts: dict[tuple[str, int], Part] = {}
         self._started: deque[Part] = deque()
@@ -78,19 +78,21 @@ class Playout:
     @property
     def queued_ms(self) -> int:
         """How much waits to be played."""
-        return self._queued // BYTES_PER_MS
+        return self._queued // self._bytes_per_ms
 
     def add(self, item_id: str, content_index: int, audio: bytes, *, now: float) -> None:
         """Queue the next bytes of a content part."""
         if not audio:
             return
-        if self._queued + len(audio) > MAX_QUEUED_BYTES:
+        if self._queued + len(audio) > MAX_QUEUED_MS * self._bytes_per_ms:
             self.dropped += len(audio)
             return
         key = (item_id, content_index)
         part = self._parts.get(key)
         if part is None:
-            part = self._parts[key] = Part(item_id, content_index, now, was_queued=bool(self._pieces))
+            part = self._parts[key] = Part(
+                item_id, content_index, now, self._bytes_per_ms, was_queued=bool(self._pieces)
+            )
         part.received += len(audio)
         self._queued += len(audio)
         self._pieces.append(_Piece(part, audio))
@@ -107,17 +109,18 @@ class Playout:
         for part in list(self._parts.values()):
             self.finish(part.item_id, part.content_index)
 
-    def next_frame(self) -> bytes | None:
+    def next_frame(self, ms: int = FRAME_MS) -> bytes | None:
         """Take the frame that goes on the wire now, entered in the ledger; ``None`` when there is nothing to say."""
         if not self._pieces:
             return None
-        if self._queued < self._frame_bytes and self._awaits_rest():
+        size = ms * self._bytes_per_ms
+        if self._queued < size and self._awaits_rest():
             return None
         self._held_ticks = 0
         piece = self._pieces[0]
-        if piece.left > self._frame_bytes:
-            return self._take(piece, self._frame_bytes)
-        return self._gather()
+        if piece.left > size:
+            return self._take(piece, size)
+        return self._gather(size)
 
     def clear(self) -> list[Part]:
         """Forget what waits; return the ledger of every part that the caller did not hear to its end.
@@ -146,16 +149,17 @@ class Playout:
         self._held_ticks += 1
         return True
 
-    def _gather(self) -> bytes:
+    def _gather(self, size: int) -> bytes:
         """Make a frame of the ends and beginnings of several pieces, filled up with silence."""
         frame = b""
-        while self._pieces and len(frame) < self._frame_bytes:
+        while self._pieces and len(frame) < size:
             piece = self._pieces[0]
-            frame += self._take(piece, min(piece.left, self._frame_bytes - len(frame)))
+            frame += self._take(piece, min(piece.left, size - len(frame)))
             if not piece.left:
                 self._pieces.popleft()
                 self._retire_if_heard(piece.part)
-        return frame.ljust(self._frame_bytes, self._silence)
+        missing = size - len(frame)
+        return frame + self._format.silence * (missing // self._format.sample_bytes) if missing else frame
 
     def _take(self, piece: _Piece, size: int) -> bytes:
         part = piece.part

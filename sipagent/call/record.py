@@ -1,26 +1,29 @@
-"""Both sides of a call on one clock, in G.711, handed on a second at a time."""
+"""Both sides of a call on one clock, in the call's own format, handed on a second at a time.
+
+Positions and lengths within are in bytes of that format, and whole samples.
+"""
 
 from sipagent.call.events import RecordAudio
-from sipagent.call.frames import Codec, silence
+from sipagent.formats import AudioFormat
 
-SAMPLE_RATE = 8000
-
-PIECE_SAMPLES = SAMPLE_RATE
+PIECE_MS = 1000
 """How much is handed on at once: seldom enough to cost nothing, often enough to lose little in a crash."""
 
-SNAP_SAMPLES = 480
+SNAP_MS = 60
 """Jitter up to 60 ms either way is the network's, not the speaker's: such frames are joined without a gap."""
 
-MAX_GAP_SAMPLES = 60 * SAMPLE_RATE
+MAX_GAP_MS = 60_000
 """The longest time in which neither side is heard (on hold, or when the clock leaps); the rest of it is left out."""
 
-MAX_AHEAD_SAMPLES = SAMPLE_RATE
+MAX_AHEAD_MS = 1000
 """How far a side may run ahead of the clock: a network that stalled delivers so much at once. Faster is no speech."""
 
 
 class _Track:
-    def __init__(self, silence: bytes) -> None:
-        self._silence = silence
+    def __init__(self, audio_format: AudioFormat) -> None:
+        self._format = audio_format
+        self._snap = SNAP_MS * audio_format.bytes_per_ms
+        self._max_ahead = MAX_AHEAD_MS * audio_format.bytes_per_ms
         self._audio = bytearray()
         self.begin = 0
         self._hole_at = self._hole = 0
@@ -31,12 +34,12 @@ class _Track:
 
     def write(self, audio: bytes, at: int) -> None:
         gap = at - self.end
-        if gap > SNAP_SAMPLES:
+        if gap > self._snap:
             self._hole_at, self._hole = len(self._audio), gap
-            self._audio += self._silence * gap
-        elif gap < -SNAP_SAMPLES:
+            self.fill(at)
+        elif gap < -self._snap:
             self._give_back(len(audio))
-        if gap >= -MAX_AHEAD_SAMPLES:
+        if gap >= -self._max_ahead:
             self._audio += audio
 
     def _give_back(self, size: int) -> None:
@@ -46,7 +49,7 @@ class _Track:
         del self._audio[self._hole_at : self._hole_at + size]
 
     def fill(self, until: int) -> None:
-        self._audio += self._silence * max(0, until - self.end)
+        self._audio += self._format.silence * (max(0, until - self.end) // self._format.sample_bytes)
 
     def take(self, size: int) -> bytes:
         taken = bytes(self._audio[:size])
@@ -60,33 +63,33 @@ class _Track:
 class Record:
     """Takes each side's frames as they are heard and gives them back side by side.
 
-    :param codec: the call's, ``PCMU`` or ``PCMA``.
     :param began_at: the moment that is sample 0 of both sides.
     """
 
-    def __init__(self, *, codec: Codec, began_at: float) -> None:
-        self._codec = codec
+    def __init__(self, audio_format: AudioFormat, *, began_at: float) -> None:
+        self._format = audio_format
+        self._piece = PIECE_MS * audio_format.bytes_per_ms
         self._began_at = began_at
-        self._piece_at = began_at + PIECE_SAMPLES / SAMPLE_RATE
-        self._caller = _Track(silence(codec))
-        self._agent = _Track(silence(codec))
+        self._piece_at = began_at + PIECE_MS / 1000
+        self._caller = _Track(audio_format)
+        self._agent = _Track(audio_format)
 
     def receive_caller(self, audio: bytes, *, now: float) -> None:
         """Take what the caller said; ``now`` is when the end of it arrived."""
-        self._caller.write(audio, self._sample_at(now) - len(audio))
+        self._caller.write(audio, self._position_at(now) - len(audio))
 
     def receive_agent(self, audio: bytes, *, now: float) -> None:
         """Take what the caller is about to hear; ``now`` is when the beginning of it goes out."""
-        self._agent.write(audio, self._sample_at(now))
+        self._agent.write(audio, self._position_at(now))
 
     def take_piece(self, *, now: float) -> RecordAudio | None:
         """Take the next second, once the clock is well past it on both sides."""
         if now < self._piece_at:
             return None
         begin = min(self._caller.end, self._agent.end)
-        behind = self._sample_at(now) - 2 * SNAP_SAMPLES
+        behind = self._position_at(now) - 2 * SNAP_MS * self._format.bytes_per_ms
         until = max(begin, behind)
-        if until - self._taken < PIECE_SAMPLES:
+        if until - self._taken < self._piece:
             return None
         return self._take(until)
 
@@ -103,14 +106,15 @@ class Record:
         size = until - self._taken
         self._caller.fill(until)
         self._agent.fill(until)
-        self._piece_at = self._began_at + (until + PIECE_SAMPLES) / SAMPLE_RATE
-        return RecordAudio(self._caller.take(size), self._agent.take(size), self._codec)
+        self._piece_at = self._began_at + (until + self._piece) / (1000 * self._format.bytes_per_ms)
+        return RecordAudio(self._caller.take(size), self._agent.take(size), self._format)
 
-    def _sample_at(self, now: float) -> int:
+    def _position_at(self, now: float) -> int:
         """Where ``now`` is in the recording; a gap that is too long is shortened for both sides alike."""
-        at = round((now - self._began_at) * SAMPLE_RATE)
-        if at - self._taken <= MAX_GAP_SAMPLES:
+        rate, max_gap = self._format.rate, MAX_GAP_MS * self._format.bytes_per_ms
+        at = round((now - self._began_at) * rate) * self._format.sample_bytes
+        if at - self._taken <= max_gap:
             return at
-        latest = max(self._caller.end, self._agent.end) + MAX_GAP_SAMPLES
-        self._began_at += max(0, at - latest) / SAMPLE_RATE
+        latest = max(self._caller.end, self._agent.end) + max_gap
+        self._began_at += max(0, at - latest) / (rate * self._format.sample_bytes)
         return min(at, latest)

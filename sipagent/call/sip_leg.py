@@ -5,20 +5,22 @@ from random import Random
 
 from sipagent.audio.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
 from sipagent.call.events import Address, SendRtcp
-from sipagent.call.frames import FRAME_SAMPLES, Codec, silence
+from sipagent.call.frames import FRAME_MS
+from sipagent.formats import AudioFormat, format_of
 from sipagent.rtp.session import DigitReceived, Frame, RtpParameters, RtpSession, RtpStats
 from sipagent.sdp.negotiation import MediaParameters, Negotiation
 
 
 class SipLeg:
-    """Frames in the call's codec on one side, offers, answers and packets on the other.
+    """Frames in the call's format on one side, offers, answers and packets on the other.
 
-    The codec of the first agreement is the call's for good, because the model's session can't change its format. When a
+    The first agreement settles the format for good, because the model's session can't change it. When a
     re-INVITE changes the wire to the other law, frames are translated byte by byte.
 
     :param address: where the peer is to send its RTP, as it sees us.
     :param signalling_host: where its SIP comes from; behind a NAT its RTP most likely does, too.
     :param keys_in_rtp: whether keys of ours go there, if the peer takes them.
+    :param audio_format: of the frames, whatever is agreed on; not given: what suits the first agreement.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class SipLeg:
         signalling_host: str | None = None,
         wall_offset: float = 0.0,
         keys_in_rtp: bool = True,
+        audio_format: AudioFormat | None = None,
     ) -> None:
         self._keys_in_rtp = keys_in_rtp
         self._port = port
@@ -41,10 +44,10 @@ class SipLeg:
         self._candidate: Negotiation | None = None
         self._rtp = RtpSession(random=random, cname=cname, wall_offset=wall_offset)
         self._media: MediaParameters | None = None
-        self._is_codec_settled = False
+        self._is_format_settled = audio_format is not None
         self._awaits_answer = False
         self._foreign_types: frozenset[int] = frozenset()
-        self.codec = _codec(codecs[0])
+        self._set_format(audio_format or format_of(codecs[0]), FRAME_MS)
         self._signalling_host = signalling_host
         self.is_held = False
 
@@ -52,6 +55,11 @@ class SipLeg:
     def remote(self) -> Address | None:
         """Where our packets go now."""
         return self._rtp.remote
+
+    @property
+    def codec(self) -> str:
+        """What is on the wire, from us to the peer."""
+        return self._media.codec if self._media is not None else self._codecs[0]
 
     @property
     def is_agreed(self) -> bool:
@@ -79,12 +87,12 @@ class SipLeg:
         self._configure(media)
         return answer
 
-    def offer(self, *, settles_codec: bool = False) -> bytes:
+    def offer(self, *, settles_format: bool = False) -> bytes:
         """Make an offer.
 
-        :param settles_codec: the call's codec is our first choice, whatever the answer; for who can't wait for it.
+        :param settles_format: the format is that of our first choice, whatever the answer; for who can't wait for it.
         """
-        self._is_codec_settled |= settles_codec
+        self._is_format_settled |= settles_format
         self._awaits_answer = True
         return self._negotiation.offer()
 
@@ -136,14 +144,20 @@ class SipLeg:
         session_id = self._random.randrange(1, 2**62)
         return Negotiation(address=address, port=self._port, codecs=self._codecs, session_id=session_id)
 
+    def _set_format(self, audio_format: AudioFormat, frame_ms: int) -> None:
+        self.audio_format = audio_format
+        self.frame_ms = frame_ms
+        self.silence = audio_format.silence_of(frame_ms)
+
     def _configure(self, media: MediaParameters) -> None:
-        if not self._is_codec_settled:
-            self.codec = _codec(media.codec)
-            self._is_codec_settled = True
+        if not self._is_format_settled:
+            self.audio_format = format_of(media.codec)
+            self._is_format_settled = True
+        self._set_format(self.audio_format, media.ptime_ms)
         self._media = media
         self._awaits_answer = False
-        received = media.receive_payload_types.items()
-        self._foreign_types = frozenset(payload_type for payload_type, codec in received if codec != self.codec)
+        received, ours = media.receive_payload_types.items(), self.audio_format.codec
+        self._foreign_types = frozenset(payload_type for payload_type, codec in received if codec != ours)
         self.is_held = media.direction in ("recvonly", "inactive")
         self._rtp.configure(
             RtpParameters(
@@ -152,11 +166,11 @@ class SipLeg:
                 telephone_event=media.receive_telephone_event,
                 remote=media.remote,
                 remote_rtcp=media.remote_rtcp,
-                frame_samples=FRAME_SAMPLES,
+                frame_samples=8 * self.frame_ms,
                 rtcp_mux=media.rtcp_mux,
                 send_telephone_event=media.telephone_event_payload_type,
                 signalling_host=self._signalling_host,
-                silence=silence(_codec(media.codec)),
+                silence=format_of(media.codec).silence,
             )
         )
 
@@ -177,15 +191,15 @@ class SipLeg:
 
     def skip_frame(self) -> None:
         """Let the time of a frame pass without a packet."""
-        self._rtp.skip(FRAME_SAMPLES)
+        self._rtp.skip(8 * self.frame_ms)
 
     def send_frame(self, frame: bytes, *, marker: bool, now: float) -> bytes | None:
         """Make the packet of this tick, ``None`` while the peer does not listen; time goes on all the same."""
         if self._media is None or self.is_held:
             self.skip_frame()
             return None
-        if self._media.codec != self.codec:
-            frame = frame.translate(ULAW_TO_ALAW if self.codec == "PCMU" else ALAW_TO_ULAW)
+        if self._media.codec != self.audio_format.codec:
+            frame = frame.translate(ULAW_TO_ALAW if self.audio_format.codec == "PCMU" else ALAW_TO_ULAW)
         return self._rtp.next_packet(frame, marker=marker, now=now)
 
     def poll(self) -> SendRtcp | str | None:
@@ -230,14 +244,10 @@ class SipLeg:
         """Translate what came in the other law, frame by frame: after a re-INVITE both may be on their way."""
         if self._foreign_types.isdisjoint(frame.payload_type for frame in frames):
             return frames
-        table = ULAW_TO_ALAW if self.codec == "PCMA" else ALAW_TO_ULAW
+        table = ULAW_TO_ALAW if self.audio_format.codec == "PCMA" else ALAW_TO_ULAW
         return [
             frame._replace(payload=frame.payload.translate(table))
             if frame.payload_type in self._foreign_types
             else frame
             for frame in frames
         ]
-
-
-def _codec(name: str) -> Codec:
-    return "PCMA" if name == "PCMA" else "PCMU"

@@ -4,17 +4,19 @@ What is stopped is told to the model to the millisecond that was put on the wire
 """
 
 from sipagent.call.events import AgentSaid, AgentStarted, Truncated
+from sipagent.call.frames import FRAME_MS
 from sipagent.call.playout import Part, Playout
 from sipagent.call.transcript import Transcript
+from sipagent.formats import AudioFormat
 from sipagent.realtime.session import RealtimeSession
 
 
 class Speaker:
     """Playout, transcript and the truncation that keeps the model's memory true to what was heard."""
 
-    def __init__(self, *, session: RealtimeSession, silence: bytes) -> None:
+    def __init__(self, *, session: RealtimeSession, audio_format: AudioFormat) -> None:
         self._session = session
-        self._playout = Playout(silence=silence)
+        self._playout = Playout(audio_format)
         self._transcript = Transcript()
         self._was_talking = False
 
@@ -44,9 +46,9 @@ class Speaker:
         """Take the words of a part."""
         self._transcript.receive_text(item_id, content_index, text, is_final=is_final)
 
-    def next_frame(self) -> tuple[bytes | None, bool]:
+    def next_frame(self, ms: int = FRAME_MS) -> tuple[bytes | None, bool]:
         """Take the frame of this tick, ``None`` for silence, and whether it begins a talkspurt."""
-        frame = self._playout.next_frame()
+        frame = self._playout.next_frame(ms)
         is_talking = frame is not None
         begins = is_talking and not self._was_talking
         self._was_talking = is_talking

@@ -19,7 +19,7 @@ from sipagent.timers import Timers
 
 TIMER = "transfer"
 
-TAIL_TICKS = 10
+TAIL_MS = 200
 """Silence between the last word and what ends the caller's stream from us, for its jitter buffer to be played."""
 
 MAX_SENTENCE_S = 60.0
@@ -111,7 +111,7 @@ class Transfer:
         self._emit = emit
         self._timers = timers
         self._state = State.IDLE
-        self._ticks = 0
+        self._tail_ms = 0
         self._function_call_id = ""
         self._destination = ""
         self._target: Uri | None = None
@@ -138,11 +138,11 @@ class Transfer:
         sentence_s = min(conversation.queued_ms / 1000, MAX_SENTENCE_S)
         self._timers.set(TIMER, now + sentence_s + ANNOUNCING_S)
 
-    def tick(self, conversation: Conversation, *, now: float) -> None:
+    def tick(self, conversation: Conversation, *, ms: int, now: float) -> None:
         """Once the sentence has been heard, and the caller's jitter buffer has played it, ask the peer."""
         if self._state is State.ANNOUNCED and conversation.is_silent:
-            self._ticks += 1
-            if self._ticks > TAIL_TICKS:
+            self._tail_ms += ms
+            if self._tail_ms > TAIL_MS:
                 self._refer(now)
 
     def on_timer(self, conversation: Conversation, *, now: float) -> None:
@@ -187,7 +187,7 @@ class Transfer:
         if target is None:
             return "The call can't be handed on to there: it is not allowed. Offer what you can do instead."
         self._destination, self._target = destination, target
-        self._ticks = 0
+        self._tail_ms = 0
         self._was_accepted = False
         return None
 

@@ -46,7 +46,7 @@ class ResponseCreated:
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
-    """A piece of the live response's audio, in the codec of the session; it arrives faster than real time."""
+    """A piece of the live response's audio, in the format of the session; it arrives faster than real time."""
 
     item_id: str
     content_index: int

@@ -48,9 +48,6 @@ from sipagent.realtime.settings import ServerVad, SessionSettings, differences, 
 
 __all__ = ["RealtimeSession", "ServerVad", "SessionSettings"]
 
-BYTES_PER_MS = 8
-"""G.711: 8,000 samples of a byte a second."""
-
 MIN_COMMIT_MS = 100
 """The server refuses to commit less."""
 
@@ -93,6 +90,7 @@ class RealtimeSession:
         self._setup_due_at: float | None = None
         self._session_id = ""
         self._expires_at: int | None = None
+        self._bytes_per_ms = settings.audio_format.bytes_per_ms
         self._appended_bytes = 0
         self._parts: deque[tuple[str, int]] = deque(maxlen=MAX_PARTS)
         self._function_calls: deque[str] = deque(maxlen=MAX_FUNCTION_CALLS)
@@ -132,7 +130,7 @@ class RealtimeSession:
     @property
     def uncommitted_ms(self) -> int:
         """How much audio was appended since the last commit or clear, in ms."""
-        return self._appended_bytes // BYTES_PER_MS
+        return self._appended_bytes // self._bytes_per_ms
 
     def poll(self) -> Output | None:
         """Return the next output, or ``None``."""
@@ -169,7 +167,7 @@ class RealtimeSession:
         self._end()
 
     def append_audio(self, audio: bytes) -> None:
-        """Send the caller's audio, raw bytes of the session's codec, as they came."""
+        """Send the caller's audio, raw bytes of the session's format, as they came."""
         if self._state is not _State.READY and not self._may_command():
             return
         self._appended_bytes += len(audio)
@@ -180,7 +178,7 @@ class RealtimeSession:
 
         :returns: ``False``, and nothing is sent, when it is under 100 ms: the server would refuse. Nothing is cleared.
         """
-        if not self._may_command() or self._appended_bytes < MIN_COMMIT_MS * BYTES_PER_MS:
+        if not self._may_command() or self._appended_bytes < MIN_COMMIT_MS * self._bytes_per_ms:
             return False
         self._appended_bytes = 0
         self._send(protocol.commit_input(self._event_id("commit")))

@@ -4,10 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sipagent.formats import PCMU, AudioFormat
 from sipagent.realtime.protocol import Event, mapping
-
-AUDIO_FORMATS = {"PCMU": "audio/pcmu", "PCMA": "audio/pcma"}
-"""By codec; G.711 passes through as it is, 8 bytes a ms."""
 
 MODELS_WITH_REASONING = re.compile(r"gpt-realtime-2(?!\d)")
 """Second-generation models; ``gpt-realtime-2025-08-28`` is a dated first-generation one.
@@ -39,7 +37,8 @@ class SessionSettings:
     instructions: str = ""
     voice: str = "marin"
     """A name, or the id (``voice_...``) of a voice of one's own."""
-    codec: Literal["PCMU", "PCMA"] = "PCMU"
+    audio_format: AudioFormat = PCMU
+    """Both ways."""
     turn_detection: Literal["local", "server"] = "local"
     """Who ends the caller's turn; who interrupts the agent is always decided here."""
     server_vad: ServerVad = field(default_factory=ServerVad)
@@ -62,7 +61,7 @@ class SessionSettings:
 
 def session_object(settings: SessionSettings) -> Event:
     """The ``session`` of our ``session.update``."""
-    audio_format = {"type": AUDIO_FORMATS[settings.codec]}
+    audio_format = settings.audio_format.to_json()
     session: Event = {
         "type": "realtime",
         "output_modalities": ["audio"],
@@ -131,7 +130,7 @@ def differences(settings: SessionSettings, session: Event) -> list[str]:
     A wrong format is noise in the caller's ear, a wrong turn detection is an agent that talks over the caller or never
     answers. The other settings only change how well it is done, and a server may round or rename them.
     """
-    audio_format = AUDIO_FORMATS[settings.codec]
+    audio_format = settings.audio_format.type
     given = mapping(mapping(session, "audio"), "input")
     taken = mapping(mapping(session, "audio"), "output")
     checks: list[tuple[str, Any, Any]] = [

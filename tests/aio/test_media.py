@@ -19,6 +19,7 @@ class Talker:
 
     def __init__(self) -> None:
         self.remote: Address | None = None
+        self.frame_ms = 20
         self.rtp: list[tuple[bytes, Address]] = []
         self.rtcp: list[tuple[bytes, Address]] = []
         self.ticks = 0

@@ -22,8 +22,8 @@ from sipagent.aio.pipe import SpeakRequest
 from sipagent.aio.voice import FliteEngine, ToneEngine, Voice, open_voice
 from sipagent.aio.worker import Worker, WorkerError
 from sipagent.audio.g711 import decode_ulaw
+from sipagent.formats import PCM, PCMA, PCMU, AudioFormat
 from sipagent.realtime.local.faults import FaultScript
-from sipagent.realtime.local.formats import PCM, PCMA, PCMU, AudioFormat
 from sipagent.realtime.local.phrases import PHRASES
 from sipagent.realtime.local.settings import LocalSettings
 

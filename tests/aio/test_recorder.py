@@ -11,8 +11,9 @@ from sipagent.aio.recorder import Recorder
 from sipagent.audio.g711 import decode
 from sipagent.audio.wav import read_wav
 from sipagent.call.events import RecordAudio
+from sipagent.formats import PCMA, PCMU
 
-SECOND = RecordAudio(bytes(range(160)) * 50, b"\xff" * 8000, "PCMU")
+SECOND = RecordAudio(bytes(range(160)) * 50, b"\xff" * 8000, PCMU)
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_the_caller_is_left_and_the_agent_right(tmp_path: Path, writer: ThreadPo
     path = tmp_path / "made/when/needed/call.wav"
     recorder, failures = make(path, writer)
     recorder.write(SECOND)
-    recorder.write(RecordAudio(b"\xd5" * 80, b"\x2a" * 80, "PCMA"))
+    recorder.write(RecordAudio(b"\xd5" * 80, b"\x2a" * 80, PCMA))
     recorder.close()
     writer.shutdown()
     rate, samples = read_wav(path.read_bytes())

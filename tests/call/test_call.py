@@ -9,12 +9,12 @@ from sipagent.audio.g711 import ULAW_TO_ALAW
 from sipagent.call import events
 from sipagent.call.call import ENDING_S, LOOK_FOR_LIFE_S, RETRY_AFTER_S, CallSettings, Phase
 from sipagent.call.conversation import GOODBYE
-from sipagent.call.transfer import TAIL_TICKS
+from sipagent.call.transfer import TAIL_MS
 from sipagent.rtp.packet import Packet
 
 GREETING = "Greet the caller."
 NO_MEDIA_S = CallSettings.__dataclass_fields__["no_media_s"].default
-TAIL_S = (TAIL_TICKS + 1) * FRAME_S
+TAIL_S = TAIL_MS / 1000 + FRAME_S
 
 
 @pytest.fixture
@@ -433,7 +433,7 @@ def test_a_call_that_lasts_too_long_ends_with_a_goodbye() -> None:
     stage.finish()
     stage.play(100 + round(TAIL_S * 1000))
     assert stage.ended.reason == "max_duration"
-    assert stage.ended.duration_s == pytest.approx(60.0 + 0.11 + TAIL_TICKS * FRAME_S, abs=0.02)
+    assert stage.ended.duration_s == pytest.approx(60.0 + 0.11 + TAIL_MS / 1000, abs=0.02)
 
 
 def test_draining_lets_the_sentence_finish_and_says_goodbye(stage: Stage) -> None:
@@ -627,7 +627,7 @@ def test_both_sides_are_recorded_from_the_answer_to_the_end() -> None:
         stage.feed(stage.call.receive_rtp, stage.caller.say(SPEECH if n >= 100 else QUIET["PCMU"]), CALLER)
     stage.feed(stage.call.leg_ended, "bye")
     pieces = stage.of(events.RecordAudio)
-    assert {piece.codec for piece in pieces} == {"PCMU"}
+    assert {piece.audio_format.codec for piece in pieces} == {"PCMU"}
     assert all(len(piece.caller) == len(piece.agent) for piece in pieces)
     caller = b"".join(piece.caller for piece in pieces)
     agent = b"".join(piece.agent for piece in pieces)

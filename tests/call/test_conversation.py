@@ -9,6 +9,7 @@ from sipagent.audio.vad import level_dbfs
 from sipagent.call import events
 from sipagent.call.conversation import GOODBYE, Conversation, ConversationSettings
 from sipagent.call.keypad import PAUSE_S
+from sipagent.formats import PCMA, PCMU
 from sipagent.realtime.settings import SessionSettings
 
 
@@ -379,8 +380,8 @@ def test_a_refused_response_is_told(stage: Stage) -> None:
 def test_the_model_speaks_the_callers_codec() -> None:
     outputs: list[events.Output] = []
     conversation = Conversation(
-        ConversationSettings(SessionSettings("model", codec="PCMU")),
-        codec="PCMA",
+        ConversationSettings(SessionSettings("model", audio_format=PCMU)),
+        audio_format=PCMA,
         emit=outputs.append,
         random=Random(1),
     )
@@ -481,7 +482,7 @@ def test_the_callers_next_turn_takes_the_place_of_the_retry(stage: Stage) -> Non
 
 def test_over_the_agent_softer_sounds_are_taken_for_its_echo(talking: Stage) -> None:
     soft = b"\x6c\xec" * 80
-    assert -45.0 < level_dbfs(soft, "PCMU") < -40.0
+    assert -45.0 < level_dbfs(soft, PCMU) < -40.0
     for _ in range(20):
         talking.advance(FRAME_S)
         talking.feed(talking.call.receive_rtp, talking.caller.say(soft), CALLER)

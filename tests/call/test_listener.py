@@ -10,6 +10,7 @@ from call.stage import QUIET, SPEECH
 
 from sipagent.call.listener import Listener, ListenerSettings
 from sipagent.call.turn import TurnChange
+from sipagent.formats import PCMU
 from sipagent.realtime.events import Send
 from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import SessionSettings, session_object
@@ -30,7 +31,7 @@ class Ear:
         assert self.session.is_ready
         self.take()
         self.listener = Listener(
-            ListenerSettings(detection=detection, preroll_ms=preroll_ms), session=self.session, codec="PCMU"
+            ListenerSettings(detection=detection, preroll_ms=preroll_ms), session=self.session, audio_format=PCMU
         )
         self.now = 0.0
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sipagent.call.playout import MAX_HELD_TICKS, MAX_QUEUED_BYTES, Part, Playout
+from sipagent.call.playout import MAX_HELD_TICKS, MAX_QUEUED_MS, Part, Playout
+from sipagent.formats import PCM, PCMU
 
 SILENCE = b"\xff"
 FRAME = 160
@@ -13,7 +14,7 @@ FRAME = 160
 
 @pytest.fixture
 def playout() -> Playout:
-    return Playout(silence=SILENCE)
+    return Playout(PCMU)
 
 
 def speak(playout: Playout, audio: bytes, item_id: str = "item", *, now: float = 0.0) -> None:
@@ -90,8 +91,8 @@ def test_clear_says_what_was_heard_of_each_part(playout: Playout) -> None:
     frames = [playout.next_frame(), playout.next_frame()]
     assert frames == [b"a" * 160, b"b" * 160]
     assert playout.clear() == [
-        Part("cut", 0, 0.0, received=320, sent=160, is_finished=True, was_queued=True),
-        Part("waiting", 1, 7.0, received=800, was_queued=True),
+        Part("cut", 0, 0.0, 8, received=320, sent=160, is_finished=True, was_queued=True),
+        Part("waiting", 1, 7.0, 8, received=800, was_queued=True),
     ]
     assert playout.is_idle
     assert playout.queued_ms == 0
@@ -146,10 +147,10 @@ def test_a_part_starts_once_when_its_first_byte_goes_out(playout: Playout) -> No
 
 
 def test_a_runaway_model_is_bounded(playout: Playout) -> None:
-    playout.add("item", 0, bytes(MAX_QUEUED_BYTES), now=0.0)
+    playout.add("item", 0, bytes(MAX_QUEUED_MS * 8), now=0.0)
     playout.add("item", 0, b"a", now=0.0)
     assert playout.dropped == 1
-    assert playout.queued_ms * 8 == MAX_QUEUED_BYTES
+    assert playout.queued_ms == MAX_QUEUED_MS
     playout.next_frame()
     playout.add("item", 0, b"a" * FRAME, now=0.0)
     assert playout.dropped == 1
@@ -201,7 +202,7 @@ class Run:
     """A playout beside its ledger; each part that was finished or cleared is followed by one of a new name."""
 
     def __init__(self) -> None:
-        self.playout = Playout(silence=SILENCE)
+        self.playout = Playout(PCMU)
         self.ledger = Ledger()
         self.names = [f"{n}" for n in range(MAX_PARTS)]
         self.serial = 0
@@ -275,3 +276,13 @@ def test_every_part_starts_once_and_is_heard_at_most_once(operations: list[tuple
     assert len(set(started)) == len(started)
     assert len(set(heard)) == len(heard)
     assert set(heard) <= set(started)
+
+
+def test_linear_samples_in_packets_of_another_length() -> None:
+    playout = Playout(PCM)
+    audio = bytes(range(240)) * 4 * 10  # 200 ms
+    speak(playout, audio)
+    sizes = [len(frame) for frame in iter(lambda: playout.next_frame(60), None)]
+    assert sizes == [60 * 48] * 4
+    (part,) = iter(playout.pop_heard, None)
+    assert (part.heard_ms, part.received_ms) == (200, 200)

@@ -5,9 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipagent.call.events import RecordAudio
-from sipagent.call.record import MAX_AHEAD_SAMPLES, MAX_GAP_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, SNAP_SAMPLES, Record
+from sipagent.call.record import MAX_AHEAD_MS, MAX_GAP_MS, PIECE_MS, SNAP_MS, Record
+from sipagent.formats import PCM, PCMU
 
 SILENCE = b"\xff"
+SAMPLE_RATE = 8000
+PIECE_SAMPLES, SNAP_SAMPLES = PIECE_MS * 8, SNAP_MS * 8
+MAX_GAP_SAMPLES, MAX_AHEAD_SAMPLES = MAX_GAP_MS * 8, MAX_AHEAD_MS * 8
 FRAME_S = 0.020
 BEGAN_AT = 100.0
 
@@ -16,7 +20,7 @@ class Recording:
     """A record and what came out of it."""
 
     def __init__(self) -> None:
-        self.record = Record(codec="PCMU", began_at=BEGAN_AT)
+        self.record = Record(PCMU, began_at=BEGAN_AT)
         self.caller = b""
         self.agent = b""
         self.pieces: list[int] = []
@@ -175,3 +179,15 @@ def test_what_a_stalled_network_delivers_at_once_is_put_where_it_was_said(record
     recording.stop(5.0)
     assert abs(recording.caller.index(bytes([3])) - 200 * 160) <= 480
     assert len(recording.caller) == pytest.approx(250 * 160, abs=480)
+
+
+def test_linear_samples_stay_whole() -> None:
+    record = Record(PCM, began_at=BEGAN_AT)
+    record.receive_agent(b"aA" * 480, now=BEGAN_AT + 0.5000001)
+    record.receive_caller(b"cC" * 480, now=BEGAN_AT + 0.7600003)
+    piece = record.take_rest(now=BEGAN_AT + 1)
+    assert piece is not None
+    assert piece.audio_format is PCM
+    assert len(piece.caller) == len(piece.agent) == 2 * round(0.76 * PCM.rate)
+    assert piece.agent[24_000:24_960] == b"aA" * 480
+    assert piece.caller[-960:] == b"cC" * 480

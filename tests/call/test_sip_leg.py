@@ -8,6 +8,7 @@ from sipagent.audio.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
 from sipagent.call.events import SendRtcp
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import LocalProtocolError, RemoteProtocolError
+from sipagent.formats import PCMU
 from sipagent.rtp.packet import Packet, parse_packet
 
 
@@ -37,7 +38,7 @@ def test_before_the_offer_nothing_can_be_sent() -> None:
 def test_the_first_agreement_settles_the_codec(offered: tuple[int, ...], ours: tuple[str, ...], codec: str) -> None:
     leg = make_leg(codecs=ours)
     leg.receive_offer(describe(offered), now=0.0)
-    assert leg.codec == codec
+    assert leg.audio_format.codec == codec
     assert leg.is_agreed
     packet = send(leg, SPEECH)
     assert packet is not None
@@ -47,11 +48,11 @@ def test_the_first_agreement_settles_the_codec(offered: tuple[int, ...], ours: t
 
 def test_who_can_not_wait_for_the_answer_settles_the_codec_with_the_offer() -> None:
     leg = make_leg()
-    leg.offer(settles_codec=True)
+    leg.offer(settles_format=True)
     assert leg.awaits_answer
     leg.receive_answer(describe((8,)), now=0.0)
     assert not leg.awaits_answer
-    assert leg.codec == "PCMU"
+    assert leg.audio_format is PCMU
     packet = send(leg, SPEECH)
     assert packet is not None
     assert (packet.payload_type, packet.payload) == (8, SPEECH.translate(ULAW_TO_ALAW))
@@ -70,7 +71,7 @@ def test_frames_of_the_other_law_are_translated(caller: Caller) -> None:
     leg = make_leg()
     leg.receive_offer(describe((0,)), now=0.0)
     leg.receive_offer(describe((8,), version=2), now=0.0)
-    assert leg.codec == "PCMU"
+    assert leg.audio_format is PCMU
     (frame,) = leg.receive_packet(caller.say(SPEECH, "PCMA"), CALLER, now=0.0)
     assert frame.payload == SPEECH.translate(ALAW_TO_ULAW)
     packet = send(leg, QUIET["PCMU"])

@@ -6,6 +6,7 @@ from call.stage import messages
 
 from sipagent.call.events import AgentSaid, AgentStarted, Truncated
 from sipagent.call.speaker import Speaker
+from sipagent.formats import PCMU
 from sipagent.realtime.events import Output
 from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import SessionSettings, session_object
@@ -35,7 +36,7 @@ def session() -> RealtimeSession:
 
 @pytest.fixture
 def speaker(session: RealtimeSession) -> Speaker:
-    return Speaker(session=session, silence=b"\xff")
+    return Speaker(session=session, audio_format=PCMU)
 
 
 def test_a_talkspurt_begins_with_its_first_frame_only(speaker: Speaker) -> None:

@@ -4,7 +4,7 @@ from sipagent.call.transcript import MAX_ITEMS, Transcript
 
 
 def part(item_id: str = "item", *, sent: int = 800, received: int = 800) -> Part:
-    return Part(item_id, 0, 0.0, received=received, sent=sent, is_finished=True)
+    return Part(item_id, 0, 0.0, 8, received=received, sent=sent, is_finished=True)
 
 
 def test_words_are_gathered_until_the_part_is_heard() -> None:

@@ -9,7 +9,7 @@ from call.stage import FRAME_S, Stage, describe
 from sipagent.call import events
 from sipagent.call.call import Phase
 from sipagent.call.conversation import GOODBYE
-from sipagent.call.transfer import ANNOUNCE, ANNOUNCING_S, LIMIT_S, TAIL_TICKS, TransferSettings, explain
+from sipagent.call.transfer import ANNOUNCE, ANNOUNCING_S, LIMIT_S, TAIL_MS, TransferSettings, explain
 from sipagent.sip.targets import Targets
 from sipagent.sip.uri import Uri
 
@@ -54,7 +54,7 @@ class TestAnnouncement:
         wish(stage, says_ms=400)
         assert stage.play(400).count(0x0F) > 0
         assert not stage.of(events.Refer)
-        for _ in range(TAIL_TICKS - 1):
+        for _ in range(TAIL_MS // 20 - 1):
             stage.tick()
         assert not stage.of(events.Refer)
         stage.tick()
@@ -71,7 +71,7 @@ class TestAnnouncement:
         assert not stage.of(events.Refer)
         stage.respond("Sales, one moment.", ms=200, response_id="resp2", item_id="item2")
         stage.finish(response_id="resp2", item_id="item2")
-        stage.play(200 + 20 * TAIL_TICKS)
+        stage.play(200 + TAIL_MS)
         stage.tick()
         assert len(stage.of(events.Refer)) == 1
 

@@ -11,8 +11,8 @@ from program import ROOT
 
 from sipagent.aio.voice import open_voice
 from sipagent.audio.g711 import decode_ulaw
+from sipagent.formats import PCMU
 from sipagent.realtime.local import phrases
-from sipagent.realtime.local.formats import PCMU
 
 TABLE = ROOT / "build" / "interop.json"
 

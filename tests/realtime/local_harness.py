@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
+from sipagent.formats import PCMU, AudioFormat
 from sipagent.realtime.local.brain import Thinker
 from sipagent.realtime.local.buffer import DetectorFactory
 from sipagent.realtime.local.events import Close, Drop, HearSpeech, RenderSpeech, Send
 from sipagent.realtime.local.faults import FaultScript
-from sipagent.realtime.local.formats import PCMU, AudioFormat
 from sipagent.realtime.local.handshake import Accepted
 from sipagent.realtime.local.phrases import PHRASES
 from sipagent.realtime.local.server import LocalServer

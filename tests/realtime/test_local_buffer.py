@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from realtime.local_harness import DONE, PHONE, Harness, error_of, kinds, of_kind, only, spoken
 
+from sipagent.formats import PCM, PCMU, AudioFormat
 from sipagent.realtime.local.buffer import KEPT_SILENCE_MS, MAX_BUFFER_MS, InputBuffer
 from sipagent.realtime.local.configuration import VAD_DEFAULTS
-from sipagent.realtime.local.formats import PCM, PCMU, AudioFormat
 from sipagent.realtime.local.hearing import DEADLINE_S, MAX_PENDING
 from sipagent.realtime.local.phrases import PHRASES
 from sipagent.realtime.local.synthetic import speak

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from realtime.local_harness import DELTA, Harness, error_of, kinds, of_kind, only, spoken
 
+from sipagent.formats import PCMU
 from sipagent.realtime.local.conversation import MAX_AUDIO_BYTES, MAX_ITEMS, Conversation
-from sipagent.realtime.local.formats import PCMU
 from sipagent.realtime.local.item import Item, Part
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipagent.realtime.local.formats import PCM, PCMU
+from sipagent.formats import PCM, PCMU
 from sipagent.realtime.local.phrases import LONG_TEXTS
 from sipagent.realtime.local.speech import AHEAD_MS, MAX_ASKED, MAX_CHARACTERS, MAX_SENTENCE, Speech, split_sentences
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipagent.realtime.local.formats import PCM, PCMA, PCMU, AudioFormat
+from sipagent.formats import PCM, PCMA, PCMU, AudioFormat
 from sipagent.realtime.local.phrases import PHRASES
 from sipagent.realtime.local.synthetic import MAX_PHRASES, hear, speak
 

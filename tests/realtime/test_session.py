@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipagent.errors import LocalProtocolError
+from sipagent.formats import PCMA
 from sipagent.realtime.events import (
     AgentTranscript,
     AudioDone,
@@ -110,7 +111,7 @@ SERVER_VAD = replace(SETTINGS, turn_detection="server")
 # Set-up
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, SERVER_VAD, replace(SETTINGS, codec="PCMA")])
+@pytest.mark.parametrize("settings", [SETTINGS, SERVER_VAD, replace(SETTINGS, audio_format=PCMA)])
 def test_setup(settings: SessionSettings) -> None:
     script = Script(settings)
     assert script.session.get_timer() is None

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from sipagent.formats import PCMA
 from sipagent.realtime.settings import ServerVad, SessionSettings, differences, session_object
 
 SETTINGS = SessionSettings(model="gpt-realtime-2.1", instructions="Be kind.", transcription_model="gpt-live-transcribe")
@@ -85,7 +86,7 @@ def test_the_other_settings_are_sent() -> None:
     tool = {"type": "function", "name": "hang_up"}
     settings = replace(
         SETTINGS,
-        codec="PCMA",
+        audio_format=PCMA,
         voice="voice_abc",
         speed=1.2,
         noise_reduction="far_field",
@@ -104,7 +105,7 @@ def test_the_other_settings_are_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [SETTINGS, replace(SETTINGS, turn_detection="server"), replace(SETTINGS, codec="PCMA")]
+    "settings", [SETTINGS, replace(SETTINGS, turn_detection="server"), replace(SETTINGS, audio_format=PCMA)]
 )
 def test_an_exact_echo_differs_in_nothing(settings: SessionSettings) -> None:
     echo = session_object(settings) | {"id": "sess_1", "object": "realtime.session", "expires_at": 1}

@@ -11,7 +11,7 @@ import msgspec
 from sipagent.audio.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
 from sipagent.call import events
 from sipagent.call.call import Call, Phase
-from sipagent.call.frames import FRAME_SAMPLES, silence
+from sipagent.call.frames import FRAME_MS
 from sipagent.call.phone import HungUp, Line, PhoneOutput
 from sipagent.rtp.packet import parse_packet
 from sipagent.sip import events as sip
@@ -27,6 +27,8 @@ MAX_LENGTH = 1024
 """Of any list, queue or table inside a machine of one call; its audio comes in pieces of 200 ms."""
 MAX_BYTES = 10 * 60 * 8000
 """Of any buffer: ten minutes of audio."""
+
+FRAME_SAMPLES = 8 * FRAME_MS
 
 
 LEAVES = (str, int, float, type, ModuleType, Random, Line)
@@ -304,9 +306,9 @@ class ModelWatch:
             return
         packet = parse_packet(data)
         assert packet is not None
-        codec = call._leg.codec
+        codec = call._leg.audio_format.codec
         payload_type = packet.payload_type
-        quiet = silence(codec)
+        quiet = call._leg.audio_format.silence
         expected, items = self._peek()
         frame = expected.ljust(FRAME_SAMPLES, quiet)
         if payload_type != {"PCMU": 0, "PCMA": 8}[codec]:

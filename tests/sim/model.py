@@ -12,11 +12,11 @@ from sim.voice import hear, speak
 from sipagent.audio.vad import EnergyVad
 from sipagent.call.call import Call
 from sipagent.call.events import Output
+from sipagent.formats import AudioFormat
 from sipagent.realtime.local.buffer import Detector
 from sipagent.realtime.local.events import Close, Drop, HearSpeech, RenderSpeech, Send
 from sipagent.realtime.local.events import Output as ModelOutput
 from sipagent.realtime.local.faults import FaultScript
-from sipagent.realtime.local.formats import AudioFormat
 from sipagent.realtime.local.handshake import PATH, Refused, judge_handshake
 from sipagent.realtime.local.server import LocalServer
 from sipagent.realtime.local.settings import LocalSettings
@@ -141,5 +141,4 @@ class Model:
 
 def make_detector(audio_format: AudioFormat, _threshold: float) -> Detector:
     """Hear speech as we do; in PCM, which is what a session begins with, nothing is ever sent."""
-    codec = CODECS.get(audio_format.type)
-    return EnergyVad(codec).is_speech if codec else lambda _: False
+    return EnergyVad(audio_format).is_speech if audio_format.type in CODECS else lambda _: False

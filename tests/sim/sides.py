@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
+from typing import Any
 
 from sim.clock import Beat, Clock, Node
 from sim.invariants import EndWatch, ModelWatch, RtpWatch, SipWatch
@@ -18,10 +19,11 @@ from sipagent.call.call import Call, CallSettings, Phase
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Address
 from sipagent.call.listener import ListenerSettings
-from sipagent.call.phone import CODEC, Phone, PhoneOutput, PickedUp
+from sipagent.call.phone import FORMAT, Phone, PhoneOutput, PickedUp
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import TransferSettings
 from sipagent.errors import LocalProtocolError
+from sipagent.formats import AudioFormat
 from sipagent.realtime.settings import SessionSettings
 from sipagent.sip import events as sip
 from sipagent.sip.account import Account
@@ -172,9 +174,10 @@ class Side(ABC):
     def receive_rtcp(self, data: bytes) -> None:
         """A report from the other side."""
 
-    def make_leg(self, codecs: tuple[str, ...]) -> SipLeg:
+    def make_leg(self, codecs: tuple[str, ...], *, audio_format: AudioFormat | None = None) -> SipLeg:
         """A leg with an address here."""
-        return SipLeg(address=self.host, port=RTP_PORTS[self.host], codecs=codecs, cname=self.host, random=self._random)
+        where: dict[str, Any] = {"address": self.host, "port": RTP_PORTS[self.host], "cname": self.host}
+        return SipLeg(**where, codecs=codecs, random=self._random, audio_format=audio_format)
 
     @abstractmethod
     def do(self, name: str) -> None:
@@ -192,8 +195,7 @@ class CallerSide(Side):
     def __init__(self, setting: Setting) -> None:
         scenario = setting.scenario
         super().__init__(setting, CALLER, scenario.sip[0], scenario.rtp[0])
-        self.leg = self.make_leg(scenario.caller_codecs)
-        self.leg.codec = CODEC  # the phone's own, whatever is on the wire
+        self.leg = self.make_leg(scenario.caller_codecs, audio_format=FORMAT)
         self.phone = Phone(
             leg=self.leg,
             lines=scenario.lines,

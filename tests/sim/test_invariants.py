@@ -15,6 +15,7 @@ from sim.world import World
 from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.playout import Part, Playout
+from sipagent.formats import PCMU
 from sipagent.realtime.responses import ResponseGate, State
 from sipagent.realtime.session import RealtimeSession
 from sipagent.rtp.packet import pack_packet
@@ -198,8 +199,8 @@ def test_a_word_after_the_end_is_seen() -> None:
 
 @pytest.mark.parametrize("size", [MAX_LENGTH, MAX_LENGTH + 1])
 def test_a_queue_without_bound_is_seen(size: int) -> None:
-    playout = Playout(silence=b"\xff")
-    playout._started = deque(Part(f"{n}", 0, 0.0) for n in range(size))
+    playout = Playout(PCMU)
+    playout._started = deque(Part(f"{n}", 0, 0.0, 8) for n in range(size))
     if size > MAX_LENGTH:
         with pytest.raises(AssertionError, match="a deque of"):
             check_bounds([playout])

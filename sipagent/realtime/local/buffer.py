@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sipagent.realtime.local.formats import AudioFormat
+from sipagent.formats import AudioFormat
 from sipagent.realtime.local.wire import Json, RequestError
 
 Detector: TypeAlias = Callable[[bytes], bool]

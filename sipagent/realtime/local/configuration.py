@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
+from sipagent.formats import FORMATS, PCM, AudioFormat
 from sipagent.realtime.local import schema
-from sipagent.realtime.local.formats import FORMATS, PCM, AudioFormat
 from sipagent.realtime.local.wire import Json, RequestError, missing, wrong_type
 
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sipagent.realtime.local.formats import AudioFormat
+from sipagent.formats import AudioFormat
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any
 
+from sipagent.formats import AudioFormat
 from sipagent.realtime.local import schema
-from sipagent.realtime.local.formats import AudioFormat
 from sipagent.realtime.local.wire import Json, missing, parse_audio
 
 MAX_PARTS = 64

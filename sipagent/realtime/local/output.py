@@ -6,9 +6,9 @@ from typing import Protocol
 
 import msgspec
 
+from sipagent.formats import AudioFormat
 from sipagent.realtime.local.conversation import Conversation
 from sipagent.realtime.local.events import RenderSpeech
-from sipagent.realtime.local.formats import AudioFormat
 from sipagent.realtime.local.item import Item, Part
 from sipagent.realtime.local.speech import Speech
 from sipagent.realtime.local.wire import Channel, Json

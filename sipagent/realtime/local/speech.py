@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sipagent.realtime.local.formats import AudioFormat
+from sipagent.formats import AudioFormat
 
 MAX_CHARACTERS = 6000
 """Some six minutes of speech; a longer answer is cut, as no caller hears it out."""

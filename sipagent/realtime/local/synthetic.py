@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from sipagent.realtime.local.formats import PCM, AudioFormat
+from sipagent.formats import PCM, AudioFormat
 
 MS_PER_CHARACTER = 60
 """Speech at some 160 words a minute."""
