@@ -1,12 +1,14 @@
-"""Tones as numbers: sines, beeps, keypad digits; int16 samples at 8 kHz.
+"""Tones as numbers: sines, beeps, keypad digits; int16 samples, at 8 kHz unless a rate in Hz is given.
 
 A level is the RMS level of the whole in dBFS, relative to 32,768: a sine of full scale has -3.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
+from sipagent.audio.fades import FADE_MS, ramp
 from sipagent.audio.g711 import SAMPLE_RATE, Pcm, to_pcm
 from sipagent.errors import LocalProtocolError
 
@@ -16,28 +18,37 @@ DTMF_FREQUENCIES: Final = {
     for column, digit in zip((1_209, 1_336, 1_477, 1_633), digits, strict=True)
 }
 """Hz, low and high, of each key (ITU-T Q.23)."""
-FADE_MS: Final = 5
-"""Long enough that no edge clicks, short enough that a beep still begins at once."""
 
 
-def samples_of(duration_ms: float) -> int:
+def samples_of(duration_ms: float, rate: int = SAMPLE_RATE) -> int:
     """Return how many samples last so long."""
-    return round(duration_ms * SAMPLE_RATE / 1_000)
+    return round(duration_ms * rate / 1_000)
 
 
-def silence(duration_ms: float) -> Pcm:
+def silence(duration_ms: float, *, rate: int = SAMPLE_RATE) -> Pcm:
     """Return nothing, so long."""
-    return np.zeros(samples_of(duration_ms), np.int16)
+    return np.zeros(samples_of(duration_ms, rate), np.int16)
 
 
-def sine(frequency_hz: float, duration_ms: float, *, level_dbfs: float = -20.0) -> Pcm:
+def sine(frequency_hz: float, duration_ms: float, *, level_dbfs: float = -20.0, rate: int = SAMPLE_RATE) -> Pcm:
     """Return a bare sine that begins at zero; it starts and ends without a fade."""
-    return _mix((frequency_hz,), duration_ms, level_dbfs)
+    return chord((frequency_hz,), duration_ms, level_dbfs=level_dbfs, rate=rate)
 
 
-def beep(frequency_hz: float = 1_000.0, duration_ms: float = 200.0, *, level_dbfs: float = -20.0) -> Pcm:
+def chord(
+    frequencies_hz: Sequence[float], duration_ms: float, *, level_dbfs: float = -20.0, rate: int = SAMPLE_RATE
+) -> Pcm:
+    """Return equally loud sines that begin at zero, of that level together; they start and end without a fade."""
+    time = np.arange(samples_of(duration_ms, rate)) / rate
+    amplitude = 32_768 * 10 ** (level_dbfs / 20) * (2 / len(frequencies_hz)) ** 0.5
+    return to_pcm(amplitude * np.sin(2 * np.pi * np.outer(frequencies_hz, time)).sum(axis=0))
+
+
+def beep(
+    frequency_hz: float = 1_000.0, duration_ms: float = 200.0, *, level_dbfs: float = -20.0, rate: int = SAMPLE_RATE
+) -> Pcm:
     """Return a sine with soft edges."""
-    return fade(sine(frequency_hz, duration_ms, level_dbfs=level_dbfs))
+    return fade(sine(frequency_hz, duration_ms, level_dbfs=level_dbfs, rate=rate), rate=rate)
 
 
 def beeps(*notes: tuple[float, float], level_dbfs: float = -20.0) -> Pcm:
@@ -49,7 +60,7 @@ def beeps(*notes: tuple[float, float], level_dbfs: float = -20.0) -> Pcm:
     return np.concatenate(parts) if parts else silence(0)
 
 
-def dtmf(digit: str, duration_ms: float = 100.0, *, level_dbfs: float = -13.0) -> Pcm:
+def dtmf(digit: str, duration_ms: float = 100.0, *, level_dbfs: float = -13.0, rate: int = SAMPLE_RATE) -> Pcm:
     """Return the two sines of a key, ``0`` to ``9``, ``*``, ``#`` or ``A`` to ``D``, equally loud.
 
     :raises LocalProtocolError: for another key
@@ -57,20 +68,13 @@ def dtmf(digit: str, duration_ms: float = 100.0, *, level_dbfs: float = -13.0) -
     frequencies = DTMF_FREQUENCIES.get(digit.upper())
     if frequencies is None:
         raise LocalProtocolError(f"no key of a telephone: {digit!r}")
-    return _mix(frequencies, duration_ms, level_dbfs)
+    return chord(frequencies, duration_ms, level_dbfs=level_dbfs, rate=rate)
 
 
-def fade(pcm: Pcm, duration_ms: float = FADE_MS) -> Pcm:
+def fade(pcm: Pcm, duration_ms: float = FADE_MS, *, rate: int = SAMPLE_RATE) -> Pcm:
     """Return it with both edges raised and lowered along a cosine."""
-    length = min(samples_of(duration_ms), len(pcm) // 2)
-    ramp = (1 - np.cos(np.pi * (np.arange(length) + 0.5) / length)) / 2 if length else np.empty(0)
+    length = min(samples_of(duration_ms, rate), len(pcm) // 2)
     envelope = np.ones(len(pcm))
-    envelope[:length] = ramp
-    envelope[len(pcm) - length :] = ramp[::-1]
+    envelope[:length] = ramp(length)
+    envelope[len(pcm) - length :] = ramp(length)[::-1]
     return to_pcm(pcm * envelope)
-
-
-def _mix(frequencies: tuple[float, ...], duration_ms: float, level_dbfs: float) -> Pcm:
-    time = np.arange(samples_of(duration_ms)) / SAMPLE_RATE
-    amplitude = 32_768 * 10 ** (level_dbfs / 20) * (2 / len(frequencies)) ** 0.5
-    return to_pcm(amplitude * np.sin(2 * np.pi * np.outer(frequencies, time)).sum(axis=0))
