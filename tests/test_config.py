@@ -59,7 +59,7 @@ def test_defaults(load_text: Load, tmp_path: Path) -> None:
     config = load_text(MINIMAL)
     assert config.sip.listen == (ListenAddress("UDP", "0.0.0.0", 5060), ListenAddress("TCP", "0.0.0.0", 5060))
     assert config.rtp.ports.pairs == 5000
-    assert config.lines[0].codecs == ("PCMU", "PCMA")
+    assert config.lines[0].codecs == ("PCMU", "PCMA", "G722", "opus")
     agent = config.agents["receptionist"]
     assert agent.tools == (ToolReference("hang_up"),)
     assert (agent.turn.end_silence_ms, agent.barge_in.enabled, agent.greeting) == (500, True, None)

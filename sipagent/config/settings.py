@@ -18,6 +18,8 @@ from sipagent.config.values import (
     Server,
     ToolReference,
 )
+from sipagent.sdp.formats import Codec
+from sipagent.sdp.negotiation import DEFAULT_CODECS
 from sipagent.sip.guard import SCANNERS
 from sipagent.sip.targets import DEFAULT_ALLOW
 
@@ -118,7 +120,7 @@ class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     session_expires_s: Annotated[int, Meta(ge=90, le=86_400)] = 1_800
     session_min_s: Annotated[int, Meta(ge=90, le=7_200)] = 90
     dtmf: Literal["auto", "info"] = "auto"
-    codecs: Annotated[tuple[Literal["PCMU", "PCMA"], ...], Meta(min_length=1)] = ("PCMU", "PCMA")
+    codecs: Annotated[tuple[Codec, ...], Meta(min_length=1)] = DEFAULT_CODECS
 
     @property
     def registers(self) -> bool:

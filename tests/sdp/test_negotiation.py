@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sipagent.errors import LocalProtocolError, RemoteProtocolError
 from sipagent.sdp.description import Media, SessionDescription, parse
-from sipagent.sdp.negotiation import DIRECTIONS, Direction, MediaParameters, Negotiation
+from sipagent.sdp.negotiation import DIRECTIONS, Direction, Format, MediaParameters, Negotiation
 
 PEER = ("192.0.2.7", 4000)
 
@@ -60,13 +60,16 @@ def test_the_usual_call() -> None:
     answer, parameters = make().answer(sdp(audio("fmtp:101 0-16", "ptime:20", "sendrecv")))
     assert parameters == MediaParameters(
         codec="PCMU",
+        clock_rate=8_000,
         payload_type=0,
-        receive_payload_types={0: "PCMU", 8: "PCMA"},
+        receive_formats={0: Format("PCMU", 8_000), 8: Format("PCMA", 8_000)},
         remote=PEER,
         remote_rtcp=("192.0.2.7", 4001),
         rtcp_mux=False,
         telephone_event_payload_type=101,
-        receive_telephone_event=frozenset({101}),
+        telephone_event_clock_rate=8_000,
+        receive_telephone_events={101: 8_000},
+        comfort_noise=frozenset({13}),
         ptime_ms=20,
         direction="sendrecv",
     )
@@ -145,10 +148,12 @@ def test_an_answer_mirrors_the_payload_types(
         (("ptime:40", "maxptime:30"), (), 30),
     ],
 )
-def test_we_send_20_ms_whatever_the_wish(attributes: tuple[str, ...], session: tuple[str, ...], expected: int) -> None:
+def test_packets_are_as_long_as_the_peer_would_like(
+    attributes: tuple[str, ...], session: tuple[str, ...], expected: int
+) -> None:
     answer, parameters = make().answer(sdp(audio(*attributes), session=session))
     assert parameters.ptime_ms == expected
-    assert our_audio(answer).get("ptime") == "20"
+    assert our_audio(answer).get("ptime") == str(expected)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +399,7 @@ def test_an_offer_within_a_call_keeps_what_was_agreed() -> None:
     media = parse(negotiation.offer()).media
     assert [(medium.kind, medium.port) for medium in media] == [("image", 0), ("audio", 10_000), ("video", 0)]
     assert media[1].payload_types() == [8, 0, 101], "the codec in use comes first"
-    assert media[1].get("ptime") == "20"
+    assert media[1].get("ptime") == "30"
     parameters = negotiation.receive_answer(sdp("image 0 udptl t38", audio(), "video 0 RTP/AVP 31"))
     assert parameters.remote == PEER
 
@@ -489,7 +494,7 @@ def test_an_answer_needs_an_offer() -> None:
         negotiation.receive_answer(sdp(audio()))
 
 
-@pytest.mark.parametrize("codecs", [(), ("opus",), ("PCMU", "G722")])
+@pytest.mark.parametrize("codecs", [(), ("OPUS",), ("PCMU", "G729")])
 def test_a_codec_we_do_not_have(codecs: tuple[str, ...]) -> None:
     with pytest.raises(LocalProtocolError):
         make(codecs)
