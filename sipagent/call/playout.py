@@ -122,6 +122,20 @@ class Playout:
             return self._take(piece, size)
         return self._gather(size)
 
+    @property
+    def is_within(self) -> bool:
+        """Whether what comes next goes on with a part of which the caller has heard the beginning."""
+        return bool(self._pieces) and self._pieces[0].part.sent > 0
+
+    def peek(self, ms: int) -> bytes:
+        """Return what would be played next, at most so much; nothing is entered in the ledger."""
+        size, audio = ms * self._bytes_per_ms, b""
+        for piece in self._pieces:
+            audio += piece.audio[piece.offset : piece.offset + size - len(audio)]
+            if len(audio) == size:
+                break
+        return audio
+
     def clear(self) -> list[Part]:
         """Forget what waits; return the ledger of every part that the caller did not hear to its end.
 

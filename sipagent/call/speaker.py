@@ -1,8 +1,12 @@
 """The mouth of a call: the model's audio on its way to the caller, and the stop in mid-word.
 
 What is stopped is told to the model to the millisecond that was put on the wire, for every item not heard to its end.
+A stop, and a start in mid-word, is smoothed over 5 ms, for a step in the wave is a click. The remnant that fades after
+a stop says nothing, and does not count as heard.
 """
 
+from sipagent.audio.fades import FADE_MS, fade_in, fade_out
+from sipagent.audio.linear import from_linear, to_linear
 from sipagent.call.events import AgentSaid, AgentStarted, Truncated
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.playout import Part, Playout
@@ -16,7 +20,9 @@ class Speaker:
 
     def __init__(self, *, session: RealtimeSession, audio_format: AudioFormat) -> None:
         self._session = session
+        self._format = audio_format
         self._playout = Playout(audio_format)
+        self._remnant = b""
         self._transcript = Transcript()
         self._was_talking = False
 
@@ -48,11 +54,14 @@ class Speaker:
 
     def next_frame(self, ms: int = FRAME_MS) -> tuple[bytes | None, bool]:
         """Take the frame of this tick, ``None`` for silence, and whether it begins a talkspurt."""
+        was_talking, is_within = self._was_talking, self._playout.is_within
         frame = self._playout.next_frame(ms)
-        is_talking = frame is not None
-        begins = is_talking and not self._was_talking
-        self._was_talking = is_talking
-        return frame, begins
+        self._was_talking = frame is not None
+        if frame is None:
+            return self._take_remnant(ms), False
+        if was_talking:
+            return frame, False
+        return self._raise(frame) if is_within else frame, True
 
     def pop_fact(self) -> AgentStarted | AgentSaid | None:
         """Take what is new since the last frame: an item began, or was heard to its end."""
@@ -67,6 +76,8 @@ class Speaker:
 
     def interrupt(self, *, now: float) -> list[Truncated | AgentSaid]:
         """Fall silent now; tell the model what was heard, and return the same as facts."""
+        if self._was_talking:
+            self._remnant = self._fade(self._playout.peek(FADE_MS))
         parts = self._playout.clear()
         self._session.cancel_response(now=now)
         facts: list[Truncated | AgentSaid] = []
@@ -78,6 +89,24 @@ class Speaker:
         """Stop for good; return what was heard of what was being said."""
         said = (self._transcript.close(part, is_cut=True) for part in self._playout.clear())
         return [fact for fact in said if fact is not None]
+
+    def _fade(self, audio: bytes) -> bytes:
+        faded = fade_out(to_linear(audio, self._format), rate=self._format.rate, duration_ms=FADE_MS)
+        return from_linear(faded, self._format)
+
+    def _raise(self, frame: bytes) -> bytes:
+        size = FADE_MS * self._format.bytes_per_ms
+        begin = to_linear(frame[:size], self._format)
+        raised = fade_in(begin, rate=self._format.rate, duration_ms=FADE_MS)
+        return from_linear(raised, self._format) + frame[size:]
+
+    def _take_remnant(self, ms: int) -> bytes | None:
+        """Return, once, what fades after a stop, made a frame with silence."""
+        if not self._remnant:
+            return None
+        remnant, self._remnant = self._remnant, b""
+        missing = ms * self._format.bytes_per_ms - len(remnant)
+        return remnant + self._format.silence * (missing // self._format.sample_bytes)
 
     def _cut(self, part: Part) -> list[Truncated | AgentSaid]:
         self._session.truncate(part.item_id, part.content_index, part.heard_ms)

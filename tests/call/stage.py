@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
+from sipagent.audio.fades import FADE_MS
 from sipagent.call import events
 from sipagent.call.call import Call, CallSettings
 from sipagent.call.conversation import ConversationSettings
@@ -23,6 +24,8 @@ SSRC = 0x5EED
 SPEECH = b"\x0f\x8f" * 80
 """20 ms that nobody takes for silence, in μ-law and in A-law."""
 QUIET = {"PCMU": b"\xff" * 160, "PCMA": b"\xd5" * 160}
+REMNANT = 8 * FADE_MS
+"""Samples that fade after a stop."""
 EVENT = 101
 """The payload type of keypad events."""
 

@@ -1,9 +1,11 @@
 import json
 from random import Random
 
+import numpy as np
 import pytest
 from call.stage import messages
 
+from sipagent.audio.linear import to_linear
 from sipagent.call.events import AgentSaid, AgentStarted, Truncated
 from sipagent.call.speaker import Speaker
 from sipagent.formats import PCMU
@@ -46,8 +48,43 @@ def test_a_talkspurt_begins_with_its_first_frame_only(speaker: Speaker) -> None:
     assert speaker.queued_ms == 40
     assert [speaker.next_frame() for _ in range(3)] == [(FRAME, True), (FRAME, False), (None, False)]
     assert not speaker.is_speaking
-    speaker.receive_audio("item", 0, FRAME, now=1.0)
+    speaker.receive_audio("next", 0, FRAME, now=1.0)
     assert speaker.next_frame() == (FRAME, True)
+
+
+def test_a_stop_and_a_start_in_mid_word_make_no_step(speaker: Speaker) -> None:
+    speaker.receive_audio("item", 0, FRAME * 9, now=0.0)
+    speaker.next_frame()
+    assert speaker.next_frame() == (FRAME, False)
+    speaker.interrupt(now=0.1)
+    remnant, begins = speaker.next_frame()
+    assert remnant is not None
+    assert not begins
+    levels = np.abs(to_linear(remnant, PCMU).astype(int))
+    assert levels[0] > 0.98 * abs(int(to_linear(FRAME, PCMU)[0]))
+    assert (np.diff(levels[:40]) <= 0).all()
+    assert remnant[40:] == b"\xff" * 120
+    assert speaker.next_frame() == (None, False), "once"
+
+
+def test_who_was_silent_leaves_no_remnant(speaker: Speaker) -> None:
+    speaker.receive_audio("item", 0, FRAME * 9, now=0.0)
+    speaker.interrupt(now=0.1)
+    assert speaker.next_frame() == (None, False)
+
+
+def test_a_word_that_goes_on_after_a_pause_is_raised(speaker: Speaker) -> None:
+    speaker.receive_audio("item", 0, FRAME, now=0.0)
+    speaker.next_frame()
+    speaker.next_frame()
+    speaker.receive_audio("item", 0, FRAME, now=1.0)
+    frame, begins = speaker.next_frame()
+    assert frame is not None
+    assert begins
+    levels = np.abs(to_linear(frame, PCMU).astype(int))
+    assert levels[0] < 100
+    assert (np.diff(levels[:40]) >= 0).all()
+    assert frame[40:] == FRAME[40:]
 
 
 def test_facts_come_with_the_frame_that_makes_them_true(speaker: Speaker) -> None:
@@ -96,6 +133,7 @@ def test_an_interruption_tells_the_model_what_was_heard(speaker: Speaker, sessio
         ("conversation.item.truncate", "first", 0, 100),
         ("conversation.item.truncate", "second", 1, 0),
     ]
+    assert (speaker.next_frame()[0] or b"")[40:] == b"\xff" * 120
     assert speaker.next_frame() == (None, False)
     assert not speaker.is_speaking
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from sipagent.audio.fades import FADE_MS
 from sipagent.audio.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
 from sipagent.call import events
 from sipagent.call.call import Call, Phase
@@ -29,6 +30,8 @@ MAX_BYTES = 10 * 60 * 8000
 """Of any buffer: ten minutes of audio."""
 
 FRAME_SAMPLES = 8 * FRAME_MS
+FADE_SAMPLES = 8 * FADE_MS
+"""What fades after a stop, and what is raised from silence in mid-word."""
 
 
 LEAVES = (str, int, float, type, ModuleType, Random, Line)
@@ -189,6 +192,7 @@ class ModelWatch:
         self._cancelled: set[str] = set()
         self._pending: deque[tuple[str, bytes]] = deque()
         self._pending_bytes = 0
+        self._is_talking = False
         self._owed: dict[str, int] = {}
         self._untold: set[str] = set()
         self._is_lost = False
@@ -314,10 +318,14 @@ class ModelWatch:
         if payload_type != {"PCMU": 0, "PCMA": 8}[codec]:
             table = ULAW_TO_ALAW if codec == "PCMU" else ALAW_TO_ULAW
             frame, quiet = frame.translate(table), quiet.translate(table)
-        if packet.payload == frame:
+        was_talking, self._is_talking = self._is_talking, False
+        is_raised = not was_talking and packet.payload[FADE_SAMPLES:] == frame[FADE_SAMPLES:]
+        if packet.payload == frame or (expected and is_raised):
             self._consume(items)
+            self._is_talking = bool(expected)
         else:
-            assert packet.payload == quiet * FRAME_SAMPLES, "what goes out is not what comes next"
+            rest = packet.payload[FADE_SAMPLES if was_talking else 0 :]
+            assert rest == quiet * len(rest), "what goes out is not what comes next"
             assert len(expected) < FRAME_SAMPLES, f"silence, while {self._pending_bytes} bytes wait"
 
     def _peek(self) -> tuple[bytes, list[tuple[str, int]]]:
