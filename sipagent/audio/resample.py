@@ -1,7 +1,7 @@
 """A stream of samples from one rate to another: a polyphase FIR of linear phase, continuous over calls.
 
-Half of its transition lies on each side of the lower rate's Nyquist frequency; it is as narrow as 2 ms of delay allow, or
-as speech deserves. Up to its lower edge everything passes to within 0.01 dB; what lies beyond its upper edge, images
+Half of its transition lies on each side of the lower rate's Nyquist frequency; it is as narrow as 2 ms of delay allow,
+or as speech deserves. Up to its lower edge everything passes to within 0.01 dB; what lies beyond its upper edge, images
 on the way up and aliases on the way down, is at least 75 dB down, beyond 7/8 of the lower rate 88 dB.
 
 =============  ==============  =============  ========
@@ -12,8 +12,8 @@ lower rate Hz  lower edge Hz   upper edge Hz  delay ms
 24,000         10,800          13,200         1.04
 =============  ==============  =============  ========
 
-The coefficients are whole multiples of 1/:data:`STEPS`, so that every sum is exact in a double: however a stream is cut
-into calls, and in whatever order a machine adds, the same samples come out.
+The coefficients are whole multiples of 1/:data:`STEPS`, so that every sum is exact in a double: however a stream is
+cut into calls, and in whatever order a machine adds, the same samples come out.
 """
 
 from functools import lru_cache
@@ -42,8 +42,8 @@ HIGHEST: Final = np.array(32_767.0)
 class Resampler:
     """One direction of one stream, int16 in and out.
 
-    Of each ``step`` samples in come ``up`` out, where ``up / step`` is the ratio of the rates in lowest terms; fewer than
-    a step are kept for the next call. So 20 ms in are exactly 20 ms out, at every rate.
+    Of each ``step`` samples in come ``up`` out, where ``up / step`` is the ratio of the rates in lowest terms; fewer
+    than a step are kept for the next call. So 20 ms in are exactly 20 ms out, at every rate.
 
     :raises LocalProtocolError: for a rate that is not among :data:`RATES`
     """
@@ -78,7 +78,7 @@ class Resampler:
         missing = rows * self._row + self._history - len(held)
         if missing > 0:
             held = np.concatenate((held, np.zeros(missing, np.int16)))
-        # Overlapping windows of one buffer, not copies. The conversion to doubles copies them, which is what BLAS wants.
+        # Overlapping windows of one buffer, not copies; becoming doubles they are copied, which is what BLAS wants.
         windows: Pcm = np.ndarray((rows, self._width), np.int16, held, 0, (2 * self._row, 2))
         out = windows.astype(np.float64) @ self._weights
         np.rint(out, out=out)
@@ -87,14 +87,14 @@ class Resampler:
 
 
 def half_length(source_rate: int, target_rate: int) -> int:
-    """Return the filter's delay in samples of the least common multiple of the rates; its length is twice that and one."""
+    """Return the filter's delay in samples of the rates' least common multiple; its length is twice that and one."""
     if source_rate == target_rate:
         return 0
     return int(DELAYS_MS[min(source_rate, target_rate)] * lcm(source_rate, target_rate) / 1_000)
 
 
 def coefficients(source_rate: int, target_rate: int) -> NDArray[np.float64]:
-    """Return the filter at the least common multiple of the rates: a sinc under a Kaiser window, with a sum of ``up``."""
+    """Return the filter at the rates' least common multiple: a sinc under a Kaiser window, with a sum of ``up``."""
     half = half_length(source_rate, target_rate)
     cutoff = min(source_rate, target_rate) / lcm(source_rate, target_rate)
     taps = np.sinc(cutoff * np.arange(-half, half + 1)) * np.kaiser(2 * half + 1, KAISER_BETA)
@@ -110,15 +110,15 @@ def _ratio(source_rate: int, target_rate: int) -> tuple[int, int]:
 
 
 def _row(step: int) -> int:
-    """Return how many samples in make one row of the product: whole steps, whole rows in 20 ms, and few zeros in a row."""
+    """Return how many samples in make one row of the product: whole steps, whole rows in 20 ms, few zeros in each."""
     return 24 if step % 3 == 0 else 16
 
 
 @lru_cache(maxsize=len(RATES) ** 2)
 def _weights(source_rate: int, target_rate: int) -> NDArray[np.float64]:
-    """Return what each sample of a window, older ones first, weighs in each sample out; read-only, for streams share it.
+    """Return what each sample of a window, oldest first, weighs in each sample out; read-only, for streams share it.
 
-    Between the samples in, imagine ``up - 1`` zeros: sample out ``n`` is the filter's sum that ends at place ``n * step``.
+    Between the samples in, imagine ``up - 1`` zeros: sample out ``n`` is the filter's sum that ends at ``n * step``.
     """
     step, up = _ratio(source_rate, target_rate)
     row = _row(step)
