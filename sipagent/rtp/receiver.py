@@ -92,7 +92,7 @@ class Receiver:
             return self._play((Released(packet, 0),), now)
         timeline.samples = samples = timeline.count_samples(payload)
         timeline.expected = (timestamp + samples) & 0xFFFFFFFF
-        return (Frame(payload, payload_type, timestamp, False, samples),)
+        return (tuple.__new__(Frame, (payload, payload_type, timestamp, False, samples)),)  # see parse_packet
 
     def release_due(self, *, now: float) -> list[Frame]:
         """Return the frames behind gaps that were waited for long enough; let go the key whose end was lost."""

@@ -48,7 +48,9 @@ def describe(
     return "\r\n".join(lines).encode()
 
 
-def make_leg(*, codecs: tuple[str, ...] = ("PCMU", "PCMA"), seed: int = 1, keys_in_rtp: bool = True) -> SipLeg:
+def make_leg(
+    *, codecs: tuple[str, ...] = ("PCMU", "PCMA"), seed: int = 1, keys_in_rtp: bool = True
+) -> SipLeg:
     where: dict[str, Any] = {"address": "192.0.2.1", "port": 10_000}
     return SipLeg(**where, codecs=codecs, cname="test", random=Random(seed), keys_in_rtp=keys_in_rtp)
 
