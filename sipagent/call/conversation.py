@@ -110,7 +110,10 @@ class Conversation:
         listener = self._listener
         if listener.judge(frame, agent_speaks=self._speaker.is_speaking, now=now) is TurnChange.STARTED:
             self._on_turn_started(now)
-        listener.forward(frame.payload, now=now)
+        if frame.payload:
+            listener.forward(frame.payload, now=now)
+        else:
+            listener.forward_silence(frame.samples, now=now)
         self._drain_session(now)
 
     def receive_digit(self, digit: str, *, now: float) -> None:

@@ -50,6 +50,9 @@ class Listener:
         self._preroll_bytes = 0
         self._max_preroll_bytes = settings.preroll_ms * audio_format.bytes_per_ms
         self._forwarded_at = 0.0
+        self._audio_format = audio_format
+        self._ahead = 0
+        """Samples of silence that the model got before the sender's clock told of them."""
         self._silence = audio_format.silence_of(session.server_silence_ms)
 
     @property
@@ -88,19 +91,30 @@ class Listener:
         if agent_speaks is not self._is_over_agent:
             self._is_over_agent = agent_speaks
             self._vad.gate_dbfs = OVER_AGENT_DBFS if agent_speaks else GATE_DBFS
-        is_speech = not frame.lost and self._vad.is_speech(payload)
+        is_speech = bool(payload) and not frame.lost and self._vad.is_speech(payload)
         ms = len(payload) / self._bytes_per_ms
         return self._turn.receive_frame(is_speech, ms, agent_speaks=agent_speaks, now=now)
 
     def forward(self, payload: bytes, *, now: float) -> None:
         """Give the frame to the model, or keep it in case a turn is about to start."""
         self._forwarded_at = now
+        self._ahead = 0
         if self._turn.is_speaking or not self._is_local:
             if self._preroll:
                 self._flush_preroll()
             self._session.append_audio(payload)
         else:
             self._keep(payload)
+
+    def forward_silence(self, samples: int, *, now: float) -> None:
+        """Take as much silence as the sender did not send, but for what the model got when the turn ended."""
+        ahead = max(0, self._ahead - samples)
+        samples -= self._ahead - ahead
+        if self._is_local and not self._turn.is_speaking:
+            samples = min(samples, self._max_preroll_bytes // self._audio_format.sample_bytes)
+        if samples:
+            self.forward(self._audio_format.silence * samples, now=now)
+        self._ahead = ahead
 
     def handle_timer(self, *, now: float) -> bool:
         """Return whether the turn is over and we are to ask the model for an answer."""
@@ -126,6 +140,7 @@ class Listener:
         """Let the server hear the silence, too, when the phone sends nothing while its user is silent."""
         if now - self._forwarded_at > STOPPED_S:
             self._session.append_audio(self._silence)
+            self._ahead += len(self._silence) // self._audio_format.sample_bytes
 
     def _keep(self, payload: bytes) -> None:
         self._preroll.append(payload)

@@ -7,7 +7,7 @@ from sipagent.audio.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
 from sipagent.call.events import Address, SendRtcp
 from sipagent.call.frames import FRAME_MS
 from sipagent.formats import AudioFormat, format_of
-from sipagent.rtp.session import DigitReceived, Frame, RtpParameters, RtpSession, RtpStats
+from sipagent.rtp.session import DigitReceived, Frame, PayloadFormat, RtpParameters, RtpSession, RtpStats
 from sipagent.sdp.negotiation import MediaParameters, Negotiation
 
 
@@ -162,15 +162,17 @@ class SipLeg:
         self._rtp.configure(
             RtpParameters(
                 payload_type=media.payload_type,
-                receive_payload_types=frozenset(media.receive_payload_types),
-                telephone_event=media.receive_telephone_event,
+                receive_payload_types={
+                    number: PayloadFormat(entry.clock_rate) for number, entry in media.receive_formats.items()
+                },
+                telephone_event=media.receive_telephone_events,
+                comfort_noise=media.comfort_noise,
                 remote=media.remote,
                 remote_rtcp=media.remote_rtcp,
                 frame_samples=8 * self.frame_ms,
                 rtcp_mux=media.rtcp_mux,
                 send_telephone_event=media.telephone_event_payload_type,
                 signalling_host=self._signalling_host,
-                silence=format_of(media.codec).silence,
             )
         )
 
@@ -184,6 +186,10 @@ class SipLeg:
     def take_released(self) -> Sequence[Frame]:
         """Take the frames that a timer let go of."""
         return self._in_our_codec(self._rtp.take_released())
+
+    def conceal(self, frame: Frame) -> Frame:
+        """Return silence in the call's format for a frame that was lost."""
+        return frame._replace(payload=self.audio_format.silence * frame.samples)
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take an RTCP packet."""

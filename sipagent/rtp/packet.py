@@ -66,7 +66,8 @@ def parse_packet(data: bytes) -> Packet | None:
         if bounds is None:
             return None
         payload = data[bounds[0] : bounds[1]]
-    return Packet(second & MAX_PAYLOAD_TYPE, second >= _MARKER, sequence_number, timestamp, ssrc, payload)
+    fields = second & MAX_PAYLOAD_TYPE, second >= _MARKER, sequence_number, timestamp, ssrc, payload
+    return tuple.__new__(Packet, fields)  # takes half the time of Packet(*fields)
 
 
 def _payload_bounds(data: bytes) -> tuple[int, int] | None:

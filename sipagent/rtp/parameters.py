@@ -1,8 +1,26 @@
 """What a session sends and hears, as offer and answer agreed on it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from sipagent.rtp.latch import Address
+
+COMFORT_NOISE = 13
+"""The static payload type of :rfc:`3389`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadFormat:
+    """How long the audio of a payload is; as it stands, that of G.711 and G.722."""
+
+    clock_rate: int = 8000
+    """Of RTP, in Hz; for G.722 that is 8000 (:rfc:`3551#section-4.5.2`)."""
+    count_samples: Callable[[bytes], int] = len
+    """Takes a payload, returns its length on that clock: 0 or more, whatever the bytes."""
+
+
+G711: Final = PayloadFormat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,10 +29,12 @@ class RtpParameters:
 
     payload_type: int
     """Of the audio that is sent."""
-    receive_payload_types: frozenset[int]
-    """Of the audio that may come; one byte a sample (G.711)."""
-    telephone_event: frozenset[int] = frozenset()
-    """Payload types of the digits that may come."""
+    receive_payload_types: Mapping[int, PayloadFormat]
+    """Of the audio that may come."""
+    telephone_event: Mapping[int, int] = field(default_factory=dict)
+    """Payload types of the digits that may come, and their clock rates."""
+    comfort_noise: frozenset[int] = frozenset({COMFORT_NOISE})
+    """Payload types of comfort noise that may come."""
     remote: Address | None = None
     """The SDP's address, numeric. ``None`` on hold by 0.0.0.0: nothing can be sent, but the source stays as it was."""
     remote_rtcp: Address | None = None
@@ -28,9 +48,8 @@ class RtpParameters:
     frame_samples: int = 160
     """Of each frame that is sent; 20 ms at 8 kHz."""
     clock_rate: int = 8000
-    silence: bytes = b"\xff"
-    """One sample of silence, for payload types that are neither PCMU nor PCMA."""
+    """Of what is sent."""
 
 
-UNCONFIGURED = RtpParameters(payload_type=0, receive_payload_types=frozenset())
+UNCONFIGURED = RtpParameters(payload_type=0, receive_payload_types={})
 """Before the first agreement: nobody is heard, nothing can be sent."""

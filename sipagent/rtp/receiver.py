@@ -6,41 +6,26 @@ address, is handled at once; all else branches off. A new SSRC is a new source, 
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from sipagent.rtp.dtmf import DigitReceived, DigitReceiver
-from sipagent.rtp.jitter import MAX_GAP, Released, ReorderWindow
+from sipagent.rtp.jitter import Released, ReorderWindow
 from sipagent.rtp.latch import Address, Latch
 from sipagent.rtp.packet import Packet, is_rtcp, parse_packet
 from sipagent.rtp.parameters import UNCONFIGURED, RtpParameters
 from sipagent.rtp.source import Source
-
-COMFORT_NOISE = 13
-"""The static payload type of RFC 3389; it says that there is silence, which we know when nothing comes."""
-
-SILENCE = {0: b"\xff", 8: b"\xd5"}
-"""One sample of silence by static payload type (PCMU, PCMA)."""
+from sipagent.rtp.timeline import Frame, Timeline
 
 LEFT_SSRC_S = 0.2
 """Packets still on their way from the SSRC just left don't bring it back, unless the new one was silent for so long."""
-
-
-class Frame(NamedTuple):
-    """The audio of one packet, or of one that was lost: silence of the length of the frame before."""
-
-    payload: bytes
-    payload_type: int
-    timestamp: int
-    """In samples, modulo 2**32; a greater step than the length of the frame before is silence not sent (DTX)."""
-    lost: bool
 
 
 class Receiver:
     """The peer's stream, through whatever sources it comes."""
 
     __slots__ = (
-        "_audio_types", "_event_types", "_last", "_left_ssrc", "_parameters", "digits", "digits_received",
-        "from_strangers", "ignored", "latch", "malformed", "octets", "origin", "packets", "stale", "window",
+        "_audio_types", "_event_types", "_left_ssrc", "_noise_types", "_parameters", "_timeline", "digits",
+        "digits_received", "from_strangers", "ignored", "latch", "malformed", "noise_dbov", "octets", "origin",
+        "packets", "stale", "window",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -59,16 +44,19 @@ class Receiver:
         """Packets of the SSRC that was left."""
         self.from_strangers = 0
         self.malformed = 0
+        self.noise_dbov: int | None = None
+        """The level of the last comfort noise, -127 to 0 (:rfc:`3389#section-3.1`)."""
         self._left_ssrc: int | None = None
-        self._last: Frame | None = None
+        self._timeline = Timeline()
         self.configure(UNCONFIGURED)
 
     def configure(self, parameters: RtpParameters) -> None:
-        """Go on with another agreement."""
+        """Go on with another agreement; the time it took is neither lost nor silence."""
         self._parameters = parameters
         self._audio_types = parameters.receive_payload_types
         self._event_types = parameters.telephone_event
-        self.digits.clock_rate = parameters.clock_rate
+        self._noise_types = parameters.comfort_noise
+        self._timeline.reset()
         if parameters.remote is not None:
             self.latch.aim(parameters.remote, signalling_host=parameters.signalling_host)
 
@@ -84,11 +72,12 @@ class Receiver:
             return self._receive_no_rtp(data, source)
         payload_type, _, sequence_number, timestamp, ssrc, payload = packet
         origin = self.origin
+        timeline = self._timeline
         if (
             source != self.latch.source
             or origin is None
             or ssrc != origin.ssrc
-            or payload_type not in self._audio_types
+            or payload_type != timeline.payload_type
             or not payload
         ):
             return self._receive_unusual(packet, data, source, now)
@@ -97,10 +86,13 @@ class Receiver:
         self.octets += len(payload)
         origin.measure_jitter(timestamp, now=now)
         number = origin.receive(sequence_number)
-        if number is not None and self.window.pass_through(number):
-            self._last = frame = Frame(payload, payload_type, timestamp, False)
-            return (frame,)
-        return self._sort(packet, number, now)
+        if number is None or not self.window.pass_through(number):
+            return self._sort(packet, number, now)
+        if timestamp != timeline.expected:
+            return self._play((Released(packet, 0),), now)
+        timeline.samples = samples = timeline.count_samples(payload)
+        timeline.expected = (timestamp + samples) & 0xFFFFFFFF
+        return (tuple.__new__(Frame, (payload, payload_type, timestamp, False, samples)),)  # see parse_packet
 
     def release_due(self, *, now: float) -> list[Frame]:
         """Return the frames behind gaps that were waited for long enough; let go the key whose end was lost."""
@@ -143,6 +135,7 @@ class Receiver:
         self.packets += 1
         self.octets += len(packet.payload)
         if packet.payload_type in self._audio_types:
+            origin.use_clock(self._audio_types[packet.payload_type].clock_rate)
             origin.measure_jitter(packet.timestamp, now=now)
         frames += self._sort(packet, origin.receive(packet.sequence_number), now)
         return frames
@@ -152,7 +145,7 @@ class Receiver:
             self.ignored += 1
             return []
         if self.window.pass_through(number):
-            return self._play([Released(packet, 0)], now)
+            return self._play((Released(packet, 0),), now)
         return self._play(self.window.insert(number, packet, now=now), now)
 
     def _leave_origin(self, now: float) -> list[Frame]:
@@ -160,7 +153,7 @@ class Receiver:
         frames = self._play(self.window.release_all(), now)
         self.digits_received += self.digits.release()
         self.digits.reset()
-        self._last = None
+        self._timeline.reset()
         self._left_ssrc = self.origin.ssrc if self.origin is not None else None
         return frames
 
@@ -170,40 +163,22 @@ class Receiver:
 
     def _is_known(self, packet: Packet) -> bool:
         payload_type = packet.payload_type
-        return payload_type in self._audio_types or payload_type in self._event_types or payload_type == COMFORT_NOISE
+        kinds = self._audio_types, self._event_types, self._noise_types
+        return any(payload_type in kind for kind in kinds)
 
     def _play(self, released: Iterable[Released], now: float) -> list[Frame]:
-        """Make frames and digits of packets in order, and silence of those missing between them."""
+        """Make frames and digits of packets in order, and empty frames of the time between them."""
         frames: list[Frame] = []
         for packet, missing in released:
-            if missing and self._is_known(packet):
-                frames += self._conceal(missing, packet.timestamp)
-            if packet.payload_type in self._audio_types and packet.payload:
-                self._last = Frame(packet.payload, packet.payload_type, packet.timestamp, False)
-                frames.append(self._last)
-            elif packet.payload_type in self._event_types:
-                self.digits_received += self.digits.receive(packet.payload, packet.timestamp, now=now)
+            payload_type, payload = packet.payload_type, packet.payload
+            if payload_type in self._audio_types and payload:
+                frames += self._timeline.play(packet, self._audio_types[payload_type], missing, now=now)
+            elif payload_type in self._event_types:
+                self.digits.clock_rate = self._event_types[payload_type]
+                self.digits_received += self.digits.receive(payload, packet.timestamp, now=now)
+            elif payload_type in self._noise_types:
+                self.noise_dbov = -(payload[0] & 0x7F) if payload else self.noise_dbov
+                frames += self._timeline.rest(packet.timestamp, missing, now=now)
             else:
                 self.ignored += 1
-        return frames
-
-    def _conceal(self, missing: int, timestamp: int) -> list[Frame]:
-        """Return silence for packets missing before ``timestamp``, at most as much as the sender's clock went on.
-
-        Behind an outage of more than ``MAX_GAP`` packets there is none: too late, it would only be more delay.
-        """
-        last = self._last
-        if last is None or missing > MAX_GAP:
-            return []
-        samples = len(last.payload)
-        start = last.timestamp + samples
-        room = (timestamp - start) & 0xFFFFFFFF
-        if room > 0x7FFFFFFF:
-            return []
-        payload = SILENCE.get(last.payload_type, self._parameters.silence) * samples
-        frames = [
-            Frame(payload, last.payload_type, (start + number * samples) & 0xFFFFFFFF, True)
-            for number in range(min(missing, room // samples))
-        ]
-        self._last = frames[-1] if frames else last
         return frames

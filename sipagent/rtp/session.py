@@ -14,13 +14,16 @@ from typing import TypeAlias
 from sipagent.errors import LocalProtocolError
 from sipagent.rtp.dtmf import DigitReceived
 from sipagent.rtp.latch import Address
-from sipagent.rtp.parameters import UNCONFIGURED, RtpParameters
-from sipagent.rtp.receiver import Frame, Receiver
+from sipagent.rtp.parameters import G711, UNCONFIGURED, PayloadFormat, RtpParameters
+from sipagent.rtp.receiver import Receiver
 from sipagent.rtp.reports import Reporter
 from sipagent.rtp.rtcp import parse_compound
 from sipagent.rtp.sender import Sender
+from sipagent.rtp.timeline import Frame
 
-__all__ = ["Address", "DigitReceived", "Frame", "RtpParameters", "RtpSession", "RtpStats", "SendRtcp"]
+__all__ = [
+    "G711", "Address", "DigitReceived", "Frame", "PayloadFormat", "RtpParameters", "RtpSession", "RtpStats", "SendRtcp",
+]  # fmt: skip
 
 DIGIT_MS = 160
 """How long a key is pressed unless the caller says; networks ask for 40 to 100 ms at least."""
@@ -41,11 +44,11 @@ class RtpStats:
     """From the address that is heard, late ones and duplicates included."""
     bytes_received: int
     lost: int
-    """Packets given up by the reorder window; each is one silent frame, but for outages."""
+    """Packets given up by the reorder window."""
     late: int
     duplicate: int
     ignored: int
-    """Comfort noise, unknown payload types, events that are no digits, empty packets, unconfirmed jumps."""
+    """Unknown payload types, events that are no digits, empty packets, unconfirmed jumps."""
     from_strangers: int
     malformed: int
     jitter_ms: float
@@ -204,6 +207,11 @@ class RtpSession:
     def rtcp_heard_at(self) -> float | None:
         """When a report of the peer's came last: a sign of life of one who sends no silence."""
         return self._reporter.heard_at
+
+    @property
+    def noise_dbov(self) -> int | None:
+        """The level of the peer's last comfort noise, -127 to 0; ``None`` when it never described any."""
+        return self._receiver.noise_dbov
 
     @property
     def stats(self) -> RtpStats:

@@ -72,6 +72,14 @@ class Source:
         self.received += 1
         return self.highest
 
+    def use_clock(self, clock_rate: int) -> None:
+        """Take note of the clock that the next timestamps are of; another than before is measured anew."""
+        if clock_rate != self._clock_rate:
+            self._jitter *= clock_rate / self._clock_rate
+            self._clock_rate = clock_rate
+            self._max_step = MAX_TRANSIT_STEP_S * clock_rate
+            self._transit = None
+
     def measure_jitter(self, timestamp: int, *, now: float) -> None:
         """Smooth the change of relative transit time into the jitter (:rfc:`3550#appendix-A.8`)."""
         transit = now * self._clock_rate - timestamp

@@ -40,7 +40,7 @@ class Ear:
         changes = []
         for letter in pattern:
             payload = SPEECH if letter == "s" else QUIET["PCMU"]
-            frame = Frame(payload, 0, 0, letter == "x")
+            frame = Frame(payload, 0, 0, letter == "x", len(payload))
             changes.append(self.listener.judge(frame, agent_speaks=agent_speaks, now=self.now))
             self.listener.forward(payload, now=self.now)
             self.now += FRAME_S
@@ -147,6 +147,44 @@ def test_pitfall_11_a_phone_that_falls_silent_is_heard_to_be_silent() -> None:
     ear.take()
     assert not ear.listener.handle_timer(now=10.0)
     assert ear.audio() == QUIET["PCMU"][:1] * 8 * 700
+
+
+def test_silence_that_was_not_sent_reaches_the_model_once() -> None:
+    """What the model got when the turn ended is not told again by the packet that ends the silence."""
+    ear = Ear("server")
+    ear.hear("ssss")
+    ear.listener.handle_timer(now=10.0)
+    ear.take()
+    ear.listener.forward_silence(8 * 500, now=10.0)
+    assert ear.take() == []
+    ear.listener.forward_silence(8 * 500, now=10.0)
+    assert ear.audio() == QUIET["PCMU"][:1] * 8 * 300
+    ear.listener.forward_silence(8 * 500, now=10.0)
+    assert len(ear.audio()) == 8 * 500
+
+
+def test_after_the_caller_spoke_again_silence_is_told_in_full() -> None:
+    ear = Ear("server")
+    ear.hear("ssss")
+    ear.listener.handle_timer(now=10.0)
+    ear.hear("s")
+    ear.take()
+    ear.listener.forward_silence(8 * 500, now=10.0)
+    assert len(ear.audio()) == 8 * 500
+
+
+def test_silence_that_was_not_sent_is_part_of_the_preroll(ear: Ear) -> None:
+    ear.hear("s" + "." * 5)
+    frame = Frame(b"", 0, 0, False, 8 * 200)
+    assert ear.listener.judge(frame, agent_speaks=False, now=ear.now) is None
+    ear.listener.forward_silence(frame.samples, now=ear.now)
+    ear.hear("ssss")
+    assert ear.audio() == QUIET["PCMU"] * 13 + SPEECH * 4
+
+
+def test_no_more_silence_is_kept_than_preroll(ear: Ear) -> None:
+    ear.listener.forward_silence(8 * 30_000, now=ear.now)
+    assert sum(len(payload) for payload in ear.listener._preroll) == 8 * 300
 
 
 def test_forget_takes_a_turn_back(ear: Ear) -> None:

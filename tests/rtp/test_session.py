@@ -217,7 +217,7 @@ def test_stats(session: RtpSession) -> None:
         session.receive_packet(audio(number), PHONE, now=1 + number / 50)
     session.handle_timer(now=1.2)
     session.receive_packet(audio(2), PHONE, now=1.2)
-    session.receive_packet(pack_packet(13, 5, 800, SSRC, b"\x20"), PHONE, now=1.3)
+    session.receive_packet(pack_packet(97, 5, 800, SSRC, b"\x20"), PHONE, now=1.3)
     for number in range(2):
         session.next_packet(VOICE, now=number / 50)
     stats = session.stats

@@ -6,7 +6,7 @@ from struct import unpack_from
 from typing import NamedTuple
 
 from sipagent.rtp.packet import pack_packet
-from sipagent.rtp.session import RtpParameters
+from sipagent.rtp.session import G711, RtpParameters
 
 PHONE = ("192.168.1.2", 4000)
 SSRC = 0x1234
@@ -14,8 +14,8 @@ FRAME = 160
 
 PARAMETERS = RtpParameters(
     payload_type=0,
-    receive_payload_types=frozenset({0, 8}),
-    telephone_event=frozenset({101}),
+    receive_payload_types={0: G711, 8: G711},
+    telephone_event={101: 8000},
     remote=PHONE,
     remote_rtcp=(PHONE[0], 4001),
     send_telephone_event=96,
