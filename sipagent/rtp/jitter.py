@@ -1,23 +1,20 @@
 """The reorder window: packets go out in order, each at most once, and only a gap makes them wait.
 
 The listener is a model, not a loudspeaker: it needs packets in order, not in time. So there is no play-out delay: a
-packet in order leaves in the call that brought it. What comes after a gap is held until the gap is filled,
-``MAX_WAIT_S`` have passed or ``MAX_HELD`` packets wait; then the missing ones are given up. A jump over more than
-``MAX_GAP`` packets waits for nothing.
+packet in order leaves in the call that brought it. What comes after a gap is held until the gap is filled, for as
+long as ``Patience`` has learnt to wait, or until ``MAX_HELD`` packets wait; then the missing ones are given up. A jump
+over more than ``MAX_GAP`` packets waits for nothing.
 """
 
-from collections import deque
 from math import inf
 from typing import NamedTuple
 
 from sipagent.rtp.packet import Packet
+from sipagent.rtp.patience import Patience
 from sipagent.rtp.source import MAX_DROPOUT
 
-MAX_WAIT_S = 0.060
-"""How long a gap holds its followers; three packets of 20 ms, more than networks reorder."""
-
-MAX_HELD = 5
-"""How many followers a gap holds, whatever the packets' length."""
+MAX_HELD = 10
+"""How many followers a gap holds, however quickly they come: as many packets of 10 ms as patience ever waits for."""
 
 MAX_GAP = 10
 """Packets missing in a row that are still a gap. More (200 ms) is an outage or a new start: nothing to wait for."""
@@ -37,7 +34,7 @@ class Released(NamedTuple):
 class ReorderWindow:
     """Packets by extended sequence number; :meth:`pass_through` first, and :meth:`insert` when it says no."""
 
-    __slots__ = ("_given_up", "_held", "_next", "_start", "due_at", "duplicate", "late", "lost")
+    __slots__ = ("_given_up", "_held", "_next", "_start", "due_at", "duplicate", "late", "lost", "patience")
 
     def __init__(self) -> None:
         self.lost = 0
@@ -46,6 +43,7 @@ class ReorderWindow:
         """Packets that came after they were given up, or from before the first."""
         self.duplicate = 0
         """Packets that had come already."""
+        self.patience = Patience()
         self.reset(0)
 
     def reset(self, number: int) -> None:
@@ -55,7 +53,8 @@ class ReorderWindow:
         self._next = number
         self._start = number
         self._held: dict[int, tuple[Packet, float]] = {}
-        self._given_up: deque[int] = deque(maxlen=GIVEN_UP_MEMORY)
+        self._given_up: dict[int, float] = {}
+        """When the first follower of each came, the oldest first."""
 
     def pass_through(self, number: int) -> bool:
         """Whether this packet is the next while none waits, which is the common case; then it's done, play it."""
@@ -67,10 +66,7 @@ class ReorderWindow:
     def insert(self, number: int, packet: Packet, *, now: float) -> list[Released]:
         """Put the packet in its place and return, in order, those whose turn has come."""
         if number < self._next:
-            if number < self._start or number in self._given_up:
-                self.late += 1
-            else:
-                self.duplicate += 1
+            self._note_late(number, now)
             return []
         if number in self._held:
             self.duplicate += 1
@@ -78,6 +74,9 @@ class ReorderWindow:
         highest = max(self._held, default=self._next - 1)
         is_jump = number - highest - 1 > MAX_GAP
         released = self.release_all() if is_jump else []
+        if number < highest:
+            followed_at = min(arrived for other, (_, arrived) in self._held.items() if other > number)
+            self.patience.filled(now - followed_at, now=now)
         self._held[number] = (packet, now)
         if is_jump or len(self._held) >= MAX_HELD:
             released.append(self._give_up())
@@ -88,13 +87,28 @@ class ReorderWindow:
         """Give up the gaps that have been waited for long enough."""
         released = []
         while self._held and now >= self.due_at:
+            self.patience.waited_in_vain(now=now)
             released.append(self._give_up())
             released += self._release_consecutive()
         return released
 
     def release_all(self) -> list[Released]:
         """Give up every gap and return all that is held."""
-        return self.release_due(now=inf)
+        released = []
+        while self._held:
+            released.append(self._give_up())
+            released += self._release_consecutive()
+        return released
+
+    def _note_late(self, number: int, now: float) -> None:
+        """Tell a packet whose turn has passed from one that came already."""
+        followed_at = self._given_up.pop(number, None)
+        if followed_at is not None:
+            self.patience.filled(now - followed_at, now=now)
+        if followed_at is not None or number < self._start:
+            self.late += 1
+        else:
+            self.duplicate += 1
 
     def _give_up(self) -> Released:
         """Skip the first gap and release the packet behind it."""
@@ -102,14 +116,20 @@ class ReorderWindow:
         missing = number - self._next
         if missing < MAX_DROPOUT:
             self.lost += missing
-        self._given_up.extend(range(max(self._next, number - GIVEN_UP_MEMORY), number))
+        self._remember(range(max(self._next, number - GIVEN_UP_MEMORY), number))
         self._next = number + 1
         return Released(self._held.pop(number)[0], missing)
+
+    def _remember(self, given_up: range) -> None:
+        followed_at = min(arrived for _, arrived in self._held.values())
+        self._given_up.update(dict.fromkeys(given_up, followed_at))
+        while len(self._given_up) > GIVEN_UP_MEMORY:
+            del self._given_up[next(iter(self._given_up))]
 
     def _release_consecutive(self) -> list[Released]:
         released = []
         while self._next in self._held:
             released.append(Released(self._held.pop(self._next)[0], 0))
             self._next += 1
-        self.due_at = min((arrived for _, arrived in self._held.values()), default=inf) + MAX_WAIT_S
+        self.due_at = min((arrived for _, arrived in self._held.values()), default=inf) + self.patience.wait_s
         return released
