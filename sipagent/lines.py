@@ -17,6 +17,7 @@ from sipagent.agent.routing import Route
 from sipagent.agent.tools import Tool
 from sipagent.aio.call import Engine
 from sipagent.aio.service import Line
+from sipagent.audio.codecs import available_codecs
 from sipagent.call.call import CallSettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.listener import ListenerSettings
@@ -27,6 +28,7 @@ from sipagent.config.settings import AgentConfig, EngineConfig, LineConfig, Tran
 from sipagent.config.values import Server, ToolReference
 from sipagent.errors import RemoteProtocolError, SipagentError
 from sipagent.realtime.settings import SessionSettings
+from sipagent.sdp.negotiation import DEFAULT_CODECS
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
 from sipagent.sip.guard import GuardSettings, Rule
@@ -87,6 +89,19 @@ def make_account(line: LineConfig) -> Account:
         keys=line.dtmf,
         is_anonymous=line.anonymous,
     )
+
+
+def usable_codecs(line: LineConfig) -> tuple[str, ...]:
+    """The codecs of a line that can be made here; those asked for by name must be among them.
+
+    :raises SipagentError: for one whose package is missing.
+    """
+    available = available_codecs()
+    missing = [codec for codec in line.codecs if codec not in available]
+    if missing and line.codecs != DEFAULT_CODECS:
+        extra = missing[0].lower()
+        raise SipagentError(f"line {line.name}: {missing[0]} needs a package: pip install 'sipagent[{extra}]'")
+    return tuple(codec for codec in line.codecs if codec in available)
 
 
 def make_targets(line: LineConfig, allow: Sequence[str]) -> Targets:
@@ -203,7 +218,7 @@ def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[
         transfer=_make_transfer(agent, line) if TRANSFER in map(str, agent.tools) else None,
     )
     return Line(
-        codecs=line.codecs,
+        codecs=usable_codecs(line),
         call=call,
         engine=engines[agent.engine],
         tools=tools,

@@ -15,6 +15,11 @@ L16_RATES: Final = (8_000, 16_000)
 """Hz."""
 
 
+def samples(payload: bytes) -> int:
+    """Return how long a packet lasts on its RTP clock."""
+    return len(payload) // 2
+
+
 class L16Codec:
     """The codec at one rate; it has no state.
 

@@ -328,8 +328,6 @@ class Call:
         if self._conversation is None:
             return
         for frame in frames:
-            if frame.lost:
-                frame = self._leg.conceal(frame)
             if self._record and frame.payload:
                 self._record.receive_caller(frame.payload, now=now)
             self._conversation.receive_frame(frame, now=now)

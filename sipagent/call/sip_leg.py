@@ -1,21 +1,26 @@
 """A leg over SIP: the negotiation of its media and the RTP that follows from it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
-from sipagent.audio.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
+from sipagent.audio import l16, opus
+from sipagent.call.downlink import Downlink
 from sipagent.call.events import Address, SendRtcp
 from sipagent.call.frames import FRAME_MS
+from sipagent.call.uplink import Uplink
 from sipagent.formats import AudioFormat, format_of
 from sipagent.rtp.session import DigitReceived, Frame, PayloadFormat, RtpParameters, RtpSession, RtpStats
 from sipagent.sdp.negotiation import MediaParameters, Negotiation
+
+COUNT_SAMPLES: Mapping[str, Callable[[bytes], int]] = {"opus": opus.samples, "L16": l16.samples}
+"""How long a payload is on its RTP clock, where that is not its length in bytes."""
 
 
 class SipLeg:
     """Frames in the call's format on one side, offers, answers and packets on the other.
 
-    The first agreement settles the format for good, because the model's session can't change it. When a
-    re-INVITE changes the wire to the other law, frames are translated byte by byte.
+    The first agreement settles the format for good, because the model's session can't change it. When a re-INVITE
+    changes the codec of the wire, it is converted.
 
     :param address: where the peer is to send its RTP, as it sees us.
     :param signalling_host: where its SIP comes from; behind a NAT its RTP most likely does, too.
@@ -46,8 +51,7 @@ class SipLeg:
         self._media: MediaParameters | None = None
         self._is_format_settled = audio_format is not None
         self._awaits_answer = False
-        self._foreign_types: frozenset[int] = frozenset()
-        self._set_format(audio_format or format_of(codecs[0]), FRAME_MS)
+        self._set_format(audio_format or format_of(codecs[0]))
         self._signalling_host = signalling_host
         self.is_held = False
 
@@ -144,32 +148,40 @@ class SipLeg:
         session_id = self._random.randrange(1, 2**62)
         return Negotiation(address=address, port=self._port, codecs=self._codecs, session_id=session_id)
 
-    def _set_format(self, audio_format: AudioFormat, frame_ms: int) -> None:
+    def _set_format(self, audio_format: AudioFormat) -> None:
         self.audio_format = audio_format
-        self.frame_ms = frame_ms
-        self.silence = audio_format.silence_of(frame_ms)
+        self._uplink = Uplink(audio_format, random=self._random)
+        self._downlink = Downlink(audio_format)
+        self._set_frame(FRAME_MS, 8000)
+
+    def _set_frame(self, ms: int, clock_rate: int) -> None:
+        self.frame_ms = ms
+        self._frame_samples = ms * clock_rate // 1000
+        self.silence = self.audio_format.silence_of(ms)
 
     def _configure(self, media: MediaParameters) -> None:
         if not self._is_format_settled:
-            self.audio_format = format_of(media.codec)
             self._is_format_settled = True
-        self._set_format(self.audio_format, media.ptime_ms)
+            self._set_format(format_of(media.codec))
+        self._set_frame(media.ptime_ms, media.clock_rate)
         self._media = media
         self._awaits_answer = False
-        received, ours = media.receive_payload_types.items(), self.audio_format.codec
-        self._foreign_types = frozenset(payload_type for payload_type, codec in received if codec != ours)
+        self._uplink.configure({number: _encoding(*entry) for number, entry in media.receive_formats.items()})
+        self._downlink.configure(_encoding(media.codec, media.clock_rate))
         self.is_held = media.direction in ("recvonly", "inactive")
         self._rtp.configure(
             RtpParameters(
                 payload_type=media.payload_type,
                 receive_payload_types={
-                    number: PayloadFormat(entry.clock_rate) for number, entry in media.receive_formats.items()
+                    number: PayloadFormat(clock_rate, COUNT_SAMPLES.get(codec, len))
+                    for number, (codec, clock_rate) in media.receive_formats.items()
                 },
                 telephone_event=media.receive_telephone_events,
                 comfort_noise=media.comfort_noise,
                 remote=media.remote,
                 remote_rtcp=media.remote_rtcp,
-                frame_samples=8 * self.frame_ms,
+                frame_samples=self._frame_samples,
+                clock_rate=media.clock_rate,
                 rtcp_mux=media.rtcp_mux,
                 send_telephone_event=media.telephone_event_payload_type,
                 signalling_host=self._signalling_host,
@@ -180,16 +192,11 @@ class SipLeg:
 
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
         """Take a packet; return the frames that may now be heard, in order."""
-        frames = self._rtp.receive_packet(data, source, now=now)
-        return self._in_our_codec(frames) if self._foreign_types else frames
+        return self._uplink.receive(self._rtp.receive_packet(data, source, now=now))
 
     def take_released(self) -> Sequence[Frame]:
         """Take the frames that a timer let go of."""
-        return self._in_our_codec(self._rtp.take_released())
-
-    def conceal(self, frame: Frame) -> Frame:
-        """Return silence in the call's format for a frame that was lost."""
-        return frame._replace(payload=self.audio_format.silence * frame.samples)
+        return self._uplink.receive(self._rtp.take_released())
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take an RTCP packet."""
@@ -197,16 +204,14 @@ class SipLeg:
 
     def skip_frame(self) -> None:
         """Let the time of a frame pass without a packet."""
-        self._rtp.skip(8 * self.frame_ms)
+        self._rtp.skip(self._frame_samples)
 
     def send_frame(self, frame: bytes, *, marker: bool, now: float) -> bytes | None:
         """Make the packet of this tick, ``None`` while the peer does not listen; time goes on all the same."""
         if self._media is None or self.is_held:
             self.skip_frame()
             return None
-        if self._media.codec != self.audio_format.codec:
-            frame = frame.translate(ULAW_TO_ALAW if self.audio_format.codec == "PCMU" else ALAW_TO_ULAW)
-        return self._rtp.next_packet(frame, marker=marker, now=now)
+        return self._rtp.next_packet(self._downlink.encode(frame), marker=marker, now=now)
 
     def poll(self) -> SendRtcp | str | None:
         """Take an RTCP packet to send, or a digit that was pressed."""
@@ -246,14 +251,6 @@ class SipLeg:
         """Say good-bye in RTCP."""
         self._rtp.close(now=now)
 
-    def _in_our_codec(self, frames: Sequence[Frame]) -> Sequence[Frame]:
-        """Translate what came in the other law, frame by frame: after a re-INVITE both may be on their way."""
-        if self._foreign_types.isdisjoint(frame.payload_type for frame in frames):
-            return frames
-        table = ULAW_TO_ALAW if self.audio_format.codec == "PCMA" else ALAW_TO_ULAW
-        return [
-            frame._replace(payload=frame.payload.translate(table))
-            if frame.payload_type in self._foreign_types
-            else frame
-            for frame in frames
-        ]
+
+def _encoding(codec: str, clock_rate: int) -> str:
+    return f"{codec}/{clock_rate}"

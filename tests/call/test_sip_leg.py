@@ -5,6 +5,7 @@ import pytest
 from call.stage import CALLER, EVENT, QUIET, SPEECH, Caller, describe, make_leg
 
 from sipagent.audio.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
+from sipagent.audio.vad import level_dbfs
 from sipagent.call.events import SendRtcp
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import LocalProtocolError, RemoteProtocolError
@@ -79,7 +80,7 @@ def test_frames_of_the_other_law_are_translated(caller: Caller) -> None:
     assert packet.payload == QUIET["PCMA"]
 
 
-def test_a_frame_lost_in_the_other_law_is_silent_in_ours(caller: Caller) -> None:
+def test_a_frame_lost_in_the_other_law_sounds_on_in_ours(caller: Caller) -> None:
     leg = make_leg()
     leg.receive_offer(describe((0,)), now=0.0)
     leg.receive_offer(describe((8,), version=2), now=0.0)
@@ -91,7 +92,7 @@ def test_a_frame_lost_in_the_other_law_is_silent_in_ours(caller: Caller) -> None
     leg.handle_timer(now=due_at)
     lost, heard = leg.take_released()
     assert lost.lost
-    assert leg.conceal(lost).payload == QUIET["PCMU"]
+    assert level_dbfs(lost.payload, PCMU) > -20
     assert heard.payload == SPEECH.translate(ALAW_TO_ULAW)
     assert list(leg.take_released()) == []
 

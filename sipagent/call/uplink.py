@@ -1,0 +1,122 @@
+"""The caller's frames in the call's own format: decoded where they must be, what was lost concealed.
+
+G.711 in a call of the same law passes byte for byte. Only around a loss is it made linear, and since a gap is given up
+only when a packet behind it has come, what is filled in leads from the sound before to the sound after.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from random import Random
+
+import numpy as np
+
+from sipagent.audio.codecs import make_codec
+from sipagent.audio.g711 import Pcm
+from sipagent.audio.linear import from_linear, to_linear
+from sipagent.audio.plc import HISTORY_MS, Concealer
+from sipagent.audio.resample import Resampler
+from sipagent.formats import AudioFormat
+from sipagent.rtp.session import Frame
+
+
+class Uplink:
+    """One direction of one leg, whatever codecs its packets come in.
+
+    :param random: for the noise under what is concealed.
+    """
+
+    def __init__(self, audio_format: AudioFormat, *, random: Random) -> None:
+        self._format = audio_format
+        self._random = random
+        self._streams: dict[int, _Stream] = {}
+        self._passing: Mapping[int, deque[bytes | Pcm]] = {}
+
+    def configure(self, encodings: Mapping[int, str]) -> None:
+        """Go on with these payload types; a codec that was there before goes on where it was.
+
+        :param encodings: each as ``make_codec`` takes it, such as ``G722/8000``.
+        """
+        known = {stream.encoding: stream for stream in self._streams.values()}
+        for encoding in encodings.values():
+            if encoding not in known:
+                known[encoding] = _Stream(encoding, self._format, self._random)
+        self._streams = {payload_type: known[encoding] for payload_type, encoding in encodings.items()}
+        self._passing = {number: stream.past for number, stream in self._streams.items() if stream.passes}
+
+    def receive(self, frames: Sequence[Frame]) -> Sequence[Frame]:
+        """Return the frames in the call's format, with ``samples`` of it; silence that was not sent stays empty."""
+        if len(frames) == 1:
+            (frame,) = frames
+            past = self._passing.get(frame.payload_type)
+            if past is not None and frame.payload:
+                past.append(frame.payload)
+                return frames
+        return self._convert(frames)
+
+    def _convert(self, frames: Sequence[Frame]) -> list[Frame]:
+        heard: list[Frame] = []
+        lost: list[Frame] = []
+        for frame in frames:
+            stream = self._streams.get(frame.payload_type)
+            if stream is None:
+                continue
+            if frame.lost:
+                lost.append(frame)
+                continue
+            heard += stream.bridge(lost, frame)
+            lost = []
+        return heard + (self._streams[lost[0].payload_type].bridge(lost, None) if lost else [])
+
+
+class _Stream:
+    """What comes in one codec."""
+
+    def __init__(self, encoding: str, audio_format: AudioFormat, random: Random) -> None:
+        self.encoding = encoding
+        self._codec = make_codec(encoding)
+        self._format = audio_format
+        self._concealer = Concealer(self._codec.rate, random=random)
+        self._resampler = Resampler(self._codec.rate, audio_format.rate)
+        self.passes = self._codec.name == audio_format.codec
+        self.past: deque[bytes | Pcm] = deque(maxlen=HISTORY_MS // 10)
+        """What was heard last, as it came: frames of 10 ms or more."""
+
+    def bridge(self, lost: Sequence[Frame], frame: Frame | None) -> list[Frame]:
+        """Return what fills in for ``lost`` and the frame behind it, if there is one."""
+        if frame is None:
+            return [self._conceal(lost, None)]
+        if not frame.payload:
+            return [*([self._conceal(lost, None)] if lost else []), self._rest(frame)]
+        pcm = self._codec.decode(frame.payload)
+        before = [self._conceal(lost, pcm)] if lost else []
+        self.past.append(pcm)
+        if self.passes:
+            return [*before, frame]
+        return [*before, self._publish(frame, pcm)]
+
+    def _conceal(self, lost: Sequence[Frame], future: Pcm | None) -> Frame:
+        """Return one frame for all that was lost together."""
+        samples = self._samples_of(sum(frame.samples for frame in lost))
+        pcm = self._concealer.conceal(samples, history=self._history(), future=future)
+        self.past.append(pcm)
+        return self._publish(lost[0], pcm)
+
+    def _rest(self, frame: Frame) -> Frame:
+        """Take note of silence: the next loss is one within it, and the filter forgets what was before."""
+        samples = self._samples_of(frame.samples)
+        self._resampler.convert(np.zeros(self._codec.rate // 100, np.int16))
+        self.past.append(np.zeros(min(samples, HISTORY_MS * self._codec.rate // 1000), np.int16))
+        return frame._replace(samples=samples * self._format.rate // self._codec.rate)
+
+    def _publish(self, frame: Frame, pcm: Pcm) -> Frame:
+        audio = from_linear(self._resampler.convert(pcm), self._format)
+        return frame._replace(payload=audio, samples=len(audio) // self._format.sample_bytes)
+
+    def _samples_of(self, ticks: int) -> int:
+        return ticks * self._codec.rate // self._codec.clock_rate
+
+    def _history(self) -> Pcm:
+        """The last :data:`HISTORY_MS`, as linear samples at the codec's rate."""
+        pieces = [to_linear(piece, self._format) if isinstance(piece, bytes) else piece for piece in self.past]
+        history: Pcm = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
+        return history[-HISTORY_MS * self._codec.rate // 1000 :]
