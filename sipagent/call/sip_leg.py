@@ -1,5 +1,6 @@
 """A leg over SIP: the negotiation of its media and the RTP that follows from it."""
 
+from collections import deque
 from collections.abc import Sequence
 from random import Random
 
@@ -11,6 +12,13 @@ from sipagent.rtp.session import DigitReceived, Frame, PayloadFormat, RtpParamet
 from sipagent.sdp.negotiation import MediaParameters, Negotiation
 
 
+EARLY_S = 0.2
+"""What came longer before the answer than that was ringing and announcements, or was meant for nobody."""
+
+EARLY_PACKETS = 20
+"""As many as come in that time, of 10 ms each."""
+
+
 class SipLeg:
     """Frames in the call's format on one side, offers, answers and packets on the other.
 
@@ -20,6 +28,7 @@ class SipLeg:
     :param address: where the peer is to send its RTP, as it sees us.
     :param signalling_host: where its SIP comes from; behind a NAT its RTP most likely does, too.
     :param keys_in_rtp: whether keys of ours go there, if the peer takes them.
+    :param translates: whether frames come in the call's format; else they come as they were sent.
     :param audio_format: of the frames, whatever is agreed on; not given: what suits the first agreement.
     """
 
@@ -35,7 +44,11 @@ class SipLeg:
         wall_offset: float = 0.0,
         keys_in_rtp: bool = True,
         audio_format: AudioFormat | None = None,
+        translates: bool = True,
     ) -> None:
+        self._translates = translates
+        self._early_packets: deque[tuple[bytes, Address, float]] = deque(maxlen=EARLY_PACKETS)
+        self._early_frames: deque[tuple[Frame, float]] = deque(maxlen=EARLY_PACKETS)
         self._keys_in_rtp = keys_in_rtp
         self._port = port
         self._codecs = codecs
@@ -60,6 +73,12 @@ class SipLeg:
     def codec(self) -> str:
         """What is on the wire, from us to the peer."""
         return self._media.codec if self._media is not None else self._codecs[0]
+
+    @property
+    def encodings(self) -> dict[int, str]:
+        """What the peer may send, by payload type, as ``make_codec`` takes it."""
+        formats = self._media.receive_formats if self._media is not None else {}
+        return {number: f"{entry.codec}/{entry.clock_rate}" for number, entry in formats.items()}
 
     @property
     def is_agreed(self) -> bool:
@@ -157,7 +176,8 @@ class SipLeg:
         self._media = media
         self._awaits_answer = False
         received, ours = media.receive_payload_types.items(), self.audio_format.codec
-        self._foreign_types = frozenset(payload_type for payload_type, codec in received if codec != ours)
+        foreign = (payload_type for payload_type, codec in received if codec != ours)
+        self._foreign_types = frozenset(foreign if self._translates else ())
         self.is_held = media.direction in ("recvonly", "inactive")
         self._rtp.configure(
             RtpParameters(
@@ -180,8 +200,28 @@ class SipLeg:
 
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
         """Take a packet; return the frames that may now be heard, in order."""
+        if self._media is None:
+            self._early_packets.append((data, source, now))
+            return ()
         frames = self._rtp.receive_packet(data, source, now=now)
         return self._in_our_codec(frames) if self._foreign_types else frames
+
+    def take_early(self, *, now: float) -> list[tuple[Frame, float]]:
+        """Take what came just before the first agreement said from where it may come, each frame with its time.
+
+        Who picks up speaks at once, and the packets of that overtake the answer, which goes another way.
+        """
+        packets, self._early_packets = self._early_packets, deque(maxlen=EARLY_PACKETS)
+        for data, source, at in packets:
+            if at >= now - EARLY_S and self._media is not None:
+                self.keep_early(self.receive_packet(data, source, now=at), now=at)
+        frames = [(frame, at) for frame, at in self._early_frames if at >= now - EARLY_S]
+        self._early_frames.clear()
+        return frames
+
+    def keep_early(self, frames: Sequence[Frame], *, now: float) -> None:
+        """Keep for :meth:`take_early` what came by an agreement before there was an answer to the call."""
+        self._early_frames += ((frame, now) for frame in frames)
 
     def take_released(self) -> Sequence[Frame]:
         """Take the frames that a timer let go of."""

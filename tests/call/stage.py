@@ -52,10 +52,10 @@ def describe(
 
 
 def make_leg(
-    *, codecs: tuple[str, ...] = ("PCMU", "PCMA"), seed: int = 1, keys_in_rtp: bool = True
+    *, codecs: tuple[str, ...] = ("PCMU", "PCMA"), seed: int = 1, keys_in_rtp: bool = True, translates: bool = True
 ) -> SipLeg:
-    where: dict[str, Any] = {"address": "192.0.2.1", "port": 10_000}
-    return SipLeg(**where, codecs=codecs, cname="test", random=Random(seed), keys_in_rtp=keys_in_rtp)
+    where: dict[str, Any] = {"address": "192.0.2.1", "port": 10_000, "cname": "test"}
+    return SipLeg(**where, codecs=codecs, random=Random(seed), keys_in_rtp=keys_in_rtp, translates=translates)
 
 
 class Stage:

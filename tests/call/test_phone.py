@@ -1,3 +1,4 @@
+from random import Random
 from typing import TypeVar
 
 import pytest
@@ -27,7 +28,14 @@ class Dial:
 
     def __init__(self, *lines: Line, linger_s: float = 4.0, max_call_s: float = 120.0) -> None:
         self.now = 50.0
-        self.phone = Phone(leg=make_leg(), lines=lines, linger_s=linger_s, max_call_s=max_call_s, now=self.now)
+        self.phone = Phone(
+            leg=make_leg(translates=False),
+            lines=lines,
+            linger_s=linger_s,
+            max_call_s=max_call_s,
+            random=Random(1),
+            now=self.now,
+        )
         self.agent = Caller()
         self.outputs: list[PhoneOutput] = []
         self.phone.offer()
