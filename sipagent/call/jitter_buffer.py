@@ -153,7 +153,7 @@ class JitterBuffer:
     # In
 
     def receive(self, frame: Frame, *, now: float) -> None:
-        """Take a frame, in whatever order; one that is known to be lost is not waited for."""
+        """Take a frame, in whatever order; one that is thought lost may come after all."""
         begin = self._place(frame, now)
         if begin is None:
             return
@@ -251,9 +251,10 @@ class JitterBuffer:
         self._pcm = np.concatenate((self._pcm, piece))
 
     def _next_piece(self, missing: int, now: float) -> Pcm:
-        frame = self._frames.pop(self._next, None)
-        if frame is None:
+        frame = self._frames.get(self._next)
+        if frame is None or (frame.lost and self._may_wait(now)):
             return self._bridge(missing, now)
+        del self._frames[self._next]
         if frame.payload:
             return self._play(frame)
         return self._pass(frame, missing, now)
@@ -289,7 +290,7 @@ class JitterBuffer:
 
     def _bridge(self, missing: int, now: float) -> Pcm:
         """Wait for the next frame; or give it up, when later ones are there and it has had its time."""
-        if not self._frames or self._delay(now) < self._target:
+        if not self._frames or self._may_wait(now):
             self._waited += missing
             return self._conceal(missing)
         gap = min(self._frames) - self._next
@@ -299,6 +300,10 @@ class JitterBuffer:
         skipped = self._skip(gap, now)
         self._next += skipped
         return self._give_up(min(gap - skipped, self._ticks(missing)))
+
+    def _may_wait(self, now: float) -> bool:
+        """Whether what is missing may still come: the delay is to grow anyway."""
+        return self._delay(now) < self._target - TOLERANCE_S
 
     def _skip(self, length: int, now: float) -> int:
         """How much of a gap, in ticks of the clock, passed already while it was waited for."""

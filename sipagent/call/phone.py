@@ -18,8 +18,8 @@ from typing import TypeAlias
 
 from sipagent.audio.vad import level_dbfs
 from sipagent.call import events
-from sipagent.call.events import Address
 from sipagent.call.earpiece import Earpiece, Meter
+from sipagent.call.events import Address
 from sipagent.call.jitter_buffer import JitterStats
 from sipagent.call.playout import Playout
 from sipagent.call.record import Record

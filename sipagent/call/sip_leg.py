@@ -11,7 +11,6 @@ from sipagent.formats import AudioFormat, format_of
 from sipagent.rtp.session import DigitReceived, Frame, PayloadFormat, RtpParameters, RtpSession, RtpStats
 from sipagent.sdp.negotiation import MediaParameters, Negotiation
 
-
 EARLY_S = 0.2
 """What came longer before the answer than that was ringing and announcements, or was meant for nobody."""
 
@@ -28,7 +27,7 @@ class SipLeg:
     :param address: where the peer is to send its RTP, as it sees us.
     :param signalling_host: where its SIP comes from; behind a NAT its RTP most likely does, too.
     :param keys_in_rtp: whether keys of ours go there, if the peer takes them.
-    :param translates: whether frames come in the call's format; else they come as they were sent.
+    :param translates: whether frames come in the call's format and in order; else, for a jitter buffer, as they came.
     :param audio_format: of the frames, whatever is agreed on; not given: what suits the first agreement.
     """
 
@@ -55,7 +54,7 @@ class SipLeg:
         self._random = random
         self._negotiation = self._negotiate(address)
         self._candidate: Negotiation | None = None
-        self._rtp = RtpSession(random=random, cname=cname, wall_offset=wall_offset)
+        self._rtp = RtpSession(random=random, cname=cname, wall_offset=wall_offset, in_order=translates)
         self._media: MediaParameters | None = None
         self._is_format_settled = audio_format is not None
         self._awaits_answer = False

@@ -33,7 +33,12 @@ T = TypeVar("T")
 
 
 def describe(
-    codecs: Sequence[int] = (0, 8), *, direction: str = "sendrecv", version: int = 1, host: str = CALLER[0]
+    codecs: Sequence[int] = (0, 8),
+    *,
+    direction: str = "sendrecv",
+    version: int = 1,
+    host: str = CALLER[0],
+    port: int = CALLER[1],
 ) -> bytes:
     """The caller's session description: static payload types, and keypad events."""
     types = " ".join(map(str, (*codecs, EVENT)))
@@ -43,7 +48,7 @@ def describe(
         "s=-",
         f"c=IN IP4 {host}",
         "t=0 0",
-        f"m=audio {CALLER[1]} RTP/AVP {types}",
+        f"m=audio {port} RTP/AVP {types}",
         f"a=rtpmap:{EVENT} telephone-event/8000",
         f"a={direction}",
         "",
