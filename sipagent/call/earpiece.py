@@ -16,7 +16,7 @@ from sipagent.audio.plc import Concealer
 from sipagent.audio.resample import Resampler
 from sipagent.audio.vad import SILENT_DBFS, level_dbfs
 from sipagent.call.jitter_buffer import JitterBuffer, JitterStats
-from sipagent.formats import PCMU, AudioFormat
+from sipagent.formats import PCM, PCMU, AudioFormat, format_of
 from sipagent.rtp.session import Frame
 
 
@@ -59,6 +59,9 @@ class Meter:
         codec = self._codecs.get(frame.payload_type)
         if codec is None or not frame.payload:
             return SILENT_DBFS
+        audio_format = format_of(codec.name)
+        if audio_format is not PCM:
+            return level_dbfs(frame.payload, audio_format)
         return level_dbfs(encode_ulaw(codec.decode(frame.payload)), PCMU)
 
 
@@ -75,7 +78,7 @@ class Earpiece:
         self._codecs = Codecs()
         self._buffer: JitterBuffer | None = None
         self._rates = (0, 0)
-        self._resampler = Resampler(audio_format.rate, audio_format.rate)
+        self._resampler: Resampler | None = None
 
     def configure(self, encodings: Mapping[int, str]) -> None:
         """Go on with these payload types, as :meth:`Codecs.configure`."""
@@ -102,11 +105,11 @@ class Earpiece:
         if self._buffer is None:
             return self._format.silence_of(ms)
         pcm = self._buffer.take(self._rates[0] * ms // 1000, now=now)
-        return from_linear(self._resampler.convert(pcm), self._format)
+        return from_linear(pcm if self._resampler is None else self._resampler.convert(pcm), self._format)
 
     def _open(self, codec: Codec) -> JitterBuffer:
         self._rates = (codec.rate, codec.clock_rate)
-        self._resampler = Resampler(codec.rate, self._format.rate)
+        self._resampler = Resampler(codec.rate, self._format.rate) if codec.rate != self._format.rate else None
         return JitterBuffer(
             decode=self._decode,
             concealer=Concealer(codec.rate, random=self._random),
