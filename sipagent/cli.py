@@ -13,8 +13,10 @@ from sipagent.aio.model_server import ModelSettings, run_model
 from sipagent.aio.tls import Tls
 from sipagent.aio.voice import open_voice
 from sipagent.app import Application
+from sipagent.audio.codecs import available_codecs
 from sipagent.bench.plan import QUICK, Plan
 from sipagent.bench.suite import run_bench
+from sipagent.call.phone import CODECS
 from sipagent.checkup import run_checkup
 from sipagent.config import Config, load
 from sipagent.demo import Demo
@@ -125,6 +127,7 @@ def _call(arguments: argparse.Namespace, console: Console) -> bool:
         facts=arguments.facts,
         linger_s=arguments.linger,
         max_call_s=arguments.max,
+        codecs=tuple(arguments.codecs or CODECS),
     )
     return loop.run(dial(settings, console=console))
 
@@ -210,6 +213,14 @@ def _add_call(commands: Any) -> None:
         "--record", metavar="FILE", type=Path, help="write both sides to a WAV file: we left, they right"
     )
     parser.add_argument("--facts", metavar="FILE", type=Path, help="write what happened, with its times, as JSON")
+    parser.add_argument(
+        "--codec",
+        dest="codecs",
+        metavar="NAME",
+        action="append",
+        choices=available_codecs(),
+        help=f"offer this codec, and those of further --codec: {', '.join(available_codecs())} (PCMU, PCMA)",
+    )
     parser.add_argument("--linger", metavar="S", type=float, default=4.0, help="silence after which we hang up (4)")
     parser.add_argument("--max", metavar="S", type=float, default=120.0, help="hang up after so long in any case (120)")
 

@@ -14,18 +14,17 @@ from rich.markup import escape
 from sipagent.aio.phone import PhoneRunner
 from sipagent.aio.tls import Tls
 from sipagent.aio.voice import Voice, open_voice
-from sipagent.audio.g711 import encode
+from sipagent.audio.linear import from_linear
 from sipagent.audio.wav import read_wav
 from sipagent.call import phone
-from sipagent.call.phone import FORMAT, Line, PhoneOutput
+from sipagent.call.jitter_buffer import JitterStats
+from sipagent.call.phone import CODECS, Line, PhoneOutput, format_for
 from sipagent.errors import SipagentError
-from sipagent.formats import PCMU
+from sipagent.formats import PCMU, AudioFormat
 from sipagent.lines import parse_target
 from sipagent.notebook import Notebook
 from sipagent.rtp.dtmf import DIGITS
 from sipagent.sip.account import Account
-
-SAMPLE_RATE = 8000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,8 @@ class DialSettings:
     """By which we call; without one as nobody, straight to the target."""
     tls: Tls | None = None
     """Our certificates, and those we trust; by default the system's."""
+    codecs: tuple[str, ...] = CODECS
+    """What we offer, best first."""
 
 
 async def dial(settings: DialSettings, *, console: Console) -> bool:
@@ -74,7 +75,8 @@ async def dial(settings: DialSettings, *, console: Console) -> bool:
 
     voice = await open_voice()
     try:
-        lines = [await _line(cue, voice, settings.voice) for cue in settings.cues]
+        audio_format = format_for(settings.codecs)
+        lines = [await _line(cue, voice, settings.voice, audio_format) for cue in settings.cues]
     finally:
         await voice.close()
     runner = PhoneRunner(
@@ -84,6 +86,7 @@ async def dial(settings: DialSettings, *, console: Console) -> bool:
         random=SystemRandom(),
         account=settings.account,
         tls=settings.tls,
+        codecs=settings.codecs,
     )
     console.print(f"Calling {escape(str(target))} …")
     await runner.call(target, linger_s=settings.linger_s, max_call_s=settings.max_call_s)
@@ -99,22 +102,22 @@ def _write(path: Path, text: str) -> None:
         raise SipagentError(f"can't write {path}: {error.strerror}") from error
 
 
-async def _line(cue: Cue, voice: Voice, speaker: str) -> Line:
+async def _line(cue: Cue, voice: Voice, speaker: str, audio_format: AudioFormat) -> Line:
     match cue.kind:
         case "press":
             if not cue.value or not set(cue.value) <= set(DIGITS):
                 raise SipagentError(f"{cue.value!r} are no keys: a telephone has {DIGITS}")
             return Line(f"keys {cue.value}", digits=cue.value, after_speech_ms=cue.after_speech_ms)
         case "wav":
-            return Line(cue.value, read_audio(Path(cue.value)), after_speech_ms=cue.after_speech_ms)
+            audio = read_audio(Path(cue.value), audio_format)
+            return Line(cue.value, audio, after_speech_ms=cue.after_speech_ms)
         case _:
-            return Line(
-                cue.value, await voice.render(cue.value, speaker, 1.0, PCMU), after_speech_ms=cue.after_speech_ms
-            )
+            audio = await voice.render(cue.value, speaker, 1.0, audio_format)
+            return Line(cue.value, audio, after_speech_ms=cue.after_speech_ms)
 
 
-def read_audio(path: Path) -> bytes:
-    """Read a WAV file of any rate, its channels mixed, as PCMU.
+def read_audio(path: Path, audio_format: AudioFormat = PCMU) -> bytes:
+    """Read a WAV file of any rate, its channels mixed.
 
     :raises SipagentError: when there is none, or it is no WAV file.
     """
@@ -123,14 +126,16 @@ def read_audio(path: Path) -> bytes:
     except (OSError, SipagentError) as error:
         raise SipagentError(f"{path}: {error}") from error
     mono = samples.astype(np.float32).mean(axis=1)
-    converted = soxr.resample(mono, rate, SAMPLE_RATE)
-    return encode(np.clip(converted, -32768, 32767).astype(np.int16), FORMAT.codec)
+    converted = soxr.resample(mono, rate, audio_format.rate)
+    return from_linear(np.clip(converted, -32768, 32767).astype(np.int16), audio_format)
 
 
 def _describe(fact: PhoneOutput) -> str:
     match fact:
         case phone.Ringing(status):
             return f"ringing ({status})"
+        case phone.EarlyMediaHeard():
+            return "there is something to hear already"
         case phone.PickedUp(after_ms):
             return f"answered, {after_ms:.0f} ms after the INVITE"
         case phone.AgentHeard(after_ms):
@@ -141,6 +146,11 @@ def _describe(fact: PhoneOutput) -> str:
             return f"[bold]the agent was interrupted: silent {after_ms:.0f} ms after our first sound[/bold]"
         case phone.LineSaid(text, is_interruption):
             return f"[cyan]we say: {escape(text)}{' (over the agent)' if is_interruption else ''}[/cyan]"
+        case JitterStats():
+            return (
+                f"heard {fact.played} frames, the last ones {fact.delay_ms:.0f} ms after the fastest could be; "
+                f"{fact.late} came too late, {fact.concealed_ms:.0f} ms were concealed"
+            )
         case phone.HungUp(reason, status, duration_s):
             return f"over: {reason}{f' {status}' if status else ''}, {duration_s:.1f} s"
         case _:

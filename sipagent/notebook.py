@@ -55,8 +55,8 @@ class Notebook:
         return next((at for at, fact in self.entries if isinstance(fact, kind)), None)
 
     def _began_at(self) -> float:
-        """When the call was answered, or, if it never was, when the first thing happened."""
-        answered_at = self.when(phone.PickedUp)
+        """When the recording begins: with the answer, or what is heard before; if there is none, the first thing."""
+        answered_at = self.when(phone.EarlyMediaHeard) or self.when(phone.PickedUp)
         if answered_at is None:
             return self.entries[0][0] if self.entries else 0.0
         return answered_at

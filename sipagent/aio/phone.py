@@ -17,7 +17,7 @@ from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call import events
-from sipagent.call.phone import HungUp, Line, Phone, PhoneOutput
+from sipagent.call.phone import CODECS, HungUp, Line, Phone, PhoneOutput, format_for
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
 from sipagent.sip.account import Account
@@ -49,6 +49,7 @@ class PhoneRunner:
     :param account: by which we call; without one straight to the target, and as nobody.
     :param tls: our certificates, and those we trust; by default the system's.
     :param noted: is given every fact as it happens, with its time.
+    :param codecs: what we offer, best first; ``format_for`` them the lines are.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class PhoneRunner:
         random: Random,
         account: Account | None = None,
         tls: Tls | None = None,
+        codecs: tuple[str, ...] = CODECS,
     ) -> None:
+        self._codecs = codecs
         self._account = account
         self._tls = tls
         self._lines = lines
@@ -123,13 +126,22 @@ class PhoneRunner:
         leg = SipLeg(
             address=address,
             port=self._media.port,
-            codecs=("PCMU", "PCMA"),
+            codecs=self._codecs,
+            audio_format=format_for(self._codecs),
+            translates=False,
             cname="phone@sipagent",
             random=self._random,
             wall_offset=time() - monotonic(),
             keys_in_rtp=self._account is None or self._account.keys != "info",
         )
-        self._phone = Phone(leg=leg, lines=self._lines, linger_s=linger_s, max_call_s=max_call_s, now=monotonic())
+        self._phone = Phone(
+            leg=leg,
+            lines=self._lines,
+            linger_s=linger_s,
+            max_call_s=max_call_s,
+            random=self._random,
+            now=monotonic(),
+        )
         self._driver: Driver[PhoneOutput] = Driver(self._phone, carry=self._carry, crashed=self._crash)
         self._media.attach(self._phone, self._driver)
         stack.push_async_callback(self._close)
@@ -145,8 +157,8 @@ class PhoneRunner:
     def _receive(self, event: Event) -> None:
         phone, feed = self._phone, self._driver.feed
         match event:
-            case Progressed(_, response, _):
-                feed(partial(phone.receive_progress, response.status))
+            case Progressed(_, response, body):
+                feed(partial(phone.receive_progress, response.status, body))
             case Accepted(_, _, body):
                 feed(partial(phone.receive_answer, body))
             case Refreshed(_, body):

@@ -170,6 +170,7 @@ class Call:
             return
         if self.phase is Phase.DIALLED and self._conversation:
             self._start(self._conversation, now)
+            self._hear_early(now)
 
     def receive_refresh(self, answer: bytes, *, now: float) -> None:
         """Take the answer to our last description, which was said again; a bad one changes nothing."""
@@ -206,6 +207,7 @@ class Call:
             self._hang_up("bad_answer", now)
             return
         self._note_hold(now)
+        self._hear_early(now)
 
     def receive_info(self, digit: str, *, now: float) -> None:
         """Take a key that was told in an INFO; in RTP it may be told as well, and counts once."""
@@ -321,8 +323,16 @@ class Call:
     def _hear(self, frames: Sequence[Frame], now: float) -> None:
         if frames and self._is_up and not self._leg.is_held:
             self._listen(frames, now)
+        elif frames and self.phase is Phase.DIALLED:
+            self._leg.keep_early(frames, now=now)
         if len(frames) != 1:  # a packet that is the next frame, as nearly all are, brings nothing else
             self._take_digits(now)
+
+    def _hear_early(self, now: float) -> None:
+        """Hear what whoever picked up said before word of it came: the "Hello?" that overtook the 200."""
+        early = self._leg.take_early(now=now)
+        if not self._leg.is_held:
+            self._listen([frame for frame, _ in early], now)
 
     def _listen(self, frames: Sequence[Frame], now: float) -> None:
         if self._conversation is None:

@@ -2,23 +2,31 @@
 
 It is a machine like the call it talks to, so it calls across a real network and a simulated one alike. Its only judge
 of the other side is the level of what it hears.
+
+It has two ears. The stopwatch's hears each packet at the moment it comes: what it times is what was on the wire. The
+recording has what a person would have heard, through a jitter buffer and with losses concealed, and so later by the
+buffer's delay, 20 to 40 ms on an even network; our own voice is in it when it was said.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
+from random import Random
 from typing import TypeAlias
 
 from sipagent.audio.vad import level_dbfs
 from sipagent.call import events
+from sipagent.call.earpiece import Earpiece, Meter
 from sipagent.call.events import Address
+from sipagent.call.jitter_buffer import JitterStats
 from sipagent.call.playout import Playout
 from sipagent.call.record import Record
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import RemoteProtocolError
-from sipagent.formats import PCMU
+from sipagent.formats import PCM, PCMU, AudioFormat
+from sipagent.rtp.session import Frame
 
 AUDIBLE_DBFS = -50.0
 """A frame at this level or above is heard as sound."""
@@ -26,14 +34,20 @@ AUDIBLE_DBFS = -50.0
 PAUSE_S = 0.3
 """Shorter silences are within speech, longer ones between utterances."""
 
-FORMAT = PCMU
+CODECS = ("PCMU", "PCMA")
+"""What is offered unless the user wants something else."""
+
+
+def format_for(codecs: Iterable[str]) -> AudioFormat:
+    """The format of lines and of the recording: G.711 as it is on the wire, else as wide as a voice is."""
+    return PCMU if set(codecs) <= {"PCMU", "PCMA"} else PCM
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """Something to say or to press, and when.
 
-    :param audio: what to say, PCMU.
+    :param audio: what to say, in the leg's format.
     :param after_speech_ms: say it once the agent has spoken that long, over its voice; ``None`` waits for its silence.
     :param after_silence_ms: say it once the agent has spoken and then been silent that long.
     """
@@ -50,6 +64,11 @@ class Ringing:
     """The other side rings."""
 
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyMediaHeard:
+    """Something is to be heard though nobody has answered yet; the recording begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +123,9 @@ PhoneOutput: TypeAlias = (
     | events.SendRtcp
     | events.RecordAudio
     | events.PressKeys
+    | JitterStats
     | Ringing
+    | EarlyMediaHeard
     | PickedUp
     | AgentHeard
     | AgentSilent
@@ -117,7 +138,9 @@ PhoneOutput: TypeAlias = (
 class Phone:
     """A :class:`~sipagent.machine.Machine`.
 
+    :param leg: one that hands out frames as they were sent.
     :param lines: what to say, in order.
+    :param random: for the noise under what is concealed.
     :param linger_s: how long to wait, after the last line and its answer, for the agent to hang up before we do.
     :param max_call_s: we hang up after that, whatever happens.
     """
@@ -129,6 +152,7 @@ class Phone:
         lines: Sequence[Line],
         linger_s: float = 4.0,
         max_call_s: float = 120.0,
+        random: Random,
         now: float,
     ) -> None:
         self._leg = leg
@@ -137,7 +161,10 @@ class Phone:
         self._max_call_s = max_call_s
         self._dialled_at = now
         self._outputs: deque[PhoneOutput] = deque()
-        self._playout = Playout(FORMAT)
+        self._format = leg.audio_format
+        self._playout = Playout(self._format)
+        self._earpiece = Earpiece(self._format, random=random)
+        self._meter = Meter()
         self._record: Record | None = None
         self._answered_at: float | None = None
         self._is_over = False
@@ -169,17 +196,20 @@ class Phone:
         if self._is_over:
             return
         self._leg.handle_timer(now=now)
-        for frame in self._leg.take_released():
-            self._hear(frame.payload, now)
+        self._hear(self._leg.take_released(), now)
         self._take_rtcp()
         if now >= self._ends_at:
             self.hang_up(now=now)
 
     # The dialog
 
-    def receive_progress(self, status: int, *, now: float) -> None:
-        """Take a provisional response."""
+    def receive_progress(self, status: int, answer: bytes = b"", *, now: float) -> None:
+        """Take a provisional response; with an answer, what is played from there until somebody answers is heard."""
         self._outputs.append(Ringing(status))
+        if answer and self._answered_at is None:
+            with suppress(RemoteProtocolError):
+                self._leg.receive_answer(answer, now=now)
+                self._tune(now)
 
     def receive_answer(self, answer: bytes, *, now: float) -> None:
         """Take the 200 with its answer."""
@@ -190,18 +220,21 @@ class Phone:
             self.hang_up(now=now)
             return
         self._answered_at = now
-        self._record = Record(FORMAT, began_at=now)
+        self._record = self._record or Record(self._format, began_at=now)
         self._outputs.append(PickedUp((now - self._dialled_at) * 1000))
+        self._tune(now)
 
     def receive_refresh(self, answer: bytes, *, now: float) -> None:
         """Take the answer to our last description, which was said again; a bad one changes nothing."""
         with suppress(RemoteProtocolError):
             self._leg.receive_refresh(answer, now=now)
+            self._tune(now)
 
     def receive_reinvite(self, offer: bytes, *, now: float) -> None:
         """Take a re-INVITE."""
         try:
             self._outputs.append(events.Accept(self._leg.receive_offer(offer, now=now) if offer else self._leg.offer()))
+            self._tune(now)
         except RemoteProtocolError as error:
             self._outputs.append(events.Reject(error.status, str(error)))
 
@@ -217,6 +250,8 @@ class Phone:
         rest = self._record.take_rest(now=now) if self._record else None
         if rest is not None:
             self._outputs.append(rest)
+        if (stats := self._earpiece.stats) is not None:
+            self._outputs.append(stats)
         self._outputs.append(HungUp(reason, status, now - self._answered_at if self._answered_at is not None else 0.0))
 
     def hang_up(self, *, now: float) -> None:
@@ -239,8 +274,7 @@ class Phone:
 
     def receive_rtp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take a packet."""
-        for frame in self._leg.receive_packet(data, source, now=now):
-            self._hear(frame.payload, now)
+        self._hear(self._leg.receive_packet(data, source, now=now), now)
         self._take_rtcp()
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
@@ -248,8 +282,11 @@ class Phone:
         self._leg.receive_rtcp(data, source, now=now)
 
     def next_packet(self, *, now: float) -> bytes | None:
-        """Make the packet of this tick."""
-        if self._answered_at is None or self._is_over:
+        """Hear what is due, and make the packet of this tick."""
+        if self._is_over:
+            return None
+        self._listen(now)
+        if self._answered_at is None:
             return None
         self._consider_line(now)
         was_idle = self._playout.is_idle
@@ -259,9 +296,6 @@ class Phone:
         heard = frame or self._leg.silence
         if self._record:
             self._record.receive_caller(heard, now=now + self._leg.frame_ms / 1000)
-            piece = self._record.take_piece(now=now)
-            if piece is not None:
-                self._outputs.append(piece)
         return self._leg.send_frame(heard, marker=was_idle and frame is not None, now=now)
 
     # Within
@@ -276,10 +310,33 @@ class Phone:
         quiet_since = max(self._answered_at, self._audible_at or 0.0, self._said_at or 0.0)
         return min(ends_at, quiet_since + self._linger_s)
 
-    def _hear(self, payload: bytes, now: float) -> None:
-        if self._record:
-            self._record.receive_agent(payload, now=now - len(payload) / 8000)
-        if level_dbfs(payload, FORMAT) >= AUDIBLE_DBFS:
+    def _tune(self, now: float) -> None:
+        """Be ready for what the peer may send by the last description, and hear what overtook the first."""
+        self._earpiece.configure(self._leg.encodings)
+        self._meter.configure(self._leg.encodings)
+        for frame, at in self._leg.take_early(now=now):
+            self._hear((frame,), at)
+
+    def _hear(self, frames: Sequence[Frame], now: float) -> None:
+        for frame in frames:
+            self._earpiece.receive(frame, now=now)
+            if self._answered_at is not None:
+                self._time(frame, now)
+            elif self._record is None and frame.payload:
+                self._record = Record(self._format, began_at=now)
+                self._outputs.append(EarlyMediaHeard())
+
+    def _listen(self, now: float) -> None:
+        """Hear, as a person does, the next milliseconds."""
+        if self._record is None:
+            return
+        self._record.receive_agent(self._earpiece.listen(self._leg.frame_ms, now=now), now=now)
+        piece = self._record.take_piece(now=now)
+        if piece is not None:
+            self._outputs.append(piece)
+
+    def _time(self, frame: Frame, now: float) -> None:
+        if self._meter.level_dbfs(frame) >= AUDIBLE_DBFS:
             if self._spoken_since is None:
                 self._spoken_since = now
                 self._has_heard = True
@@ -313,7 +370,7 @@ class Phone:
                 self._outputs.append(events.PressKeys(line.digits))
             self._said_at = now
         if is_interruption:
-            self._interrupted_at = now + _leading_silence_s(line.audio)
+            self._interrupted_at = now + _leading_silence_s(line.audio, self._format)
 
     def _is_moment(self, line: Line, now: float) -> bool:
         if line.after_speech_ms is not None:
@@ -328,10 +385,10 @@ class Phone:
                 self._outputs.append(output)
 
 
-def _leading_silence_s(audio: bytes) -> float:
+def _leading_silence_s(audio: bytes, audio_format: AudioFormat) -> float:
     """How long the audio is silent before its first audible 5 ms."""
-    step = 40
-    for begin in range(0, len(audio), step):
-        if level_dbfs(audio[begin : begin + step], FORMAT) >= AUDIBLE_DBFS:
-            return begin / 8000
-    return len(audio) / 8000
+    step = 5 * audio_format.bytes_per_ms
+    silent = 0
+    while silent < len(audio) and level_dbfs(audio[silent : silent + step], audio_format) < AUDIBLE_DBFS:
+        silent += step
+    return min(silent, len(audio)) / audio_format.bytes_per_ms / 1000

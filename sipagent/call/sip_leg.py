@@ -1,5 +1,6 @@
 """A leg over SIP: the negotiation of its media and the RTP that follows from it."""
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
@@ -15,6 +16,12 @@ from sipagent.sdp.negotiation import MediaParameters, Negotiation
 COUNT_SAMPLES: Mapping[str, Callable[[bytes], int]] = {"opus": opus.samples, "L16": l16.samples}
 """How long a payload is on its RTP clock, where that is not its length in bytes."""
 
+EARLY_S = 0.2
+"""What came longer before the answer than that was ringing and announcements, or was meant for nobody."""
+
+EARLY_PACKETS = 20
+"""As many as come in that time, of 10 ms each."""
+
 
 class SipLeg:
     """Frames in the call's format on one side, offers, answers and packets on the other.
@@ -25,6 +32,7 @@ class SipLeg:
     :param address: where the peer is to send its RTP, as it sees us.
     :param signalling_host: where its SIP comes from; behind a NAT its RTP most likely does, too.
     :param keys_in_rtp: whether keys of ours go there, if the peer takes them.
+    :param translates: whether frames come in the call's format and in order; else, for a jitter buffer, as they came.
     :param audio_format: of the frames, whatever is agreed on; not given: what suits the first agreement.
     """
 
@@ -40,14 +48,18 @@ class SipLeg:
         wall_offset: float = 0.0,
         keys_in_rtp: bool = True,
         audio_format: AudioFormat | None = None,
+        translates: bool = True,
     ) -> None:
+        self._translates = translates
+        self._early_packets: deque[tuple[bytes, Address, float]] = deque(maxlen=EARLY_PACKETS)
+        self._early_frames: deque[tuple[Frame, float]] = deque(maxlen=EARLY_PACKETS)
         self._keys_in_rtp = keys_in_rtp
         self._port = port
         self._codecs = codecs
         self._random = random
         self._negotiation = self._negotiate(address)
         self._candidate: Negotiation | None = None
-        self._rtp = RtpSession(random=random, cname=cname, wall_offset=wall_offset)
+        self._rtp = RtpSession(random=random, cname=cname, wall_offset=wall_offset, in_order=translates)
         self._media: MediaParameters | None = None
         self._is_format_settled = audio_format is not None
         self._awaits_answer = False
@@ -64,6 +76,12 @@ class SipLeg:
     def codec(self) -> str:
         """What is on the wire, from us to the peer."""
         return self._media.codec if self._media is not None else self._codecs[0]
+
+    @property
+    def encodings(self) -> dict[int, str]:
+        """What the peer may send, by payload type, as ``make_codec`` takes it."""
+        formats = self._media.receive_formats if self._media is not None else {}
+        return {number: f"{entry.codec}/{entry.clock_rate}" for number, entry in formats.items()}
 
     @property
     def is_agreed(self) -> bool:
@@ -166,8 +184,8 @@ class SipLeg:
         self._set_frame(media.ptime_ms, media.clock_rate)
         self._media = media
         self._awaits_answer = False
-        self._uplink.configure({number: _encoding(*entry) for number, entry in media.receive_formats.items()})
-        self._downlink.configure(_encoding(media.codec, media.clock_rate))
+        self._uplink.configure(self.encodings)
+        self._downlink.configure(f"{media.codec}/{media.clock_rate}")
         self.is_held = media.direction in ("recvonly", "inactive")
         self._rtp.configure(
             RtpParameters(
@@ -192,11 +210,33 @@ class SipLeg:
 
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
         """Take a packet; return the frames that may now be heard, in order."""
-        return self._uplink.receive(self._rtp.receive_packet(data, source, now=now))
+        if self._media is None:
+            self._early_packets.append((data, source, now))
+            return ()
+        frames = self._rtp.receive_packet(data, source, now=now)
+        return self._uplink.receive(frames) if self._translates else frames
+
+    def take_early(self, *, now: float) -> list[tuple[Frame, float]]:
+        """Take what came just before the first agreement said from where it may come, each frame with its time.
+
+        Who picks up speaks at once, and the packets of that overtake the answer, which goes another way.
+        """
+        packets, self._early_packets = self._early_packets, deque(maxlen=EARLY_PACKETS)
+        for data, source, at in packets:
+            if at >= now - EARLY_S and self._media is not None:
+                self.keep_early(self.receive_packet(data, source, now=at), now=at)
+        frames = [(frame, at) for frame, at in self._early_frames if at >= now - EARLY_S]
+        self._early_frames.clear()
+        return frames
+
+    def keep_early(self, frames: Sequence[Frame], *, now: float) -> None:
+        """Keep for :meth:`take_early` what came by an agreement before there was an answer to the call."""
+        self._early_frames += ((frame, now) for frame in frames)
 
     def take_released(self) -> Sequence[Frame]:
         """Take the frames that a timer let go of."""
-        return self._uplink.receive(self._rtp.take_released())
+        released = self._rtp.take_released()
+        return self._uplink.receive(released) if self._translates else released
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take an RTCP packet."""
@@ -250,7 +290,3 @@ class SipLeg:
     def close(self, *, now: float) -> None:
         """Say good-bye in RTCP."""
         self._rtp.close(now=now)
-
-
-def _encoding(codec: str, clock_rate: int) -> str:
-    return f"{codec}/{clock_rate}"

@@ -12,6 +12,7 @@ from sipagent.rtp.jitter import Released, ReorderWindow
 from sipagent.rtp.latch import Address, Latch
 from sipagent.rtp.packet import Packet, is_rtcp, parse_packet
 from sipagent.rtp.parameters import UNCONFIGURED, RtpParameters
+from sipagent.rtp.passage import Passage
 from sipagent.rtp.source import Source
 from sipagent.rtp.timeline import Frame, Timeline
 
@@ -28,9 +29,12 @@ class Receiver:
         "packets", "stale", "window",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_order: bool = True) -> None:
+        """
+        :param in_order: whether frames wait for those before them; a jitter buffer wants them as they come.
+        """
         self.latch = Latch()
-        self.window = ReorderWindow()
+        self.window: ReorderWindow | Passage = ReorderWindow() if in_order else Passage()
         self.digits = DigitReceiver(clock_rate=UNCONFIGURED.clock_rate)
         self.digits_received: deque[DigitReceived] = deque()
         """Presses that are over, for the session to take."""

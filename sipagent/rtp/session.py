@@ -79,15 +79,22 @@ class RtpSession:
     """
 
     def __init__(
-        self, *, random: Random, cname: str, parameters: RtpParameters | None = None, wall_offset: float = 0.0
+        self,
+        *,
+        random: Random,
+        cname: str,
+        parameters: RtpParameters | None = None,
+        wall_offset: float = 0.0,
+        in_order: bool = True,
     ) -> None:
         """
         :param random: for SSRC, first sequence number and timestamp, and the unevenness of RTCP.
         :param cname: our name in RTCP, the same in all streams of a call.
         :param wall_offset: seconds to add to ``now`` for Unix time.
+        :param in_order: whether frames wait for those before them; a jitter buffer wants them as they come.
         """
         self._sender = Sender(random=random)
-        self._receiver = Receiver()
+        self._receiver = Receiver(in_order=in_order)
         self._reporter = Reporter(self._sender.ssrc, cname=cname, random=random, wall_offset=wall_offset)
         self._parameters = UNCONFIGURED
         self._reports: deque[SendRtcp] = deque()

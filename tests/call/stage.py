@@ -33,7 +33,12 @@ T = TypeVar("T")
 
 
 def describe(
-    codecs: Sequence[int] = (0, 8), *, direction: str = "sendrecv", version: int = 1, host: str = CALLER[0]
+    codecs: Sequence[int] = (0, 8),
+    *,
+    direction: str = "sendrecv",
+    version: int = 1,
+    host: str = CALLER[0],
+    port: int = CALLER[1],
 ) -> bytes:
     """The caller's session description: static payload types, and keypad events."""
     types = " ".join(map(str, (*codecs, EVENT)))
@@ -43,7 +48,7 @@ def describe(
         "s=-",
         f"c=IN IP4 {host}",
         "t=0 0",
-        f"m=audio {CALLER[1]} RTP/AVP {types}",
+        f"m=audio {port} RTP/AVP {types}",
         f"a=rtpmap:{EVENT} telephone-event/8000",
         f"a={direction}",
         "",
@@ -52,10 +57,10 @@ def describe(
 
 
 def make_leg(
-    *, codecs: tuple[str, ...] = ("PCMU", "PCMA"), seed: int = 1, keys_in_rtp: bool = True
+    *, codecs: tuple[str, ...] = ("PCMU", "PCMA"), seed: int = 1, keys_in_rtp: bool = True, translates: bool = True
 ) -> SipLeg:
-    where: dict[str, Any] = {"address": "192.0.2.1", "port": 10_000}
-    return SipLeg(**where, codecs=codecs, cname="test", random=Random(seed), keys_in_rtp=keys_in_rtp)
+    where: dict[str, Any] = {"address": "192.0.2.1", "port": 10_000, "cname": "test"}
+    return SipLeg(**where, codecs=codecs, random=Random(seed), keys_in_rtp=keys_in_rtp, translates=translates)
 
 
 class Stage:

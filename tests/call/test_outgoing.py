@@ -1,9 +1,12 @@
 """Calls that we make: the model first, then the telephone."""
 
-from call.stage import Stage, describe
+from base64 import b64decode
+
+from call.stage import CALLER, FRAME_S, SPEECH, Stage, describe
 
 from sipagent.call import events
 from sipagent.call.call import Phase
+from sipagent.call.events import Address
 
 GREETING = "Say who calls."
 
@@ -82,3 +85,53 @@ def test_a_service_that_stops_takes_the_call_back() -> None:
     stage.feed(stage.call.drain)
     assert stage.of(events.HangUp) == [events.HangUp()]
     assert stage.of(events.Ended)[0].reason == "drained"
+
+
+def hello(stage: Stage, packets: int, source: Address = CALLER) -> None:
+    """Whoever picks up speaks already."""
+    for _ in range(packets):
+        stage.feed(stage.call.receive_rtp, stage.caller.say(SPEECH), source)
+        stage.advance(FRAME_S)
+
+
+def test_the_hello_that_overtakes_the_200_is_heard() -> None:
+    stage = dialled()
+    hello(stage, 9)
+    assert not stage.of(events.SpeechStarted)
+    stage.feed(stage.call.receive_answer, describe())
+    assert len(stage.of(events.SpeechStarted)) == 1
+    hello(stage, 5)
+    assert len(stage.of(events.SpeechStarted)) == 1
+    appended = b"".join(b64decode(message["audio"]) for message in stage.sent("input_audio_buffer.append"))
+    assert appended.count(SPEECH) == 14, "not a packet is missing"
+
+
+def test_what_came_long_before_the_200_is_not() -> None:
+    """Ringing and announcements; of them the last 200 ms."""
+    stage = dialled()
+    hello(stage, 50)
+    stage.feed(stage.call.receive_answer, describe())
+    appended = b"".join(b64decode(message["audio"]) for message in stage.sent("input_audio_buffer.append"))
+    assert 9 <= appended.count(SPEECH) <= 10
+
+
+def test_what_came_long_ago_or_from_a_stranger_is_not_heard() -> None:
+    stage = dialled()
+    hello(stage, 9, ("192.0.2.9", 4000))
+    stage.feed(stage.call.receive_answer, describe(host="8.8.8.8"))
+    assert not stage.of(events.SpeechStarted)
+    assert stage.call.remote == ("8.8.8.8", CALLER[1])
+    stage = dialled()
+    hello(stage, 9)
+    stage.advance(0.5)
+    stage.feed(stage.call.receive_answer, describe())
+    assert not stage.of(events.SpeechStarted)
+
+
+def test_the_hello_is_heard_where_an_update_agreed_while_it_rang() -> None:
+    stage = dialled()
+    stage.feed(stage.call.receive_reinvite, describe())
+    hello(stage, 9)
+    assert not stage.of(events.SpeechStarted)
+    stage.feed(stage.call.receive_answer, b"")
+    assert len(stage.of(events.SpeechStarted)) == 1

@@ -1,14 +1,17 @@
+from random import Random
 from typing import TypeVar
 
 import pytest
 from call.stage import CALLER, FRAME_S, QUIET, SPEECH, Caller, describe, make_leg
 
 from sipagent.call import events
+from sipagent.call.jitter_buffer import JitterStats
 from sipagent.call.phone import (
     PAUSE_S,
     AgentHeard,
     AgentSilent,
     AgentStopped,
+    EarlyMediaHeard,
     HungUp,
     Line,
     LineSaid,
@@ -27,7 +30,14 @@ class Dial:
 
     def __init__(self, *lines: Line, linger_s: float = 4.0, max_call_s: float = 120.0) -> None:
         self.now = 50.0
-        self.phone = Phone(leg=make_leg(), lines=lines, linger_s=linger_s, max_call_s=max_call_s, now=self.now)
+        self.phone = Phone(
+            leg=make_leg(translates=False),
+            lines=lines,
+            linger_s=linger_s,
+            max_call_s=max_call_s,
+            random=Random(1),
+            now=self.now,
+        )
         self.agent = Caller()
         self.outputs: list[PhoneOutput] = []
         self.phone.offer()
@@ -204,3 +214,118 @@ def test_it_records_both_sides() -> None:
     assert all(len(piece.caller) == len(piece.agent) for piece in pieces)
     assert b"".join(piece.caller for piece in pieces).count(SPEECH) == 5
     assert b"".join(piece.agent for piece in pieces).count(SPEECH) == 10
+
+
+# What a person hears
+
+RINGER = ("192.0.2.9", 6000)
+REACHABLE = "8.8.8.8"
+"""Who can be reached from anywhere sends from where it says."""
+
+
+def recorded(dial: Dial) -> tuple[bytes, bytes]:
+    """Both sides, ours first."""
+    dial.phone.hang_up(now=dial.now)
+    dial.drain()
+    pieces = dial.of(events.RecordAudio)
+    return b"".join(piece.caller for piece in pieces), b"".join(piece.agent for piece in pieces)
+
+
+def test_it_hears_through_a_jitter_buffer_and_times_packets_as_they_come() -> None:
+    """Three packets come together, 40 ms late: the recording has no gap in the speech, the stopwatch knows better."""
+    dial = Dial()
+    dial.pick_up()
+    dial.hear("." * 20 + "s" * 10)
+    held = [dial.agent.say(SPEECH) for _ in range(3)]
+    dial.hear("  ")
+    for data in held:
+        dial.phone.receive_rtp(data, CALLER, now=dial.now + 0.001)
+    dial.hear("s" * 10 + "." * 60)
+    assert [silent.spoke_ms for silent in dial.of(AgentSilent)] == [pytest.approx(21 * 20, abs=21)]
+    _, agent = recorded(dial)
+    (stats,) = dial.of(JitterStats)
+    assert stats.late == 0
+    assert stats.concealed_ms <= 40.0
+    assert len(agent.strip(b"\xff")) >= 23 * 160, "all was heard, and the waiting filled"
+    assert dial.outputs.index(stats) == len(dial.outputs) - 2, "just before the end"
+
+
+def test_what_is_lost_is_concealed_in_the_recording() -> None:
+    dial = Dial()
+    dial.pick_up()
+    dial.hear("." * 20 + "s" * 10)
+    dial.agent.say(SPEECH)
+    dial.hear("s" * 10 + "." * 60)
+    _, agent = recorded(dial)
+    (stats,) = dial.of(JitterStats)
+    assert stats.concealed_ms == pytest.approx(20.0, abs=10.0)
+    assert b"\xff" * 40 not in agent.strip(b"\xff")
+
+
+def test_early_media_are_heard_and_recorded_but_not_timed() -> None:
+    dial = Dial(Line("hello", SPEECH))
+    dial.phone.receive_progress(183, describe((0,)), now=dial.now)
+    dial.drain()
+    assert dial.hear("s" * 20) == [None] * 20
+    assert dial.of(EarlyMediaHeard) == [EarlyMediaHeard()]
+    assert not dial.of(AgentHeard)
+    dial.pick_up()
+    packets = dial.hear("." * 30 + "s" * 10)
+    assert all(packets)
+    assert not dial.of(LineSaid), "a voice before the answer is not the agent's"
+    (heard,) = dial.of(AgentHeard)
+    assert heard.after_ms == pytest.approx(31 * 20)
+    caller, agent = recorded(dial)
+    assert agent.count(SPEECH) >= 28
+    assert len(caller) == len(agent) == pytest.approx(60 * 160, abs=320)
+
+
+def test_a_bad_early_description_changes_nothing() -> None:
+    dial = Dial()
+    dial.phone.receive_progress(183, b"nonsense", now=dial.now)
+    dial.hear("s" * 5)
+    assert not dial.of(EarlyMediaHeard)
+    dial.pick_up()
+    dial.hear("s" * 5)
+    assert len(dial.of(AgentHeard)) == 1
+
+
+def test_the_answer_may_be_another_telephones() -> None:
+    """It is heard from its own address, and who played the ringing is not heard any more."""
+    dial = Dial()
+    dial.phone.receive_progress(183, describe((0,), host=RINGER[0], port=RINGER[1]), now=dial.now)
+    ringer = Caller()
+    for _ in range(5):
+        dial.phone.receive_rtp(ringer.say(SPEECH), RINGER, now=dial.now)
+        dial.beat(" ")
+    dial.pick_up()
+    for _ in range(20):
+        dial.phone.receive_rtp(ringer.say(SPEECH), RINGER, now=dial.now)
+        dial.beat(".")
+    assert len(dial.of(EarlyMediaHeard)) == 1
+    assert not dial.of(AgentHeard)
+
+
+def test_what_overtakes_the_answer_is_heard() -> None:
+    dial = Dial()
+    dial.hear("s" * 30)
+    assert not dial.of(EarlyMediaHeard), "nobody has said whom to hear"
+    dial.pick_up()
+    (heard,) = dial.of(AgentHeard)
+    assert -200.0 <= heard.after_ms <= -160.0
+    dial.hear("." * 30)
+    _, agent = recorded(dial)
+    assert 1000 <= len(agent.strip(b"\xff")) <= 10 * 160, "the last 200 ms, a little faster, and no more"
+
+
+def test_what_a_stranger_sent_before_the_answer_is_not_heard() -> None:
+    dial = Dial()
+    stranger, answer = Caller(), describe((0,), host=REACHABLE)
+    for _ in range(10):
+        dial.phone.receive_rtp(stranger.say(SPEECH), RINGER, now=dial.now)
+        dial.beat(" ")
+    dial.phone.receive_answer(answer, now=dial.now)
+    dial.hear(" " * 10)
+    assert not dial.of(AgentHeard)
+    _, agent = recorded(dial)
+    assert agent.count(SPEECH) == 0

@@ -19,11 +19,11 @@ from sipagent.call.call import Call, CallSettings, Phase
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Address
 from sipagent.call.listener import ListenerSettings
-from sipagent.call.phone import FORMAT, Phone, PhoneOutput, PickedUp
+from sipagent.call.phone import Phone, PhoneOutput, PickedUp
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import TransferSettings
 from sipagent.errors import LocalProtocolError
-from sipagent.formats import AudioFormat
+from sipagent.formats import PCMU, AudioFormat
 from sipagent.realtime.settings import SessionSettings
 from sipagent.sip import events as sip
 from sipagent.sip.account import Account
@@ -174,10 +174,14 @@ class Side(ABC):
     def receive_rtcp(self, data: bytes) -> None:
         """A report from the other side."""
 
-    def make_leg(self, codecs: tuple[str, ...], *, audio_format: AudioFormat | None = None) -> SipLeg:
+    def make_leg(
+        self, codecs: tuple[str, ...], *, audio_format: AudioFormat | None = None, translates: bool = True
+    ) -> SipLeg:
         """A leg with an address here."""
         where: dict[str, Any] = {"address": self.host, "port": RTP_PORTS[self.host], "cname": self.host}
-        return SipLeg(**where, codecs=codecs, random=self._random, audio_format=audio_format)
+        return SipLeg(
+            **where, codecs=codecs, random=self._random, audio_format=audio_format, translates=translates
+        )
 
     @abstractmethod
     def do(self, name: str) -> None:
@@ -195,12 +199,13 @@ class CallerSide(Side):
     def __init__(self, setting: Setting) -> None:
         scenario = setting.scenario
         super().__init__(setting, CALLER, scenario.sip[0], scenario.rtp[0])
-        self.leg = self.make_leg(scenario.caller_codecs, audio_format=FORMAT)
+        self.leg = self.make_leg(scenario.caller_codecs, audio_format=PCMU, translates=False)
         self.phone = Phone(
             leg=self.leg,
             lines=scenario.lines,
             linger_s=scenario.linger_s,
             max_call_s=scenario.caller_limit_s,
+            random=setting.random("ear"),
             now=self.clock.now,
         )
         self.node: Node[PhoneOutput] = Node(self.clock, self.phone, self._carry)
@@ -229,8 +234,8 @@ class CallerSide(Side):
     def on_sip(self, event: sip.Event) -> None:
         feed, phone = self.node.feed, self.phone
         match event:
-            case sip.Progressed(_, response, _):
-                feed(phone.receive_progress, response.status)
+            case sip.Progressed(_, response, body):
+                feed(phone.receive_progress, response.status, body)
             case sip.UpdateAccepted(_, _, body):
                 feed(lambda *, now: self.leg.receive_answer(body, now=now))
             case sip.Accepted(_, _, body) if self._is_answered:

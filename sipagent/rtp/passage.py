@@ -1,0 +1,68 @@
+"""Packets as they come, each once: what stands in the place of the reorder window where a jitter buffer follows.
+
+A jitter buffer puts packets in order by their timestamps, and knows better how long a gap can be waited for. So nothing
+is held here; a gap is reported at once, and what fills it later is let through.
+"""
+
+from collections import deque
+from math import inf
+
+from sipagent.rtp.jitter import GIVEN_UP_MEMORY, Released
+from sipagent.rtp.packet import Packet
+from sipagent.rtp.source import MAX_DROPOUT
+
+
+class Passage:
+    """Packets by extended sequence number, with the methods of :class:`~sipagent.rtp.jitter.ReorderWindow`."""
+
+    __slots__ = ("_missing", "_next", "due_at", "duplicate", "late", "lost")
+
+    def __init__(self) -> None:
+        self.lost = 0
+        """Packets that have not come yet; those that a sender's new start skips never were."""
+        self.late = 0
+        """Packets from before the first, or from so long ago that they are forgotten; whether others are in time is
+        for the jitter buffer to say."""
+        self.duplicate = 0
+        """Packets that had come already."""
+        self.reset(0)
+
+    def reset(self, number: int) -> None:
+        """Begin anew at ``number``. The counters stay."""
+        self.due_at = inf
+        self._next = number
+        self._missing: deque[int] = deque(maxlen=GIVEN_UP_MEMORY)
+
+    def pass_through(self, number: int) -> bool:
+        """Whether this packet is the next, which is the common case."""
+        if number != self._next:
+            return False
+        self._next = number + 1
+        return True
+
+    def insert(self, number: int, packet: Packet, *, now: float) -> list[Released]:
+        """Return the packet, with how many are missing before it, unless it has come already."""
+        missing = number - self._next
+        if missing >= 0:
+            if missing < MAX_DROPOUT:
+                self.lost += missing
+            self._missing.extend(range(max(self._next, number - GIVEN_UP_MEMORY), number))
+            self._next = number + 1
+            return [Released(packet, missing)]
+        if number in self._missing:
+            self._missing.remove(number)
+            self.lost -= 1
+            return [Released(packet, 0)]
+        if number < self._next - GIVEN_UP_MEMORY:
+            self.late += 1
+        else:
+            self.duplicate += 1
+        return []
+
+    def release_due(self, *, now: float) -> list[Released]:
+        """Nothing waits."""
+        return []
+
+    def release_all(self) -> list[Released]:
+        """Nothing waits."""
+        return []
