@@ -39,6 +39,7 @@ def test_bit_exact_with_the_reference(corpora: Path, codec: str, codes: str, dec
     source = words(corpora / "g711" / "sweep.src")
     assert len(np.unique(source)) == 65_536
     expected = words(corpora / "g711" / codes).astype(np.uint8).tobytes()
+    assert set(expected) == set(EVERY_CODE)
     assert encode(source, codec) == expected
     assert np.array_equal(decode(expected, codec), words(corpora / "g711" / decoded))
     assert np.array_equal(decode(expected, codec), words(corpora / "g711" / decoded_alone))

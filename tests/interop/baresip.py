@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from interop.kamailio import HOST, Authority, Transport
 from interop.phone import Extension
-from interop.sound import RATE, Samples
+from interop.sound import RATE, Samples, at_rate
 from program import free_port
 
 from sipagent.audio.wav import read_wav, write_wav
@@ -45,6 +45,9 @@ auplay_channels 1
 rtp_ports 28000-28999
 module_path {modules}
 module g711.so
+module g722.so
+module l16.so
+module opus.so
 module aufile.so
 module aubridge.so
 module sndfile.so
@@ -58,12 +61,14 @@ TLS = """\
 sip_certificate {certificate}
 sip_cafile {ca}
 """
-CODECS = "audio_codecs=PCMU/8000/1"
-ACCOUNT = f"<sip:baresip@{HOST};transport={{transport}}>;regint=0;{CODECS};answermode={{answers}}\n"
+ACCOUNT = f"<sip:baresip@{HOST};transport={{transport}}>;regint=0;audio_codecs={{codec}};answermode={{answers}}\n"
 EXTENSION = (
-    f"<sip:{{user}}@{HOST}:{{server_port}};transport={{transport}}>;auth_pass={{password}};regint=300;{CODECS}"
-    ";answermode={answers}\n"
+    f"<sip:{{user}}@{HOST}:{{server_port}};transport={{transport}}>;auth_pass={{password}};regint=300"
+    ";audio_codecs={codec};answermode={answers}\n"
 )
+PCMU = "PCMU/8000/1"
+WIDE_RATES = {"G722/16000/1": 16_000, "L16/16000/1": 16_000, "opus/48000/2": 48_000}
+"""Hz of the sound of the codecs that have more than a telephone's, by baresip's names for them."""
 
 
 class Baresip:
@@ -72,6 +77,8 @@ class Baresip:
     :param says: what it says from the moment it is answered, 16-bit samples at 8 kHz.
     :param extension: where it registers; without one it calls and is called directly.
     :param answers: whether it takes every call at once.
+    :param codec: the only one that it speaks, by its own name for it.
+    :param port: where it takes calls, of those that :func:`free_port` gives.
     """
 
     def __init__(
@@ -83,24 +90,27 @@ class Baresip:
         transport: Transport = "udp",
         authority: Authority | None = None,
         answers: bool = False,
+        codec: str = PCMU,
+        port: int | None = None,
     ) -> None:
         self._recordings = folder / "recordings"
         self._recordings.mkdir(parents=True)
         speech = folder / "speech.wav"
         rest = np.zeros(int(SILENCE_S * RATE), np.int16)
-        speech.write_bytes(write_wav(RATE, np.concatenate((says, rest))))
+        rate = WIDE_RATES.get(codec, RATE)
+        speech.write_bytes(write_wav(rate, at_rate(np.concatenate((says, rest)), RATE, rate)))
         control_port = free_port()
         self.extension = extension
         self.transport = extension.transport if extension else transport
-        self.port = free_port()
+        self.port = port or free_port()
         authority = extension.pbx.authority if extension else authority
         (folder / "config").write_text(
             CONFIG.format(
-                speech=speech, recordings=self._recordings, rate=RATE, modules=MODULES, sip_port=self.port,
+                speech=speech, recordings=self._recordings, rate=rate, modules=MODULES, sip_port=self.port,
                 control_port=control_port, tls=self._tls(folder, authority),
             )
         )  # fmt: skip
-        (folder / "accounts").write_text(self._account(answers))
+        (folder / "accounts").write_text(self._account(answers, codec))
         (folder / "contacts").write_text("")
         self._output: list[str] = []
         self._is_ready, self._is_registered = threading.Event(), threading.Event()
@@ -203,8 +213,7 @@ class Baresip:
         parts = []
         for path in sorted(self._recordings.glob(f"*-{direction}.wav")):
             rate, samples = read_wav(path.read_bytes())
-            assert rate == RATE
-            parts.append(samples[:, 0])
+            parts.append(at_rate(samples[:, 0], rate, RATE))
         return np.concatenate(parts)
 
     def _tls(self, folder: Path, authority: Authority | None) -> str:
@@ -214,13 +223,13 @@ class Baresip:
         certificate.write_bytes(authority.key.read_bytes() + authority.certificate.read_bytes())
         return TLS.format(certificate=certificate, ca=authority.ca)
 
-    def _account(self, answers: bool) -> str:
+    def _account(self, answers: bool, codec: str) -> str:
         mode = "auto" if answers else "manual"
         if self.extension is None:
-            return ACCOUNT.format(transport=self.transport, answers=mode)
+            return ACCOUNT.format(transport=self.transport, codec=codec, answers=mode)
         return EXTENSION.format(
-            user=self.extension.user, password=self.extension.secret, transport=self.transport, answers=mode,
-            server_port=self.extension.pbx.ports[self.transport],
+            user=self.extension.user, password=self.extension.secret, transport=self.transport, codec=codec,
+            answers=mode, server_port=self.extension.pbx.ports[self.transport],
         )  # fmt: skip
 
     def _read_output(self) -> None:

@@ -3,6 +3,7 @@
 from typing import TypeAlias
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 Samples: TypeAlias = NDArray[np.int16]
@@ -17,6 +18,11 @@ FAINT = 10
 """Below this, samples are too near to nothing to be compared."""
 ALIKE = 0.7
 """And from which on they are the same sentence in the same voice: the local voice never says it twice quite alike."""
+
+
+def at_rate(samples: Samples, rate: int, wanted: int) -> Samples:
+    """The same sound at another rate."""
+    return samples if rate == wanted else np.asarray(soxr.resample(samples, rate, wanted), np.int16)
 
 
 def level(samples: Samples) -> float:
