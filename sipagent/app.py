@@ -1,7 +1,6 @@
 """Builds everything from a Config, on one screen, and runs it until a signal says stop."""
 
 import asyncio
-import gc
 import signal
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
@@ -10,6 +9,7 @@ from random import SystemRandom
 from urllib.parse import urlsplit
 
 from sipagent.aio.call import Engine
+from sipagent.aio.collector import Collector
 from sipagent.aio.dns import look_up
 from sipagent.aio.log import get_logger
 from sipagent.aio.model_server import serve_model
@@ -139,8 +139,9 @@ class Application:
         self.endpoint.watch(stun=_stun_server(config.sip.stun))
         control = config.control.listen
         await _or_explain(self._control.start(control.host, control.port), f"control port {control}")
-        gc.collect()
-        gc.freeze()  # what lives for ever is not to be looked through while calls wait
+        collector = Collector(calls=lambda: self.service.calls, begun=lambda: self.service.begun)
+        collector.start()
+        self._closing.callback(collector.stop)
         models = sorted({urlsplit(engine.url).netloc for engine in engines.values()})
         self._line_keeper.register(self.endpoint)
         self._log.info("ready", listen=[str(listener) for listener in config.sip.listen], model=", ".join(models))

@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 from sipagent.aio.driver import Driver
 from sipagent.aio.media import Media
 from sipagent.aio.recorder import Recorder
-from sipagent.aio.replacement import ReplacementRunner, Way
+from sipagent.aio.replacement import Place, ReplacementRunner, Way
 from sipagent.aio.tools import ToolRunner
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.websocket import WebSocket
@@ -81,14 +81,13 @@ class Outgoing:
 
     account: str
     target: Uri
-    dialled: Callable[[int, "CallRunner"], None]
-    """Is told the handle of its INVITE."""
 
 
 class CallRunner:
     """Runs one call from its INVITE to its end.
 
     :param handle: of the INVITE that came; ``None`` for a call that we make.
+    :param keep: is told the handle of each further dialog of the call, by the call's id, so that its events come here.
     :param ended: is called once, when nothing is left of the call.
     """
 
@@ -106,10 +105,11 @@ class CallRunner:
         observer: Observer,
         ended: Callable[["CallRunner"], None],
         way: Way,
-        keep: Callable[[int, "CallRunner"], None],
+        keep: Callable[[int, str], None],
     ) -> None:
         self.call = call
-        self.handle = handle
+        self._place = Place(handle)
+        self._keep = keep
         self._outgoing = outgoing
         self._media = media
         self._endpoint = endpoint
@@ -123,12 +123,12 @@ class CallRunner:
         self._socket: WebSocket | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._sent = 0
-        self.replacement = ReplacementRunner(self, endpoint, way, keep=lambda handle: keep(handle, self))
+        self.replacement = ReplacementRunner(call, self.driver, self._place, endpoint=endpoint, way=way, keep=keep)
         media.attach(call, self.driver)
 
     def receive(self, event: Event) -> None:
         """Take an event of the user agent's that concerns this call."""
-        if getattr(event, "handle", None) != self.handle:
+        if getattr(event, "handle", None) != self._place.handle:
             self.replacement.receive(event)
             return
         call, feed = self.call, self.driver.feed
@@ -188,8 +188,8 @@ class CallRunner:
 
     def _carry_rest(self, output: SipCommand | events.ReplacementCommand | Fact) -> None:
         if isinstance(output, SipCommand):
-            if self.handle is not None:
-                self._carry_sip(self.handle, output)
+            if self._place.handle is not None:
+                self._carry_sip(self._place.handle, output)
         elif isinstance(output, events.ReplacementCommand):
             self.replacement.carry(output)
         else:
@@ -200,17 +200,18 @@ class CallRunner:
         if outgoing is None or self.driver.is_closed:
             return
         try:
-            self.handle = self._endpoint.agent.invite(outgoing.target, account=outgoing.account, body=offer, now=now)
+            handle = self._endpoint.agent.invite(outgoing.target, account=outgoing.account, body=offer, now=now)
         except LocalProtocolError as error:
             self.driver.feed(partial(self.call.leg_ended, str(error)))
         else:
-            outgoing.dialled(self.handle, self)
+            self._place.handle = handle
+            self._keep(handle, self.call.id)
 
     def _refer(self, target: Uri, *, now: float) -> None:
-        if self.handle is None or self.driver.is_closed:
+        if self._place.handle is None or self.driver.is_closed:
             return
         try:
-            self._endpoint.agent.refer(self.handle, target, now=now)
+            self._endpoint.agent.refer(self._place.handle, target, now=now)
         except LocalProtocolError:  # an earlier REFER is still in progress, or the dialog has just ended
             self.driver.feed(partial(self.call.refer_finished, REQUEST_PENDING))
 
@@ -280,8 +281,8 @@ class CallRunner:
     def _on_crash(self, error: Exception) -> None:
         """A bug ends this call: tell the caller, and leave nothing behind."""
         self._observer.observe_crash(self.call.id, error)
-        if self.handle is not None:
-            self._endpoint.command(self._endpoint.agent.hang_up, self.handle)
+        if self._place.handle is not None:
+            self._endpoint.command(self._endpoint.agent.hang_up, self._place.handle)
         self._close_model()
         self._finish()
 

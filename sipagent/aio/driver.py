@@ -62,6 +62,7 @@ class Driver(Generic[Output]):
             self._inbox.append(receive)
             return
         self._is_busy = True
+        crashed = self._crashed
         try:
             self._step(receive)
             while self._inbox:
@@ -69,16 +70,17 @@ class Driver(Generic[Output]):
             if arms:
                 self._arm()
         except Exception as error:  # noqa: BLE001 - any bug of this one machine
-            self._crashed(error)
+            crashed(error)
             if not self.is_closed:
                 self._loop.call_later(PAUSE_S, self.feed, _nothing)
         finally:
             self._is_busy = False
 
     def close(self) -> None:
-        """Drive no more."""
+        """Drive no more, and let go of whoever was told: it holds us, and would not be freed by being let go of."""
         self.is_closed = True
         self._inbox.clear()
+        self._carry = self._crashed = _ignore
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, inf
@@ -105,6 +107,10 @@ class Driver(Generic[Output]):
         due_at = self._machine.get_timer()
         if due_at is not None and due_at <= now + EARLY_S:
             self._machine.handle_timer(now=max(due_at, now))
+
+
+def _ignore(_told: object) -> None:
+    """Nobody is told any more."""
 
 
 def _nothing(*, now: float) -> None:

@@ -82,7 +82,7 @@ class Media:
     def close(self) -> None:
         """Leave the beat and close the ports."""
         self._ticker.remove(self._on_beat)
-        self._talker = None
+        self._talker = self._driver = None
         self._rtp.close()
         self._rtcp.close()
 

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from sipagent.agent.quotation import quote_facts
 from sipagent.aio.driver import Driver
@@ -41,22 +40,35 @@ class Way:
     signalling_host: str
 
 
-class Owner(Protocol):
-    """The call's runner."""
+@dataclass(slots=True)
+class Place:
+    """The caller's place in a call."""
 
-    call: Call
-    driver: Driver[events.Output]
     handle: int | None
+    """Of the dialog that has it; ``None`` as long as a call of ours is not dialled."""
 
 
 class ReplacementRunner:
     """At most one second dialog at a time.
 
-    :param keep: is told the handle of the second dialog, whose events are then to be given to :meth:`receive`.
+    :param place: what it is about; shared with the call's runner, which holds us, and which we therefore do not hold.
+    :param keep: is told the handle of the second dialog, whose events are then to be given to :meth:`receive`, and the
+        call's id.
     """
 
-    def __init__(self, owner: Owner, endpoint: SipEndpoint, way: Way, keep: Callable[[int], None]) -> None:
-        self._owner = owner
+    def __init__(
+        self,
+        call: Call,
+        driver: Driver[events.Output],
+        place: Place,
+        *,
+        endpoint: SipEndpoint,
+        way: Way,
+        keep: Callable[[int, str], None],
+    ) -> None:
+        self._call = call
+        self._driver = driver
+        self._place = place
         self._endpoint = endpoint
         self._way = way
         self._keep = keep
@@ -70,19 +82,19 @@ class ReplacementRunner:
         :param address: where its peer is to send RTP.
         """
         agent = self._endpoint.agent
-        if self._is_busy or self._owner.driver.is_closed:
+        if self._is_busy or self._driver.is_closed:
             self._endpoint.command(agent.reject, event.handle, UNAVAILABLE)
             return
         self._handle = event.handle
-        self._keep(event.handle)
+        self._keep(event.handle, self._call.id)
         receive = partial(
-            self._owner.call.replacement.receive,
+            self._call.replacement.receive,
             event.body,
             address=address,
             signalling_host=event.flow.remote[0],
             notice=f"{NOTICE}\n{quote_facts(event.identity.facts())}",
         )
-        self._owner.driver.feed(receive)
+        self._driver.feed(receive)
 
     def refer(self, referred: Referred) -> None:
         """Call whom a trusted peer refers us to, if the line allows it."""
@@ -93,7 +105,7 @@ class ReplacementRunner:
             return
         self._referred = referred
         self._endpoint.command(self._agree, referred.handle)
-        self._owner.driver.feed(partial(self._owner.call.replacement.offer, address=self._way.media_address))
+        self._driver.feed(partial(self._call.replacement.offer, address=self._way.media_address))
 
     def carry(self, output: events.ReplacementCommand) -> None:
         """Carry out what the call commands."""
@@ -107,7 +119,7 @@ class ReplacementRunner:
                 if first is not None:
                     command(agent.hang_up, first)
             case events.KeepReplacement() if handle is not None:
-                command(self._report, self._owner.handle, 200)
+                command(self._report, self._place.handle, 200)
                 first = self._switch(handle)
                 if first is not None and self._first_end is None:
                     asyncio.get_running_loop().call_later(LEAVE_S, command, agent.hang_up, first)
@@ -125,15 +137,15 @@ class ReplacementRunner:
             return
         match event:
             case Progressed(_, response, _):
-                self._endpoint.command(self._report, self._owner.handle, response.status)
+                self._endpoint.command(self._report, self._place.handle, response.status)
             case Accepted(_, _, body):
                 receive = partial(
-                    self._owner.call.replacement.receive_answer,
+                    self._call.replacement.receive_answer,
                     body,
                     signalling_host=self._way.signalling_host,
                     notice=f"{NOTICE}\n{quote_facts({'called': str(self._referred.target) if self._referred else ''})}",
                 )
-                self._owner.driver.feed(receive)
+                self._driver.feed(receive)
             case Ended(_, _, status):
                 self._fail(status or UNAVAILABLE)
 
@@ -156,21 +168,21 @@ class ReplacementRunner:
 
     def _switch(self, handle: int) -> int | None:
         """Let the second dialog be the first; return what was."""
-        first, self._owner.handle = self._owner.handle, handle
+        first, self._place.handle = self._place.handle, handle
         self._handle = self._referred = None
         return first
 
     def _fail(self, status: int) -> None:
         """The second dialog has come to nothing; the call goes on, if it still has the first."""
         if self._referred is not None:
-            self._endpoint.command(self._report, self._owner.handle, status)
+            self._endpoint.command(self._report, self._place.handle, status)
         self._handle = self._referred = None
         if self._first_end is not None:
-            self._owner.driver.feed(partial(self._owner.call.leg_ended, self._first_end))
+            self._driver.feed(partial(self._call.leg_ended, self._first_end))
 
     def _dial(self, offer: bytes, *, now: float) -> None:
         referred = self._referred
-        if referred is None or self._owner.driver.is_closed:
+        if referred is None or self._driver.is_closed:
             return
         headers = [] if referred.replaces is None else [("Replaces", str(referred.replaces))]
         if referred.referred_by is not None:
@@ -182,7 +194,7 @@ class ReplacementRunner:
             self._fail(UNAVAILABLE)
             return
         self._handle = handle
-        self._keep(handle)
+        self._keep(handle, self._call.id)
 
     def _agree(self, handle: int, *, now: float) -> None:
         self._endpoint.agent.midcall(handle).accept_refer(now=now)

@@ -113,6 +113,8 @@ class Service:
         self._empty = asyncio.Event()
         self._empty.set()
         self._endpoint: SipEndpoint | None = None
+        self.begun = 0
+        """Calls that there ever were."""
         self.refused = 0
         """Calls that found us full."""
 
@@ -155,7 +157,7 @@ class Service:
         flow = await endpoint.find_flow(endpoint.agent.first_hop(line_name, target))
         media = self._open_media(flow)
         info = CallInfo(self._new_call_id(), caller=line_name, called=str(target), agent=line.agent)
-        outgoing = Outgoing(line_name, target, self._on_dialled)
+        outgoing = Outgoing(line_name, target)
         runner = self._make_runner(info, line, flow, media, endpoint, outgoing=outgoing)
         self._observe(info.call_id, Dialled(line_name, str(target)))
         self._keep(runner)
@@ -301,10 +303,11 @@ class Service:
 
     def _keep(self, runner: CallRunner) -> None:
         self._runners[runner.call.id] = runner
+        self.begun += 1
         self._empty.clear()
 
-    def _on_dialled(self, handle: int, runner: CallRunner) -> None:
-        self._by_handle[handle] = runner
+    def _on_dialled(self, handle: int, call_id: str) -> None:
+        self._by_handle[handle] = self._runners[call_id]
 
     def _on_ended(self, runner: CallRunner) -> None:
         self._runners.pop(runner.call.id, None)

@@ -62,7 +62,8 @@ class UdpSocket:
             self.unsent += 1
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket, and let go of whoever received: it holds us."""
+        self._received = _ignore
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
 
@@ -75,6 +76,10 @@ class UdpSocket:
             self.unsent += 1
             return
         self._received(data, (source[0], source[1]))
+
+
+def _ignore(_data: bytes, _source: Address) -> None:
+    """Nobody receives any more."""
 
 
 class RtpPorts:

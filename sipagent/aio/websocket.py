@@ -98,8 +98,9 @@ class WebSocket(WSListener):
         transport.send(WSMsgType.TEXT, data)
 
     def close(self) -> None:
-        """Close; nothing more is received."""
+        """Close; nothing more is received, and whoever received is let go of."""
         self._is_closed = True
+        self._let_go()
         if self._transport is not None:
             self._transport.send_close(WSCloseCode.OK)
             self._transport.disconnect()
@@ -132,6 +133,7 @@ class WebSocket(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Tell that it is gone, unless we closed it."""
         self._lose(*self._close)
+        self._transport = None
 
     def pause_writing(self) -> None:
         """The model does not read: give it up."""
@@ -142,7 +144,15 @@ class WebSocket(WSListener):
     def _lose(self, code: int, reason: str) -> None:
         if not self._is_closed:
             self._is_closed = True
-            self._lost(code, reason)
+            lost = self._lost
+            self._let_go()
+            lost(code, reason)
+
+    def _let_go(self) -> None:
+        """Hold nobody any more who may hold us."""
+        self._opened = _nothing_opened
+        self._received = _nothing_received
+        self._lost = _nothing_lost
 
     def _gather(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.TEXT:
@@ -153,6 +163,18 @@ class WebSocket(WSListener):
         elif frame.fin:
             message, self._fragments = self._fragments, b""
             self._received(message)
+
+
+def _nothing_opened() -> None:
+    """Nobody waits."""
+
+
+def _nothing_received(_data: bytes) -> None:
+    """Nobody receives."""
+
+
+def _nothing_lost(_code: int, _reason: str) -> None:
+    """Nobody misses it."""
 
 
 def _refusal(error: WSHandshakeError) -> tuple[int, str]:

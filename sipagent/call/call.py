@@ -488,6 +488,7 @@ class Call:
         if self._conversation:
             self._conversation.close()
         self._leg.close(now=now)
+        self.replacement.close()
         self._take_digits(now)
         rest = self._record.take_rest(now=now) if self._record else None
         if rest is not None:

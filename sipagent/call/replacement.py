@@ -35,6 +35,11 @@ class Replacement:
         self._is_up = is_up
         self._replaced = replaced
 
+    def close(self) -> None:
+        """The call is over: let go of it."""
+        self._is_up = _is_not_up
+        self._replaced = _was_replaced
+
     def receive(self, offer: bytes, *, address: str, signalling_host: str, notice: str, now: float) -> None:
         """Take the INVITE of a new dialog; a bad one is refused and the call goes on as it was.
 
@@ -75,3 +80,12 @@ class Replacement:
         self._emit(events.KeepReplacement())
         self._emit(events.Replaced())
         self._replaced(notice, now)
+
+
+def _is_not_up() -> bool:
+    """There is no call to go on."""
+    return False
+
+
+def _was_replaced(_notice: str, _now: float) -> None:
+    """Nobody is told."""

@@ -192,3 +192,24 @@ def _carriable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_carriable(each) for each in value]
     return value
+
+
+class EventIds:
+    """The event ids of a session's commands, by which an error tells what it answers.
+
+    :param nonce: sets them apart from another session's.
+    """
+
+    def __init__(self, nonce: str) -> None:
+        self._nonce = nonce
+        self._serial = 0
+
+    def __call__(self, command: str) -> str:
+        """Make a fresh one."""
+        self._serial += 1
+        return f"{command}_{self._nonce}_{self._serial}"
+
+    def command_of(self, event_id: str) -> str:
+        """Return what command it was made for; nothing when it is not ours."""
+        command, _, rest = event_id.partition("_")
+        return command if rest.startswith(self._nonce) else ""

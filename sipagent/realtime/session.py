@@ -83,9 +83,8 @@ class RealtimeSession:
         self._settings = settings
         self._state = _State.NEW
         self._outputs: deque[Output] = deque()
-        self._nonce = f"{random.getrandbits(32):08x}"
+        self._event_id = protocol.EventIds(f"{random.getrandbits(32):08x}")
         self._handlers = self._SETUP_HANDLERS
-        self._serial = 0
         self._now = 0.0  # of the message being read
         self._setup_due_at: float | None = None
         self._session_id = ""
@@ -243,14 +242,6 @@ class RealtimeSession:
     def _send(self, data: bytes) -> None:
         self._outputs.append(Send(data))
 
-    def _event_id(self, command: str) -> str:
-        self._serial += 1
-        return f"{command}_{self._nonce}_{self._serial}"
-
-    def _command_of(self, event_id: str) -> str:
-        command, _, rest = event_id.partition("_")
-        return command if rest.startswith(self._nonce) else ""
-
     def _fail(self, kind: FailureKind, code: str | None, message: str) -> None:
         self._end()
         self._outputs.append(SessionFailed(kind, code, message))
@@ -314,7 +305,7 @@ class RealtimeSession:
 
     def _on_error(self, event: Event) -> None:
         error = mapping(event, "error")
-        command = self._command_of(identifier(error, "event_id"))
+        command = self._event_id.command_of(identifier(error, "event_id"))
         error_class = classify(error, command)
         code = identifier(error, "code") or None
         message = text(error, "message")[:MAX_MESSAGE_CHARACTERS]

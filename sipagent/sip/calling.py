@@ -51,21 +51,19 @@ class Calling:
         self._line = line
         self._redirects = Redirects(request.uri, line)
         self._is_answered = False
-        self._client = self._make_client(request, hop)
-
-    @property
-    def request(self) -> Request:
-        """The INVITE as it was last sent."""
-        return self._client.request
+        self._client: InviteClient | None = self._make_client(request, hop)
+        """The present try; ``None`` when there was an answer, or nobody is left to try."""
 
     def start(self, *, now: float) -> None:
-        """Send the INVITE."""
-        self._client.start(now=now)
+        """Send the INVITE of the present try."""
+        if self._client is not None:
+            self._client.start(now=now)
 
     def cancel(self, *, now: float) -> None:
         """Take it back; a final response comes all the same, and it may be a 2xx."""
         self._redirects.clear()
-        self._client.cancel(now=now)
+        if self._client is not None:
+            self._client.cancel(now=now)
 
     # What becomes of a try.
 
@@ -87,42 +85,46 @@ class Calling:
             Client(self._core, dialog.make_request("BYE"), dialog.hop(), line=self._line).start(now=now)
             return
         self._is_answered = True
+        self._client = None
         body = _last_word(early, response.content(CONTENT_TYPE) or b"")
         self._owner.on_answered(dialog, response, body, is_expired=client.is_expired, now=now)
 
     def on_refused(self, client: InviteClient, response: Response, *, now: float) -> None:
         """Try again if that makes sense; after we gave up waiting, a refusal only confirms it."""
         if client.is_expired:
-            self._owner.on_unanswered("timeout", None, now=now)
+            self._give_up("timeout", None, now)
         elif client.is_cancelled:
-            self._owner.on_unanswered("rejected", response.status, now=now)
+            self._give_up("rejected", response.status, now)
         elif response.status == 422 and self._timer.raise_interval(response):
-            self._try_again(client.request.uri, self._hop, now)
+            self._try_again(client.request, client.request.uri, self._hop, now)
         else:
             self._redirects.receive(response)
-            self._try_next("rejected", response.status, now)
+            self._try_next(client.request, "rejected", response.status, now)
 
-    def on_failed(self, failure: str, *, now: float) -> None:
+    def on_failed(self, client: InviteClient, failure: str, *, now: float) -> None:
         """No final response."""
-        self._try_next(failure, None, now)
+        self._try_next(client.request, failure, None, now)
 
-    def _try_next(self, reason: str, status: int | None, now: float) -> None:
+    def _give_up(self, reason: str, status: int | None, now: float) -> None:
+        self._client = None
+        self._owner.on_unanswered(reason, status, now=now)
+
+    def _try_next(self, old: Request, reason: str, status: int | None, now: float) -> None:
         target = self._redirects.pop()
         if target is None:
-            self._owner.on_unanswered(reason, status, now=now)
+            self._give_up(reason, status, now)
         else:
             self._core.counters["redirects_followed"] += 1
-            self._try_again(target, self._line.first_hop(target) if self._line else target, now)
+            self._try_again(old, target, self._line.first_hop(target) if self._line else target, now)
 
-    def _try_again(self, target: Uri, hop: Hop, now: float) -> None:
+    def _try_again(self, old: Request, target: Uri, hop: Hop, now: float) -> None:
         """Send the same call again, as a request of its own (:rfc:`3261#section-8.1.3.4`)."""
-        old = self._client.request
         headers = old.headers.copy()
         for name in ("Via", "Authorization", "Proxy-Authorization", "Session-Expires", "Min-SE"):
             headers.remove(name)
         headers.set("CSeq", str(CSeq(old.cseq.number + 1, "INVITE")))
         self._client = self._make_client(replace(old, uri=target, headers=headers), hop)
-        self._client.start(now=now)
+        self.start(now=now)
 
     def _make_client(self, request: Request, hop: Hop) -> InviteClient:
         self._hop = hop

@@ -128,6 +128,12 @@ class Changes:
         if self._reinvite is not None:
             self._reinvite.stop(now=now)
 
+    def leave(self, former: ChangesOwner) -> None:
+        """The session is gone; ``former`` stands in its place."""
+        self._owner = former
+        self._refresh.stop()
+        self._reinvite = self._update = None
+
     # What becomes of our requests.
 
     @property

@@ -132,9 +132,10 @@ class Client:
 
     def abandon(self, *, now: float) -> None:
         """Expect no response any more."""
+        attempt = self._attempt
         self._finish()
-        if self._attempt is not None:
-            self._attempt.abandon(now=now)
+        if attempt is not None:
+            attempt.abandon(now=now)
 
     def on_response(self, attempt: Attempt, response: Response, *, now: float) -> None:
         """A response to one of the attempts."""
@@ -158,6 +159,8 @@ class Client:
 
     def on_failed(self, attempt: Attempt, failure: str, *, now: float) -> None:
         """No response will come to one of the attempts."""
+        if attempt in self._overtaken:
+            self._overtaken.remove(attempt)
         if attempt is self._attempt and not self._is_over:
             if isinstance(self._hop, Uri) and not attempt.is_answered:
                 self._note_silence(attempt)
@@ -238,17 +241,22 @@ class Client:
             self.core.learn_peer(line, attempt.flow)
 
     def _on_late_response(self, attempt: Attempt, response: Response, now: float) -> None:
-        """A target that was overtaken wakes up: it is not to ring, and if somebody answers, the user must know."""
-        if response.status < 200:
-            if attempt in self._overtaken:
-                self._overtaken.remove(attempt)
+        """A target that was overtaken wakes up: it is not to ring, and if somebody answers, the user must know.
+
+        So must he when a telephone answers after all was said, or once more.
+        """
+        if attempt in self._overtaken:
+            self._overtaken.remove(attempt)
+            if response.status < 200:
                 self._cancel(attempt, now)
-        elif response.status < 300 and attempt.request.method == "INVITE":
+        if 200 <= response.status < 300 and attempt.request.method == "INVITE":
             self._user.receive_response(response, now=now)
 
     def _cancel(self, attempt: Attempt, now: float) -> None:
         self.core.transactions.request(make_cancel(attempt.request), attempt.flow, now=now)
 
     def _finish(self) -> None:
+        """The attempt stays with its transaction, and comes back as a late one; we hold it no more."""
         self._is_over = True
+        self._attempt = None
         self.core.timers.cancel((self, Timer.NEXT))

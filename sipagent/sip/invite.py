@@ -29,6 +29,7 @@ from sipagent.sip.events import (
     ReinviteCancelled,
     Reinvited,
 )
+from sipagent.sip.former import FormerSession
 from sipagent.sip.guard import Pass
 from sipagent.sip.identity import Identity
 from sipagent.sip.invite_server import InviteServer
@@ -63,9 +64,7 @@ class SessionOwner(Protocol):
 class InviteSession:
     """One call; it begins with :meth:`receive` or :meth:`send`."""
 
-    def __init__(
-        self, core: Core, handle: int, phase: Phase, owner: SessionOwner, *, line: Line | None = None
-    ) -> None:
+    def __init__(self, core: Core, handle: int, phase: Phase, owner: SessionOwner, *, line: Line | None = None) -> None:
         self.handle = handle
         self.phase = phase
         self.line = line
@@ -374,7 +373,13 @@ class InviteSession:
             self._core.emit(Ended(self.handle, reason, status))
 
     def _leave(self) -> None:
+        """Let go of everything that holds us; only transactions still do, until they end."""
         self._owner.on_gone(self)
+        former = FormerSession(self.handle)
+        self.midcall.leave(former)
+        self._changes.leave(former)
+        self._offers.leave(former)
+        self.dialog = self.server = self._calling = self._bye = None
 
 
 def find_replaced(

@@ -52,7 +52,7 @@ class InviteClientOwner(Protocol):
     def on_refused(self, client: "InviteClient", response: Response, *, now: float) -> None:
         """A final response of 300 or above."""
 
-    def on_failed(self, failure: str, *, now: float) -> None:
+    def on_failed(self, client: "InviteClient", failure: str, *, now: float) -> None:
         """No final response will come: ``timeout`` or ``transport``."""
 
 
@@ -72,12 +72,14 @@ class InviteClient:
         self._cancel = Cancel.NO
         self._is_alive = False
         self._acks: dict[str, Transmit] = {}
-        self._client = Client(core, request, hop, self, line=line)
+        self._request, self._flow = request, NOWHERE
+        self._client: Client | None = Client(core, request, hop, self, line=line)
+        """``None`` once there is a final response; it holds us, so we don't hold it for longer."""
 
     @property
     def request(self) -> Request:
         """The INVITE as it was last sent."""
-        return self._client.request
+        return self._request if self._client is None else self._client.request
 
     @property
     def is_cancelled(self) -> bool:
@@ -87,11 +89,12 @@ class InviteClient:
     @property
     def flow(self) -> Flow:
         """Where it was last sent."""
-        return self._client.flow or NOWHERE
+        return self._flow if self._client is None else self._client.flow or NOWHERE
 
     def start(self, *, now: float) -> None:
         """Send it."""
-        self._client.start(now=now)
+        if self._client is not None:
+            self._client.start(now=now)
 
     def cancel(self, *, now: float) -> None:
         """Take it back; a final response comes all the same, and it may be a 2xx."""
@@ -123,7 +126,7 @@ class InviteClient:
         """No response will come."""
         if self.is_pending:
             self._finish()
-            self._owner.on_failed(failure, now=now)
+            self._owner.on_failed(self, failure, now=now)
 
     def on_timer(self, timer: Timer, *, now: float) -> None:
         """Nobody picks up, or nobody heeds our CANCEL."""
@@ -131,7 +134,7 @@ class InviteClient:
             case Timer.RING:
                 self.is_expired = True
                 self.cancel(now=now)
-            case Timer.CANCEL:
+            case Timer.CANCEL if self._client is not None:
                 self._client.abandon(now=now)
                 self.transaction_failed("timeout", now=now)
 
@@ -161,10 +164,12 @@ class InviteClient:
 
     def _send_cancel(self, now: float) -> None:
         self._cancel = Cancel.SENT
-        self._client.cancel(now=now)
+        if self._client is not None:
+            self._client.cancel(now=now)
         self._core.timers.set((self, Timer.CANCEL), now + TIMEOUT)
 
     def _finish(self) -> None:
         self.is_pending = False
+        self._request, self._flow, self._client = self.request, self.flow, None
         for timer in Timer:
             self._core.timers.cancel((self, timer))

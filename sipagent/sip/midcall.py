@@ -53,6 +53,11 @@ class MidCall:
         if self._theirs is not None:
             self._theirs.stop()
 
+    def leave(self, former: MidCallOwner) -> None:
+        """The session is gone; ``former`` stands in its place."""
+        self._owner = former
+        self._ours = self._theirs = None
+
     # Commands of the application.
 
     def refer(self, refer_to: ReferTo, headers: HeaderList, *, now: float) -> None:

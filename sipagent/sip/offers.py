@@ -64,6 +64,11 @@ class Offers:
         self._line = line
         self._prompt: PromptOffer | None = None
 
+    def leave(self, former: OffersOwner) -> None:
+        """The session is gone; ``former`` stands in its place."""
+        self._owner = former
+        self._prompt = None
+
     @property
     def is_waiting(self) -> bool:
         """Whether an UPDATE or PRACK waits for the application's answer."""

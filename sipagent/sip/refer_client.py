@@ -73,9 +73,8 @@ class ReferClient:
             *core.session_headers(None, b"", product="User-Agent", line=line),
             *headers,
         ]
-        request = dialog.make_request("REFER", fields)
-        self._id = str(request.cseq.number)
-        self._client = Client(core, request, dialog.hop(), self, line=line)
+        self._request, self._hop, self._line = dialog.make_request("REFER", fields), dialog.hop(), line
+        self._id = str(self._request.cseq.number)
 
     @property
     def is_pending(self) -> bool:
@@ -84,7 +83,7 @@ class ReferClient:
 
     def start(self, *, now: float) -> None:
         """Send it."""
-        self._client.start(now=now)
+        Client(self._core, self._request, self._hop, self, line=self._line).start(now=now)
 
     def stop(self) -> None:
         """Nobody cares any more."""

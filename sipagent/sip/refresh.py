@@ -37,7 +37,8 @@ class Refresh:
     def __init__(self, core: Core, timer: SessionTimer, owner: RefreshOwner) -> None:
         self._core = core
         self._timer = timer
-        self._owner = owner
+        self._owner: RefreshOwner | None = owner
+        """``None`` once the call is over: it holds us."""
 
     def wind_up(self, *, now: float) -> None:
         """Begin an interval: the session was refreshed just now, and perhaps agreed otherwise."""
@@ -59,13 +60,14 @@ class Refresh:
 
     def stop(self) -> None:
         """The call is over."""
+        self._owner = None
         for timer in Timer:
             self._core.timers.cancel((self, timer))
 
     def on_timer(self, timer: Timer, *, now: float) -> None:
         """It is due."""
-        match timer:
-            case Timer.REFRESH:
-                self._owner.on_refresh_due(now=now)
-            case Timer.EXPIRY:
-                self._owner.on_expired(now=now)
+        owner = self._owner
+        if owner is not None and timer is Timer.REFRESH:
+            owner.on_refresh_due(now=now)
+        elif owner is not None:
+            owner.on_expired(now=now)

@@ -111,7 +111,7 @@ class Reinvite:
             retry_s = read_seconds(response.headers, "Retry-After")
             self._owner.on_reinvite_refused(self, response.status, retry_s, now=now)
 
-    def on_failed(self, failure: str, *, now: float) -> None:
+    def on_failed(self, client: InviteClient, failure: str, *, now: float) -> None:
         """No final response."""
         self._client = None
         self._owner.on_reinvite_refused(self, 408 if failure == "timeout" else 503, None, now=now)

@@ -86,7 +86,8 @@ class ReliableProvisionals:
     def __init__(self, core: Core, invite: CSeq, owner: ReliableOwner) -> None:
         self._core = core
         self._invite = invite
-        self._owner = owner
+        self._owner: ReliableOwner | None = owner
+        """``None`` once there is a final response: nothing is sent any more, and it holds us."""
         self._number = core.random.randint(1, FIRST_RSEQ_MAX)
         self._current: Response | None = None
         self._waiting: deque[Response] = deque()
@@ -121,16 +122,18 @@ class ReliableProvisionals:
     def stop(self) -> None:
         """Send no more: there is a final response. A PRACK may still be on its way."""
         self._is_over = True
+        self._owner = None
         self._waiting.clear()
         self._cancel_timers()
 
     def on_timer(self, timer: Timer, *, now: float) -> None:
         """Send a copy, or give up."""
-        if timer is Timer.LIMIT:
+        owner = self._owner
+        if owner is not None and timer is Timer.LIMIT:
             self.stop()
-            self._owner.on_unheard(now=now)
-        elif self._current is not None:
-            self._owner.send_provisional(self._current, now=now)
+            owner.on_unheard(now=now)
+        elif owner is not None and self._current is not None:
+            owner.send_provisional(self._current, now=now)
             self._interval *= 2
             self._core.timers.set((self, Timer.COPY), now + self._interval)
 
@@ -141,7 +144,8 @@ class ReliableProvisionals:
         self._interval = T1
         self._core.timers.set((self, Timer.COPY), now + T1)
         self._core.timers.set((self, Timer.LIMIT), now + TIMEOUT)
-        self._owner.send_provisional(self._current, now=now)
+        if self._owner is not None:
+            self._owner.send_provisional(self._current, now=now)
 
     def _cancel_timers(self) -> None:
         for timer in Timer:

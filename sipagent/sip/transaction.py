@@ -166,6 +166,8 @@ class Transaction:
             self.layer.state_changed(self)
         for action in actions:
             action(self, message, now)
+        if state is State.TERMINATED:
+            self.client = self.server = UNCONCERNED  # they hold us, and we are not to hold them for ever
 
 
 Action: TypeAlias = Callable[[Transaction, Any, float], None]

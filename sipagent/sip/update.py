@@ -74,6 +74,7 @@ class Update:
         self._line = line
         self._glare = Glare(core.random, is_call_id_ours=is_call_id_ours)
         self._is_stopped = False
+        self._client: Client | None = None
 
     def start(self, *, now: float) -> None:
         """Send it."""
@@ -92,11 +93,11 @@ class Update:
         """A response of the transaction."""
         if response.status < 200:
             return
-        self.is_on_the_way = False
+        client = self._arrive()
         if self._is_stopped:
             return
         if response.status < 300:
-            self._dialog.refresh_target(response, self._client.flow or self._dialog.flow)
+            self._dialog.refresh_target(response, (client and client.flow) or self._dialog.flow)
             self._owner.on_update_accepted(self, response, now=now)
         elif response.status == 422 and self._timer.raise_interval(response):
             self.start(now=now)
@@ -108,13 +109,19 @@ class Update:
 
     def transaction_failed(self, failure: str, *, now: float) -> None:
         """No final response."""
-        self.is_on_the_way = False
+        self._arrive()
         if not self._is_stopped:
             self._owner.on_update_refused(self, 408 if failure == "timeout" else 503, None, now=now)
 
     def on_timer(self, timer: Timer, *, now: float) -> None:
         """Time for the next try."""
         self.start(now=now)
+
+    def _arrive(self) -> Client | None:
+        """Note that there is a final response, or never will be; what sent us holds us, so we let go of it."""
+        self.is_on_the_way = False
+        client, self._client = self._client, None
+        return client
 
 
 class PromptOffer:

@@ -1,11 +1,11 @@
 """The responses of a session: one at a time in its conversation, a few beside it; who may begin, what each knows."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from functools import partial
 
 from sipagent.realtime.local import schema
 from sipagent.realtime.local.brain import Prompt, Thinker, Turn
+from sipagent.realtime.local.calendar import Calendar
 from sipagent.realtime.local.configuration import Configuration, check_response, read_format
 from sipagent.realtime.local.conversation import Conversation
 from sipagent.realtime.local.item import Item, parse_item
@@ -31,7 +31,7 @@ class Responses:
         conversation: Conversation,
         settings: LocalSettings,
         brain: Thinker,
-        read_clock: Callable[[float], datetime],
+        calendar: Calendar,
     ) -> None:
         self.conversation_id = channel.make_id("conv")
         self.has_spoken = False
@@ -40,7 +40,7 @@ class Responses:
         self._conversation = conversation
         self._settings = settings
         self._brain = brain
-        self._read_clock = read_clock
+        self._calendar = calendar
         self._limits = RateLimits()
         self._active: Response | None = None
         self._all: list[tuple[Response, Json, Sequence[Item]]] = []
@@ -186,7 +186,7 @@ class Responses:
             tuple(_remember(item, names) for item in known),
             agreed["tools"],
             agreed["tool_choice"],
-            self._read_clock(now),
+            self._calendar.read(now),
         )
 
 

@@ -5,12 +5,12 @@ answers with an event and goes on.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
 from random import Random
 
 from sipagent.realtime.local import schema
 from sipagent.realtime.local.brain import Brain, Thinker
 from sipagent.realtime.local.buffer import DetectorFactory, InputBuffer, SpeechStarted, SpeechStopped
+from sipagent.realtime.local.calendar import Calendar
 from sipagent.realtime.local.configuration import Configuration
 from sipagent.realtime.local.conversation import Conversation
 from sipagent.realtime.local.events import Close, Output
@@ -73,12 +73,12 @@ class LocalServer:
         self._conversation = Conversation()
         self._configuration = Configuration(self._channel.make_id("sess"), "", 0)
         self._buffer = InputBuffer(self._configuration.input_format)
+        self._calendar = Calendar(settings.utc_offset_s)
         self._hearing = Hearing(self._channel)
         self._responses = Responses(
-            self._channel, self._configuration, self._conversation, settings, self._brain, self._read_clock
+            self._channel, self._configuration, self._conversation, settings, self._brain, self._calendar
         )
         self._timers: Timers[str] = Timers()
-        self._unix_epoch = 0.0
         self._number = 1
         self._updates = 0
         self._speech_item_id = ""
@@ -86,7 +86,7 @@ class LocalServer:
 
     def open(self, accepted: Accepted, *, now: float, unix_time: float) -> None:
         """The WebSocket is open; ``unix_time`` is what the calendar says at ``now``."""
-        self._unix_epoch = unix_time - now
+        self._calendar.set(unix_time, now=now)
         self._number = accepted.number
         if accepted.beta:
             message = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
@@ -343,10 +343,6 @@ class LocalServer:
 
     def _find_fault(self, kind: str) -> Fault | None:
         return self._settings.faults.find(kind, self._number)
-
-    def _read_clock(self, now: float) -> datetime:
-        zone = timezone(timedelta(seconds=self._settings.utc_offset_s))
-        return datetime.fromtimestamp(self._unix_epoch + now, zone)
 
     def _end(self, error: RequestError, code: int) -> None:
         self._channel.send_error(error)
