@@ -17,6 +17,7 @@ from sipagent.aio.service import Service
 from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts, local_address_toward
+from sipagent.call.rehearsal import rehearse
 from sipagent.config import Config
 from sipagent.config.settings import EngineConfig
 from sipagent.config.values import SIP_PORT, Server
@@ -25,7 +26,16 @@ from sipagent.control.line_keeper import LineKeeper
 from sipagent.control.metrics import Metrics
 from sipagent.control.observer import CallObserver
 from sipagent.errors import SipagentError
-from sipagent.lines import agents_of, make_accounts, make_engine, make_guard, make_lines, make_targets, parse_target
+from sipagent.lines import (
+    agents_of,
+    make_accounts,
+    make_engine,
+    make_guard,
+    make_lines,
+    make_targets,
+    parse_target,
+    usable_codecs,
+)
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.dialog import DEFAULT_PORTS, URI_TRANSPORTS
 from sipagent.sip.events import Event, SourceBanned
@@ -101,6 +111,7 @@ class Application:
     async def _open(self) -> None:
         config = self._config
         self._tls.client()  # made now, for it takes as long as a beat; and what is wrong with its files is told now
+        rehearse({codec for line in config.lines for codec in usable_codecs(line)})
         engines = await self._make_engines()
         external = await _numeric(config.sip.external_address)
         ports = (config.rtp.ports.first, config.rtp.ports.last)

@@ -10,7 +10,7 @@ class Downlink:
     """One direction of one leg; where the wire speaks the call's own format, nothing is touched."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
-        self._format = audio_format
+        self.audio_format = audio_format
         self._encoding = ""
         self._codec: Codec | None = None
         self._resampler: Resampler | None = None
@@ -21,11 +21,11 @@ class Downlink:
             return
         self._encoding = encoding
         codec = make_codec(encoding)
-        self._codec = None if codec.name == self._format.codec else codec
-        self._resampler = Resampler(self._format.rate, codec.rate)
+        self._codec = None if codec.name == self.audio_format.codec else codec
+        self._resampler = Resampler(self.audio_format.rate, codec.rate)
 
     def encode(self, audio: bytes) -> bytes:
         """Return the payload of a frame."""
         if self._codec is None or self._resampler is None:
             return audio
-        return self._codec.encode(self._resampler.convert(to_linear(audio, self._format)))
+        return self._codec.encode(self._resampler.convert(to_linear(audio, self.audio_format)))
