@@ -65,7 +65,7 @@ class Uplink:
                 continue
             heard += stream.bridge(lost, frame)
             lost = []
-        return heard + (self._streams[lost[0].payload_type].bridge(lost, None) if lost else [])
+        return heard + (self._streams[lost[0].payload_type].end(lost) if lost else [])
 
 
 class _Stream:
@@ -81,12 +81,10 @@ class _Stream:
         self.past: deque[bytes | Pcm] = deque(maxlen=HISTORY_MS // 10)
         """What was heard last, as it came: frames of 10 ms or more."""
 
-    def bridge(self, lost: Sequence[Frame], frame: Frame | None) -> list[Frame]:
-        """Return what fills in for ``lost`` and the frame behind it, if there is one."""
-        if frame is None:
-            return [self._conceal(lost, None)]
+    def bridge(self, lost: Sequence[Frame], frame: Frame) -> list[Frame]:
+        """Return what fills in for ``lost`` and the frame behind it."""
         if not frame.payload:
-            return [*([self._conceal(lost, None)] if lost else []), self._rest(frame)]
+            return [*self.end(lost), self._rest(frame)]
         pcm = self._codec.decode(frame.payload)
         before = [self._conceal(lost, pcm)] if lost else []
         self.past.append(pcm)
@@ -94,7 +92,11 @@ class _Stream:
             return [*before, frame]
         return [*before, self._publish(frame, pcm)]
 
-    def _conceal(self, lost: Sequence[Frame], future: Pcm | None) -> Frame:
+    def end(self, lost: Sequence[Frame]) -> list[Frame]:
+        """Return what fills in for ``lost``, behind which the sender fell silent."""
+        return [self._conceal(lost, np.zeros(self._codec.rate // 100, np.int16))] if lost else []
+
+    def _conceal(self, lost: Sequence[Frame], future: Pcm) -> Frame:
         """Return one frame for all that was lost together."""
         samples = self._samples_of(sum(frame.samples for frame in lost))
         pcm = self._concealer.conceal(samples, history=self._history(), future=future)
