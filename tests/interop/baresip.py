@@ -74,7 +74,8 @@ WIDE_RATES = {"G722/16000/1": 16_000, "L16/16000/1": 16_000, "opus/48000/2": 48_
 class Baresip:
     """A telephone; use it as ``with``.
 
-    :param says: what it says from the moment it is answered, 16-bit samples at 8 kHz.
+    :param says: what it says from the moment it is answered, 16-bit samples.
+    :param says_rate: of these, in Hz.
     :param extension: where it registers; without one it calls and is called directly.
     :param answers: whether it takes every call at once.
     :param codec: the only one that it speaks, by its own name for it.
@@ -90,15 +91,16 @@ class Baresip:
         transport: Transport = "udp",
         authority: Authority | None = None,
         answers: bool = False,
+        says_rate: int = RATE,
         codec: str = PCMU,
         port: int | None = None,
     ) -> None:
         self._recordings = folder / "recordings"
         self._recordings.mkdir(parents=True)
         speech = folder / "speech.wav"
-        rest = np.zeros(int(SILENCE_S * RATE), np.int16)
+        rest = np.zeros(int(SILENCE_S * says_rate), np.int16)
         rate = WIDE_RATES.get(codec, RATE)
-        speech.write_bytes(write_wav(rate, at_rate(np.concatenate((says, rest)), RATE, rate)))
+        speech.write_bytes(write_wav(rate, at_rate(np.concatenate((says, rest)), says_rate, rate)))
         control_port = free_port()
         self.extension = extension
         self.transport = extension.transport if extension else transport
@@ -192,14 +194,14 @@ class Baresip:
         rates = [int(found[1]) for line in list(self._output) if (found := RECEIVED.search(line))]
         return len(rates) > MEASURED and min(rates[-MEASURED:]) > 0
 
-    def heard(self) -> Samples:
+    def heard(self, rate: int = RATE) -> Samples:
         """What came out of its loudspeaker in all of its calls."""
-        return self._read("dec")
+        return self._read("dec", rate)
 
     @property
     def said(self) -> Samples:
         """What went into its microphone."""
-        return self._read("enc")
+        return self._read("enc", RATE)
 
     def __enter__(self) -> Self:
         return self
@@ -209,11 +211,11 @@ class Baresip:
     ) -> None:
         self.stop()
 
-    def _read(self, direction: str) -> Samples:
+    def _read(self, direction: str, wanted: int) -> Samples:
         parts = []
         for path in sorted(self._recordings.glob(f"*-{direction}.wav")):
             rate, samples = read_wav(path.read_bytes())
-            parts.append(at_rate(samples[:, 0], rate, RATE))
+            parts.append(at_rate(samples[:, 0], rate, wanted))
         return np.concatenate(parts)
 
     def _tls(self, folder: Path, authority: Authority | None) -> str:

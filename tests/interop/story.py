@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from interop.kamailio import Kamailio, Transport
-from interop.sound import RATE, SAME, Samples, correlate, share_found
+from interop.sound import RATE, SAME, Samples, at_rate, correlate, share_found
 from program import Entry, Program, Server
 
 from sipagent.audio.wav import read_wav
@@ -127,11 +127,11 @@ class Call:
         """Return the entry that ends it."""
         return self.wait_for("ended")
 
-    def recording(self) -> tuple[Samples, Samples]:
-        """What the caller said, and what the agent did."""
+    def recording(self, wanted: int = RATE) -> tuple[Samples, Samples]:
+        """What the caller said, and what the agent did, at that rate."""
         self.wait_until_over()
-        _, sides = read_wav((self._server.recordings / f"{self.id}.wav").read_bytes())
-        return sides[:, 0], sides[:, 1]
+        rate, sides = read_wav((self._server.recordings / f"{self.id}.wav").read_bytes())
+        return at_rate(sides[:, 0], rate, wanted), at_rate(sides[:, 1], rate, wanted)
 
 
 def after(program: Program, since: int, is_wanted: Callable[[Entry], bool]) -> Entry:
