@@ -24,14 +24,16 @@ RISE: Final = 1.12
 class Background:
     """An estimate of the noise floor, and a source of noise like it."""
 
-    __slots__ = ("_block", "_colour", "_gain", "_generator", "_tail", "rms")
+    __slots__ = ("_block", "_colour", "_gain", "_generator", "_quietest", "_tail", "rms")
 
     def __init__(self, rate: int, *, random: Random) -> None:
         self.rms: float | None = None
         """In sample units; ``None`` until something was heard."""
         self._block = max(rate * BLOCK_MS // 1_000, 1)
         self._generator = np.random.default_rng(random.getrandbits(64))
-        self._colour = Prediction(np.zeros(0), 0.0)
+        self._quietest = np.zeros(0)
+        self._colour: Prediction | None = None
+        """Of the quietest block; not known before it is needed."""
         self._gain = 0.0
         self._tail = np.zeros(ORDER)
 
@@ -48,15 +50,24 @@ class Background:
             self.rms = max(self.rms * RISE, 1.0)
             return
         self.rms = rms
-        self._colour = fit(blocks[quietest], order=ORDER, memory=float(self._block))
-        sample = prolong(self._tail, self._colour, self._generator.standard_normal(4 * self._block))
-        self._gain = 1.0 / max(float(np.sqrt(np.square(sample).mean())), 1e-3)
-        self._tail = sample[-ORDER:]
+        self._quietest = blocks[quietest]
+        self._colour = None
 
     def make(self, samples: int) -> Signal:
         """Return noise as loud as the floor and of its colour; one call goes on where the other ended."""
         if not self.rms or not samples:
             return np.zeros(samples)
-        sound = prolong(self._tail, self._colour, self._generator.standard_normal(samples))
+        colour = self._colour or self._analyse()
+        return self._prolong(colour, samples) * (self._gain * self.rms)
+
+    def _analyse(self) -> Prediction:
+        """Find the colour of the quietest block, and how loud noise of that colour comes out."""
+        self._colour = fit(self._quietest, order=ORDER, memory=float(self._block))
+        trial = self._prolong(self._colour, 4 * self._block)
+        self._gain = 1.0 / max(float(np.sqrt(np.square(trial).mean())), 1e-3)
+        return self._colour
+
+    def _prolong(self, colour: Prediction, samples: int) -> Signal:
+        sound = prolong(self._tail, colour, self._generator.standard_normal(samples))
         self._tail = np.concatenate([self._tail, sound])[-ORDER:]
-        return sound * (self._gain * self.rms)
+        return sound

@@ -8,7 +8,6 @@ nobody can guess what was said in a tenth of a second.
 Nothing is to be done, and nothing is computed, while nothing is lost.
 """
 
-from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeAlias
 
@@ -16,51 +15,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipagent.audio.background import Background
-from sipagent.audio.prediction import Prediction, Signal, fit, prolong
+from sipagent.audio.prediction import Signal
+from sipagent.audio.prolongation import Prolongation
 
 Pcm: TypeAlias = NDArray[np.int16]
 """Linear samples, mono, at the rate of the concealer."""
 
 HISTORY_MS: Final = 60
 """What is worth handing over of the past; more is not looked at, less is made do with."""
-ORDER_MS: Final = 12.5
-"""A period of the lowest voice that is foreseen as a whole, 80 Hz."""
-MAX_ORDER: Final = 160
-"""The cost of a model grows with it."""
-MEMORY_MS: Final = 15.0
-"""A voice changes: what is older counts less by 1/e."""
-HOLD_MS: Final = 20.0
+HOLD_MS: Final = 30.0
 """So long a prolongation keeps its level."""
-FADE_MS: Final = 60.0
+FADE_MS: Final = 50.0
 """Thereafter it falls to nothing in so long."""
-MERGE_MS: Final = 3.0
+MERGE_MS: Final = 1.5
 """The cross-fade at the start of the first good frame, when it was not known before."""
-
-
-@dataclass(slots=True)
-class _Side:
-    """One side of a gap, going on into it."""
-
-    prediction: Prediction
-    drive: float
-    """RMS of the noise that it is driven by."""
-    tail: Signal
-    """The samples next to be gone on from, the latest last."""
-    done: int = 0
-    """Samples of the gap that it has filled."""
 
 
 class Concealer:
     """Fills the gaps of one stream, in order."""
 
-    __slots__ = ("_background", "_noise", "_order", "_past", "_peak", "_rate")
+    __slots__ = ("_background", "_noise", "_past", "_peak", "_rate")
 
     def __init__(self, rate: int, *, random: Random) -> None:
         self._rate = rate
         self._background = Background(rate, random=random)
         self._noise = np.random.default_rng(random.getrandbits(64))
-        self._order = min(self._samples(ORDER_MS), MAX_ORDER)
-        self._past: _Side | None = None
+        self._past: Prolongation | None = None
         self._peak = 0.0
 
     def conceal(self, samples: int, *, history: Pcm, future: Pcm | None = None) -> Pcm:
@@ -74,18 +54,18 @@ class Concealer:
             before = history[max(history.size - self._samples(HISTORY_MS), 0) :].astype(np.float64)
             self._background.learn(before)
             self._peak = _peak(before)
-            self._past = self._side(before)
-        sound, known = self._go_on(self._past, samples)
+            self._past = self._prolongation(before)
+        sound, known = self._take(self._past, samples)
         if future is not None and future.size:
             after = future[: self._samples(HISTORY_MS)].astype(np.float64)
             self._past = None
             self._background.learn(after)
             self._peak = max(self._peak, _peak(after))
-            back, back_known = self._go_on(self._side(after[::-1]), samples)
+            back, back_known = self._take(self._prolongation(after[::-1]), samples)
             share = (np.arange(samples) + 0.5) / max(samples, 1)
             sound = sound * (1.0 - share) + back[::-1] * share
             known = known * (1.0 - share) + back_known[::-1] * share
-        return self._finish(sound + self._background.make(samples) * np.sqrt(1.0 - known * known))
+        return self._finish(self._fill(sound, known))
 
     def recover(self, frame: Pcm) -> Pcm:
         """Return the first good frame after a loss, its beginning merged with what was made up; it is not delayed."""
@@ -93,31 +73,32 @@ class Concealer:
         if past is None:
             return frame
         samples = min(self._samples(MERGE_MS), frame.size)
-        sound, known = self._go_on(past, samples)
-        sound += self._background.make(samples) * np.sqrt(1.0 - known * known)
+        sound, known = self._take(past, samples)
+        sound = self._fill(sound, known)
         share = (np.arange(samples) + 0.5) / max(samples, 1)
         merged = frame.copy()
         self._peak = max(self._peak, _peak(frame[:samples].astype(np.float64)))
         merged[:samples] = self._finish(sound * (1.0 - share) + frame[:samples] * share)
         return merged
 
-    def _side(self, sound: Signal) -> _Side:
-        prediction = fit(sound, order=self._order, memory=self._samples(MEMORY_MS))
-        recent = sound[max(sound.size - self._samples(MEMORY_MS), 0) :]
-        unforeseen = min(prediction.error / (_rms(recent) + 1.0), 1.0)
-        drive = prediction.error * unforeseen  # hiss stays hiss, and a voice does not become hoarse
-        return _Side(prediction, drive, sound[max(sound.size - self._order, 0) :])
+    def _prolongation(self, sound: Signal) -> Prolongation:
+        return Prolongation(sound, self._rate, self._noise)
 
-    def _go_on(self, side: _Side, samples: int) -> tuple[Signal, Signal]:
-        """Return the next samples and the share of the level that each keeps."""
+    def _take(self, side: Prolongation, samples: int) -> tuple[Signal, Signal]:
+        """Return the next samples and the share of its level that each keeps."""
         places = side.done + np.arange(samples)
         level = (1.0 - (places - self._samples(HOLD_MS)) / self._samples(FADE_MS)).clip(0.0, 1.0)
-        side.done += samples
-        wanted = int(np.count_nonzero(level))
+        heard = int(np.count_nonzero(level))
         sound = np.zeros(samples)
-        sound[:wanted] = prolong(side.tail, side.prediction, self._noise.standard_normal(wanted) * side.drive)
-        side.tail = np.concatenate([side.tail, sound[:wanted]])[-self._order :]
-        return sound * level, level
+        sound[:heard] = side.take(heard) * level[:heard]
+        return sound, level
+
+    def _fill(self, sound: Signal, known: Signal) -> Signal:
+        """Put noise where the level falls."""
+        falls = known < 1.0
+        if falls.any():
+            sound[falls] += self._background.make(int(falls.sum())) * np.sqrt(1.0 - np.square(known[falls]))
+        return sound
 
     def _finish(self, sound: Signal) -> Pcm:
         """Round; what is made up is never louder than what was heard."""
@@ -130,7 +111,3 @@ class Concealer:
 
 def _peak(sound: Signal) -> float:
     return float(np.abs(sound).max(initial=0.0))
-
-
-def _rms(sound: Signal) -> float:
-    return float(np.sqrt(sound.dot(sound) / sound.size)) if sound.size else 0.0

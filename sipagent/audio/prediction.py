@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 Signal: TypeAlias = NDArray[np.float64]
@@ -28,28 +29,54 @@ class Prediction:
     """RMS of what is not foreseen, in sample units."""
 
 
+class _Lattice:
+    """Burg's lattice: a row of forward errors over a row of backward errors, which is a sample late.
+
+    A step mixes the rows by a matrix of 2x2. The rows begin with an impulse: what becomes of it is the model.
+    """
+
+    __slots__ = ("_late", "backward", "forward", "rows")
+
+    def __init__(self, length: int) -> None:
+        cells = np.zeros(2 * (length + 1))
+        self.rows: Signal = cells.reshape(2, length + 1)[:, :length]
+        self.forward, self.backward = self.rows
+        self._late: Signal = as_strided(cells, (2, length), ((length + 2) * cells.itemsize, cells.itemsize))
+        """The same cells, with the row of backward errors a sample later."""
+
+    def mix(self, matrix: Signal, before: "_Lattice") -> None:
+        """Take the next step from another lattice."""
+        np.matmul(matrix, before.rows, out=self._late)
+
+
 def fit(sound: Signal, *, order: int, memory: float) -> Prediction:
     """Fit a model to the end of a sound; the weight of an error falls by 1/e in ``memory`` samples toward the past.
 
-    The order is less than asked for where the sound is short: half of its samples.
+    The order is less than asked for where the sound is short: half of its samples. As each sample's weight is ``rise``
+    times that of the one before, so is each delay.
     """
     order = min(order, sound.size // 2)
-    rise = np.exp(0.5 / memory)
+    rise = float(np.exp(0.5 / memory))
+    begin = order + 1
+    lattice, spare = _Lattice(begin + sound.size), _Lattice(begin + sound.size)
     weights = rise ** np.arange(1.0 - sound.size, 1.0)
-    weighted = sound * weights
-    forward, backward = weighted[1:], weighted[:-1] * rise
-    model = np.zeros(order + 1)
-    model[0] = 1.0
-    for done in range(1, order + 1):
-        energy = forward.dot(forward) + backward.dot(backward)
+    lattice.forward[0] = 1.0
+    lattice.forward[begin:] = sound * weights
+    lattice.backward[1:] = lattice.forward[:-1] * rise
+    mix = np.array([[1.0, 0.0], [0.0, rise]])
+    for known in range(begin + 1, begin + order + 1):
+        forward, backward = lattice.forward[known:], lattice.backward[known:]
+        energy = float(forward.dot(forward) + backward.dot(backward))
         if energy < NEGLIGIBLE:
             break
-        reflection = -2.0 * forward.dot(backward) / energy
-        model[: done + 1] += reflection * model[done::-1]
-        forward, backward = (forward + reflection * backward)[1:], ((backward + reflection * forward) * rise)[:-1]
-    used = weights[sound.size - forward.size :]
-    error = float(np.sqrt(forward.dot(forward) / max(used.dot(used), 1e-9)))
-    return Prediction(-model[1:], error)
+        reflection = -2.0 * float(forward.dot(backward)) / energy
+        mix[0, 1], mix[1, 0] = reflection, reflection * rise
+        spare.mix(mix, lattice)
+        lattice, spare = spare, lattice
+    errors = lattice.forward[begin + order :]
+    seen = weights[order:]
+    error = float(np.sqrt(errors.dot(errors) / max(seen.dot(seen), 1e-9)))
+    return Prediction(-lattice.forward[1:begin] * rise ** -np.arange(1.0, begin), error)
 
 
 def prolong(past: Signal, prediction: Prediction, noise: Signal) -> Signal:

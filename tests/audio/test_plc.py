@@ -67,7 +67,7 @@ def test_a_key_stays_that_key(digit: str) -> None:
     assert similarity(made, tone[200 + HISTORY :][:FRAME]) > 0.999
 
 
-@pytest.mark.parametrize("rate", [8_000, 16_000])
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 48_000])
 @pytest.mark.parametrize("pitch_hz", [110, 220])
 def test_a_vowel_goes_on(rate: int, pitch_hz: int) -> None:
     history, frame = rate * HISTORY_MS // 1_000, rate // 50
