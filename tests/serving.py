@@ -78,6 +78,7 @@ class World:
         transfer: TransferSettings | None = None,
         transfers: Targets | None = None,
         user_agent: UserAgentSettings | None = None,
+        codecs: tuple[str, ...] = ("PCMU", "PCMA"),
     ) -> None:
         self.ledger = Ledger()
         self.crashes: list[Exception] = []
@@ -85,7 +86,7 @@ class World:
             "test", transcription_model=None, tools=tuple(each.definition for each in tools), setup_timeout_s=1.0
         )
         call = CallSettings(ConversationSettings(session, greeting), records=records, transfer=transfer)
-        line = Line(("PCMU", "PCMA"), call, engine, tools, "agent", account=ACCOUNT.name, transfers=transfers)
+        line = Line(codecs, call, engine, tools, "agent", account=ACCOUNT.name, transfers=transfers)
         self.service = Service(
             lines={"main": line},
             ports=RtpPorts(HOST, ports, random=Random()),

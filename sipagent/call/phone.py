@@ -140,6 +140,7 @@ class Phone:
 
     :param leg: one that hands out frames as they were sent.
     :param lines: what to say, in order.
+    :param listens: whether anybody hears and records, or the stopwatch alone.
     :param random: for the noise under what is concealed.
     :param linger_s: how long to wait, after the last line and its answer, for the agent to hang up before we do.
     :param max_call_s: we hang up after that, whatever happens.
@@ -152,9 +153,11 @@ class Phone:
         lines: Sequence[Line],
         linger_s: float = 4.0,
         max_call_s: float = 120.0,
+        listens: bool = True,
         random: Random,
         now: float,
     ) -> None:
+        self._listens = listens
         self._leg = leg
         self._lines = deque(lines)
         self._linger_s = linger_s
@@ -294,7 +297,7 @@ class Phone:
         if frame is not None and self._playout.is_idle:
             self._said_at = now
         heard = frame or self._leg.silence
-        if self._record:
+        if self._record and self._listens:
             self._record.receive_caller(heard, now=now + self._leg.frame_ms / 1000)
         return self._leg.send_frame(heard, marker=was_idle and frame is not None, now=now)
 
@@ -319,7 +322,8 @@ class Phone:
 
     def _hear(self, frames: Sequence[Frame], now: float) -> None:
         for frame in frames:
-            self._earpiece.receive(frame, now=now)
+            if self._listens:
+                self._earpiece.receive(frame, now=now)
             if self._answered_at is not None:
                 self._time(frame, now)
             elif self._record is None and frame.payload:
@@ -328,7 +332,7 @@ class Phone:
 
     def _listen(self, now: float) -> None:
         """Hear, as a person does, the next milliseconds."""
-        if self._record is None:
+        if self._record is None or not self._listens:
             return
         self._record.receive_agent(self._earpiece.listen(self._leg.frame_ms, now=now), now=now)
         piece = self._record.take_piece(now=now)

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -12,14 +13,19 @@ from sipagent.aio import phone as phone_module
 from sipagent.aio import ua as ua_module
 from sipagent.aio.phone import PhoneRunner
 from sipagent.audio.g711 import encode_ulaw
+from sipagent.audio.linear import from_linear
+from sipagent.audio.resample import Resampler
 from sipagent.audio.tones import sine
 from sipagent.audio.wav import read_wav
 from sipagent.call import events, phone
-from sipagent.call.phone import Line, Phone, PhoneOutput
+from sipagent.call.jitter_buffer import JitterStats
+from sipagent.call.phone import CODECS, Line, Phone, PhoneOutput
 from sipagent.errors import SipagentError
+from sipagent.formats import PCM
+from sipagent.rtp.packet import pack_packet
 from sipagent.sip.account import Account
 from sipagent.sip.events import Ended
-from sipagent.sip.message import Request
+from sipagent.sip.message import Request, make_response
 from sipagent.sip.uri import Uri
 
 pytestmark = pytest.mark.usefixtures("nothing_unheard")
@@ -31,7 +37,13 @@ SPEECH = encode_ulaw(sine(440.0, 300, level_dbfs=-10.0))
 class Bench:
     """A telephone, and what it told."""
 
-    def __init__(self, *lines: Line, recording: Path | None = None, account: Account | None = None) -> None:
+    def __init__(
+        self,
+        *lines: Line,
+        recording: Path | None = None,
+        account: Account | None = None,
+        codecs: tuple[str, ...] = CODECS,
+    ) -> None:
         self.facts: list[PhoneOutput] = []
         self.runner = PhoneRunner(
             lines=lines,
@@ -39,6 +51,7 @@ class Bench:
             noted=lambda fact, now: self.facts.append(fact),
             random=Random(),
             account=account,
+            codecs=codecs,
         )
 
     def all(self, kind: type[Kind]) -> list[Kind]:
@@ -81,6 +94,65 @@ def test_a_whole_call(run: Clean, tmp_path: Path, transport: str) -> None:
     _, samples = read_wav(recording.read_bytes())
     assert np.abs(samples[:, 0]).max() > 1000, "our line is on the left"
     assert np.abs(samples[:, 1]).max() > 1000, "the agent's on the right"
+
+
+@pytest.mark.parametrize("codec", ["G722", "opus", "L16"])
+def test_a_whole_call_in_wideband(run: Clean, tmp_path: Path, codec: str) -> None:
+    """Lines and recording are as wide as the codec, and both sides hear each other."""
+    recording = tmp_path / "call.wav"
+    loud = sine(440.0, 600, level_dbfs=-10.0)
+    spoken = from_linear(Resampler(8_000, PCM.rate).convert(loud), PCM)
+
+    async def main() -> None:
+        async with serving(tmp_path, codecs=("PCMU", codec)) as world:
+            bench = Bench(Line("hello", spoken, after_speech_ms=300), recording=recording, codecs=(codec,))
+            await bench.call(f"sip:agent@{HOST}:{world.port}", max_call_s=3.0)
+            assert bench.all(phone.AgentHeard)
+            await world.over()
+            assert [fact.codec for fact in world.ledger.all(events.Answered)] == [codec]
+            assert world.ledger.all(events.SpeechStarted)
+            (sound,) = bench.all(JitterStats)
+            assert sound.played > 100
+            assert sound.late == 0
+
+    run(main())
+    rate, samples = read_wav(recording.read_bytes())
+    assert rate == PCM.rate
+    assert np.abs(samples).max(axis=0).min() > 1000, "neither side is silent"
+
+
+def test_early_media_are_heard(run: Clean, tmp_path: Path) -> None:
+    """A 183 with a description, and ringing in a voice that nobody has answered yet."""
+    recording = tmp_path / "call.wav"
+
+    async def main() -> None:
+        sip, rtp = RawUdp(), RawUdp()
+        bench = Bench(recording=recording)
+        calling = asyncio.get_running_loop().create_task(bench.call(f"sip:agent@{HOST}:{sip.address[1]}"))
+        invite = await sip.receive()
+        assert isinstance(invite, Request)
+        assert invite.contact is not None
+        progress = make_response(invite, 183, to_tag="early")
+        progress.headers.add("Contact", f"<sip:{HOST}:{sip.address[1]}>")
+        progress.headers.add("Content-Type", "application/sdp")
+        sdp = f"v=0\r\no=- 1 1 IN IP4 {HOST}\r\ns=-\r\nc=IN IP4 {HOST}\r\nt=0 0\r\nm=audio {rtp.address[1]} RTP/AVP 0\r\n"
+        sip.send(bytes(replace(progress, body=sdp.encode())), invite.contact.uri.port or 0)
+        await until(lambda: bench.all(phone.Ringing))
+        port = int(invite.body.decode().partition("m=audio ")[2].split()[0])
+        for number in range(40):
+            rtp.send(pack_packet(0, number, 160 * number, 7, SPEECH[:160]), port)
+            await asyncio.sleep(0.02)
+        assert bench.all(phone.EarlyMediaHeard)
+        assert not bench.all(phone.AgentHeard)
+        calling.cancel()
+        await asyncio.wait([calling])
+        sip.close()
+        rtp.close()
+
+    run(main())
+    _, samples = read_wav(recording.read_bytes())
+    loud = np.abs(samples[:, 1].reshape(-1, 160)[5:25]).max(axis=1)
+    assert loud.min() > 1000
 
 
 def test_a_refusal_is_no_error(run: Clean, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ class Scenario:
     detection: str = "local"
     records: bool = False
     faults: str = ""
+    listens: bool = True
+    """Whether somebody is at the phone, whose jitter buffer and recording cost time, or a stopwatch alone."""
     outcome: str = ""
     """What becomes of a transfer: ``answered``, ``busy``, ``refused``, ``unknown`` or ``hung_up``; empty for none."""
     pace: float = 8.0

@@ -205,6 +205,7 @@ class CallerSide(Side):
             lines=scenario.lines,
             linger_s=scenario.linger_s,
             max_call_s=scenario.caller_limit_s,
+            listens=scenario.listens,
             random=setting.random("ear"),
             now=self.clock.now,
         )

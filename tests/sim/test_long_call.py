@@ -33,6 +33,7 @@ def make_scenario(seconds: float) -> Scenario:
         tuple(lines),
         caller_codecs=("PCMA",),
         records=True,
+        listens=False,
         pace=3.0,
         caller_limit_s=seconds,
         call_limit_s=2 * seconds,
