@@ -165,7 +165,10 @@ class CallRunner:
 
     def _carry(self, output: events.Output) -> None:
         if isinstance(output, events.SendModel):
-            self._send_model(output.data)
+            if self._socket is not None:
+                self._socket.send(output.data)
+            if self._media.received_at is not None:
+                self._time(self._media.received_at)
             return
         match output:
             case events.SendRtcp():
@@ -248,13 +251,10 @@ class CallRunner:
     def _model_lost(self, code: int, reason: str) -> None:
         self.driver.feed(partial(self.call.model_lost, code, reason))
 
-    def _send_model(self, data: bytes) -> None:
-        if self._socket is not None:
-            self._socket.send(data)
-        if self._media.received_at is not None:
-            self._sent += 1
-            if self._sent % SAMPLE_EVERY == 1:
-                self._observer.observe_delay("packet_to_model", monotonic() - self._media.received_at)
+    def _time(self, received_at: float) -> None:
+        self._sent += 1
+        if self._sent % SAMPLE_EVERY == 1:
+            self._observer.observe_delay("packet_to_model", monotonic() - received_at)
 
     def _close_model(self) -> None:
         if self._connecting is not None:

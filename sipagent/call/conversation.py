@@ -264,7 +264,9 @@ class Conversation:
             self._emit(fact)
 
     def _drain_session(self, now: float) -> None:
-        while (output := self._session.poll()) is not None:
+        outputs = self._session.outputs
+        while outputs:
+            output = outputs.popleft()
             if isinstance(output, model.Send):
                 self._emit(output)
             else:

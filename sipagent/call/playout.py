@@ -148,6 +148,11 @@ class Playout:
         self._held_ticks = 0
         return unheard
 
+    @property
+    def has_news(self) -> bool:
+        """Whether a part has begun, or come to its end, that nobody took yet."""
+        return bool(self._started or self._done)
+
     def pop_started(self) -> Part | None:
         """Take a part whose first byte went on the wire since the last call."""
         return self._started.popleft() if self._started else None

@@ -54,7 +54,8 @@ class Speaker:
 
     def next_frame(self, ms: int = FRAME_MS) -> tuple[bytes | None, bool]:
         """Take the frame of this tick, ``None`` for silence, and whether it begins a talkspurt."""
-        was_talking, is_within = self._was_talking, self._playout.is_within
+        was_talking = self._was_talking
+        is_within = not was_talking and self._playout.is_within
         frame = self._playout.next_frame(ms)
         self._was_talking = frame is not None
         if frame is None:
@@ -65,6 +66,8 @@ class Speaker:
 
     def pop_fact(self) -> AgentStarted | AgentSaid | None:
         """Take what is new since the last frame: an item began, or was heard to its end."""
+        if not self._playout.has_news:
+            return None
         part = self._playout.pop_started()
         if part is not None:
             return AgentStarted(part.item_id, part.received_at, part.was_queued)

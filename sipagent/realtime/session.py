@@ -82,7 +82,8 @@ class RealtimeSession:
         """What was not acted on, by a fixed set of names: ``malformed``, ``unknown_event``, ``stale_event``..."""
         self._settings = settings
         self._state = _State.NEW
-        self._outputs: deque[Output] = deque()
+        self.outputs: deque[Output] = deque()
+        """What :meth:`poll` returns; where every frame counts they are taken from here."""
         self._event_id = protocol.EventIds(f"{random.getrandbits(32):08x}")
         self._handlers = self._SETUP_HANDLERS
         self._now = 0.0  # of the message being read
@@ -94,7 +95,7 @@ class RealtimeSession:
         self._parts: deque[tuple[str, int]] = deque(maxlen=MAX_PARTS)
         self._function_calls: deque[str] = deque(maxlen=MAX_FUNCTION_CALLS)
         self._responses = ResponseGate(
-            self._outputs, self._event_id, server_creates=settings.turn_detection == "server"
+            self.outputs, self._event_id, server_creates=settings.turn_detection == "server"
         )
 
     # What the call reads.
@@ -133,7 +134,7 @@ class RealtimeSession:
 
     def poll(self) -> Output | None:
         """Return the next output, or ``None``."""
-        return self._outputs.popleft() if self._outputs else None
+        return self.outputs.popleft() if self.outputs else None
 
     def get_timer(self) -> float | None:
         """Return when :meth:`handle_timer` is due."""
@@ -170,7 +171,7 @@ class RealtimeSession:
         if self._state is not _State.READY and not self._may_command():
             return
         self._appended_bytes += len(audio)
-        self._outputs.append(Send(protocol.append_audio(audio)))
+        self.outputs.append(Send(protocol.append_audio(audio)))
 
     def commit(self) -> bool:
         """Make the audio appended the caller's turn.
@@ -240,11 +241,11 @@ class RealtimeSession:
         raise LocalProtocolError("the session is not ready: the server has not confirmed its configuration")
 
     def _send(self, data: bytes) -> None:
-        self._outputs.append(Send(data))
+        self.outputs.append(Send(data))
 
     def _fail(self, kind: FailureKind, code: str | None, message: str) -> None:
         self._end()
-        self._outputs.append(SessionFailed(kind, code, message))
+        self.outputs.append(SessionFailed(kind, code, message))
 
     def _end(self) -> None:
         self._state = _State.ENDED
@@ -301,7 +302,7 @@ class RealtimeSession:
         self._state = _State.READY
         self._handlers = self._READY_HANDLERS
         self._setup_due_at = None
-        self._outputs.append(SessionReady(self._session_id, self._expires_at))
+        self.outputs.append(SessionReady(self._session_id, self._expires_at))
 
     def _on_error(self, event: Event) -> None:
         error = mapping(event, "error")
@@ -316,9 +317,9 @@ class RealtimeSession:
         elif self._responses.receive_error(error, command, now=self._now):
             self.counters["response_refused"] += 1
         elif error_class is ErrorClass.BENIGN:
-            self._outputs.append(BenignError(code, message))
+            self.outputs.append(BenignError(code, message))
         else:
-            self._outputs.append(ErrorReported(failure_kind(error_class), code, message))
+            self.outputs.append(ErrorReported(failure_kind(error_class), code, message))
 
     def _on_audio_delta(self, delta: AudioDelta) -> None:
         part = (delta.item_id, delta.content_index)
@@ -326,16 +327,16 @@ class RealtimeSession:
             self.counters["stale_event"] += 1
             if delta.item_id and part not in self._parts and self._responses.is_cancelled(delta.response_id):
                 self._parts.append(part)
-                self._outputs.append(AudioUnheard(*part))
+                self.outputs.append(AudioUnheard(*part))
         elif delta.delta:
             self._responses.heard(now=self._now)
             if part not in self._parts:
                 self._parts.append(part)
-            self._outputs.append(AudioReceived(delta.item_id, delta.content_index, delta.delta, delta.response_id))
+            self.outputs.append(AudioReceived(delta.item_id, delta.content_index, delta.delta, delta.response_id))
 
     def _on_audio_done(self, event: Event) -> None:
         if self._is_live(event):
-            self._outputs.append(AudioDone(identifier(event, "item_id"), index(event)))
+            self.outputs.append(AudioDone(identifier(event, "item_id"), index(event)))
 
     def _on_transcript_delta(self, event: Event) -> None:
         self._on_agent_words(event, "delta", final=False)
@@ -346,7 +347,7 @@ class RealtimeSession:
     def _on_agent_words(self, event: Event, key: str, *, final: bool) -> None:
         words = text(event, key)
         if self._is_live(event) and (words or final):
-            self._outputs.append(AgentTranscript(identifier(event, "item_id"), index(event), words, final))
+            self.outputs.append(AgentTranscript(identifier(event, "item_id"), index(event), words, final))
 
     def _on_arguments_delta(self, event: Event) -> None:
         self._is_live(event)
@@ -363,22 +364,22 @@ class RealtimeSession:
         else:
             self._function_calls.append(function_call_id)
             response_id = identifier(event, "response_id")
-            self._outputs.append(FunctionCallRequested(function_call_id, name, _arguments(item), response_id))
+            self.outputs.append(FunctionCallRequested(function_call_id, name, _arguments(item), response_id))
 
     def _on_caller_transcript(self, event: Event) -> None:
         if words := text(event, "transcript"):
-            self._outputs.append(CallerTranscript(identifier(event, "item_id"), words))
+            self.outputs.append(CallerTranscript(identifier(event, "item_id"), words))
 
     def _on_committed(self, event: Event) -> None:
         if self._settings.turn_detection == "server":
             self._appended_bytes = 0
-        self._outputs.append(InputCommitted(identifier(event, "item_id")))
+        self.outputs.append(InputCommitted(identifier(event, "item_id")))
 
     def _on_speech_started(self, event: Event) -> None:
-        self._outputs.append(ServerSpeechStarted(identifier(event, "item_id"), milliseconds(event, "audio_start_ms")))
+        self.outputs.append(ServerSpeechStarted(identifier(event, "item_id"), milliseconds(event, "audio_start_ms")))
 
     def _on_speech_stopped(self, event: Event) -> None:
-        self._outputs.append(ServerSpeechStopped(identifier(event, "item_id"), milliseconds(event, "audio_end_ms")))
+        self.outputs.append(ServerSpeechStopped(identifier(event, "item_id"), milliseconds(event, "audio_end_ms")))
 
     def _on_response_created(self, event: Event) -> None:
         self._responses.receive_created(mapping(event, "response"), now=self._now)
