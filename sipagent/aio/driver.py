@@ -7,6 +7,7 @@ whole milliseconds, and those of the beginning of its turn.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
@@ -50,24 +51,29 @@ class Driver(Generic[Output]):
         self._is_busy = False
         self.is_closed = False
 
-    def feed(self, receive: Input, *, arms: bool = True) -> None:
+    def feed(self, receive: Callable[..., object], *arguments: object, arms: bool = True) -> None:
         """Give the machine an input, now or as soon as the present one is done.
 
-        :param arms: whether to look at the machine's timer afterwards. For a frame, after which a beat comes within
-            20 ms, that would be a tenth of its cost, and no deadline that a frame sets is as near.
+        It is one flat piece because of frames: 100 a second and call come through it.
+
+        :param receive: a method of the machine's; it gets the arguments and the time.
+        :param arms: whether to look at the machine's timer afterwards. For a frame that would be a tenth of its cost,
+            so there the machine says by what the method returns whether a deadline may have come near.
         """
-        if self.is_closed:
-            return
-        if self._is_busy:
-            self._inbox.append(receive)
+        if self._is_busy or self.is_closed:
+            if not self.is_closed:
+                self._inbox.append(partial(receive, *arguments))
             return
         self._is_busy = True
-        crashed = self._crashed
+        poll, carry, crashed = self._machine.poll, self._carry, self._crashed
         try:
-            self._step(receive)
+            looks = receive(*arguments, now=monotonic())
+            while (output := poll()) is not None:
+                carry(output)
             while self._inbox:
+                arms = True
                 self._step(self._inbox.popleft())
-            if arms:
+            if arms or looks:
                 self._arm()
         except Exception as error:  # noqa: BLE001 - any bug of this one machine
             crashed(error)

@@ -1,6 +1,5 @@
 """The media of one call on real sockets: its two ports, and its place in the beat."""
 
-from functools import partial
 from time import monotonic
 from typing import Protocol, TypeVar
 
@@ -25,14 +24,18 @@ class Talker(Machine[Output_co], Protocol[Output_co]):
     def frame_ms(self) -> int:
         """How often it makes one."""
 
-    def receive_rtp(self, data: bytes, source: Address, *, now: float) -> None:
-        """Take a packet."""
+    def receive_rtp(self, data: bytes, source: Address, *, now: float) -> bool:
+        """Take a packet; say whether it may have brought a deadline near."""
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take an RTCP packet."""
 
     def next_packet(self, *, now: float) -> bytes | None:
         """Make the packet of this tick."""
+
+
+LOOK_EVERY = 4
+"""Beats between two looks at the talker's timer: what frames set due is a turn's end or an RTCP report, far off."""
 
 
 class Media:
@@ -48,6 +51,7 @@ class Media:
         self._talker: Talker[object] | None = None
         self._driver: Driver[object] | None = None
         self._beat_ms = 0
+        self._beats = 0
         self.received_at: float | None = None
         """When the packet was read in whose stack we are, else ``None``."""
         self._rtp, self._rtcp = ports.open(self._receive_rtp, self._receive_rtcp)
@@ -70,9 +74,10 @@ class Media:
         self._ticker.add(self._on_beat, every_ms=self._beat_ms)
 
     def _receive_rtp(self, data: bytes, source: Address) -> None:
-        if self._talker is not None and self._driver is not None:
+        talker, driver = self._talker, self._driver
+        if talker is not None and driver is not None:
             self.received_at = monotonic()
-            self._driver.feed(partial(self._talker.receive_rtp, data, source), arms=False)
+            driver.feed(talker.receive_rtp, data, source, arms=False)
             self.received_at = None
 
     def send_rtcp(self, packet: SendRtcp) -> None:
@@ -88,7 +93,7 @@ class Media:
 
     def _receive_rtcp(self, data: bytes, source: Address) -> None:
         if self._talker is not None and self._driver is not None:
-            self._driver.feed(partial(self._talker.receive_rtcp, data, source))
+            self._driver.feed(self._talker.receive_rtcp, data, source)
 
     def _change_beat(self, ms: int) -> None:
         """The peer wants longer or shorter packets from now on; this beat's is the first of them."""
@@ -98,18 +103,17 @@ class Media:
 
     def _on_beat(self, due_at: float) -> None:
         """Send this tick's packet before anything else is done; then carry what the tick gave rise to."""
-        talker, driver = self._talker, self._driver
-        if talker is None or driver is None or driver.is_closed:
-            return
-        driver.feed(self._tick)
+        if self._driver is not None:
+            self._driver.feed(self._tick, arms=False)
 
-    def _tick(self, *, now: float) -> None:
+    def _tick(self, *, now: float) -> bool:
         talker = self._talker
         if talker is None:
-            return
+            return False
         if talker.frame_ms != self._beat_ms:
             self._change_beat(talker.frame_ms)
         packet = talker.next_packet(now=now)
-        destination = talker.remote
-        if packet is not None and destination is not None:
+        if packet is not None and (destination := talker.remote) is not None:
             self._rtp.send(packet, destination)
+        self._beats += 1
+        return self._beats % LOOK_EVERY == 0

@@ -258,9 +258,14 @@ class Call:
         """How often :meth:`next_packet` is to be called."""
         return self._leg.frame_ms
 
-    def receive_rtp(self, data: bytes, source: Address, *, now: float) -> None:
-        """Take a packet of the caller's."""
-        self._hear(self._leg.receive_packet(data, source, now=now), now)
+    def receive_rtp(self, data: bytes, source: Address, *, now: float) -> bool:
+        """Take a packet of the caller's; say whether it may have brought a deadline near.
+
+        A packet that is the next frame, as nearly all are, does not: a turn that it begins does not end so soon.
+        """
+        frames = self._leg.receive_packet(data, source, now=now)
+        self._hear(frames, now)
+        return len(frames) != 1
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take an RTCP packet of the caller's."""
@@ -275,7 +280,7 @@ class Call:
         if conversation is None or not self._is_up:
             return None
         leg = self._leg
-        if leg.is_held or not leg.is_agreed or not self._is_believed(now):
+        if leg.is_held or not leg.is_agreed or not (self._is_acknowledged or self._is_believed(now)):
             leg.skip_frame()
             return None
         frame, begins = conversation.next_frame(leg.frame_ms)
@@ -283,7 +288,7 @@ class Call:
         if self._record:
             self._record_agent(heard, now)
         packet = leg.send_frame(heard, marker=begins, now=now)
-        if conversation.is_finished:
+        if conversation.is_ending and conversation.is_silent:
             self._count_tail(now)
         elif self._transfer.is_active:
             self._transfer.tick(conversation, ms=leg.frame_ms, now=now)
@@ -362,7 +367,7 @@ class Call:
         A phone hears us from the 200 on. But until its ACK or its own packets come, nobody has shown to be there, and
         whoever wrote the INVITE may have written a victim's address.
         """
-        is_there = self._is_acknowledged or self._leg.heard_at > 0.0
+        is_there = self._leg.heard_at > 0.0
         return is_there or self._answered_at is None or now < self._answered_at + UNACKNOWLEDGED_S
 
     def _on_timer(self, key: str, now: float) -> None:

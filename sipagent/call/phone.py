@@ -275,10 +275,11 @@ class Phone:
         """How often :meth:`next_packet` is to be called."""
         return self._leg.frame_ms
 
-    def receive_rtp(self, data: bytes, source: Address, *, now: float) -> None:
-        """Take a packet."""
+    def receive_rtp(self, data: bytes, source: Address, *, now: float) -> bool:
+        """Take a packet; it may have brought a deadline near."""
         self._hear(self._leg.receive_packet(data, source, now=now), now)
         self._take_rtcp()
+        return True
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take an RTCP packet."""
