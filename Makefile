@@ -8,7 +8,7 @@ TEST := .venv/.test.stamp
 FUZZ := .venv/.fuzz.stamp
 FUZZ_S ?= 60
 
-.PHONY: help run demo test interop check fuzz loss rate bench image container tools lock clean
+.PHONY: help run demo test interop check fuzz loss rate bench profile image container tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -43,6 +43,9 @@ rate: $(TEST) tools ## how many calls of SIPp's a second are taken
 
 bench: $(RUN) ## measure 50 calls at once on this machine
 	@$(BIN)/sipagent bench
+
+profile: $(TEST) ## who takes the time of a packet in our Python; build/profile.json
+	@$(BIN)/python tests/bench/hot_path.py
 
 image: ## build the container image
 	docker build -t sipagent .

@@ -21,10 +21,10 @@ from sipagent.call.rehearsal import rehearse
 from sipagent.config import Config
 from sipagent.config.settings import EngineConfig
 from sipagent.config.values import SIP_PORT, Server
-from sipagent.control.http import ControlServer
 from sipagent.control.line_keeper import LineKeeper
 from sipagent.control.metrics import Metrics
 from sipagent.control.observer import CallObserver
+from sipagent.control.thread import ControlThread
 from sipagent.errors import SipagentError
 from sipagent.lines import (
     agents_of,
@@ -80,7 +80,7 @@ class Application:
         )
         self.observer = CallObserver(metrics)
         self._line_keeper = LineKeeper(self._accounts)
-        self._control = ControlServer(reasons=self.reasons, metrics=metrics.page, dial=self.dial)
+        self._control = ControlThread(reasons=self.reasons, metrics=metrics, dial=self.dial)
 
     def uri(self, host: str | None = None) -> Uri:
         """What to dial from ``host``, or from wherever callers reach our first listener."""

@@ -1,6 +1,7 @@
 """The command line: run, call, check, demo, model and bench."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sipagent.aio import log, loop
+from sipagent.aio.line_writer import LineWriter
 from sipagent.aio.model_server import ModelSettings, run_model
 from sipagent.aio.tls import Tls
 from sipagent.aio.voice import open_voice
@@ -88,9 +90,9 @@ async def _place_call(application: Application, console: Console) -> bool:
 
 def _load(path: Path, *, level: str | None = None) -> Config:
     config = load(path)
-    log.set_up(
-        level=level or config.log.level, style=config.log.format, secrets=[secret.reveal() for secret in config.secrets]
-    )
+    secrets = [secret.reveal() for secret in config.secrets]
+    stream = LineWriter(sys.stderr)
+    log.set_up(level=level or config.log.level, style=config.log.format, secrets=secrets, stream=stream)
     return config
 
 

@@ -10,7 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 import structlog
 
@@ -65,7 +65,20 @@ PLAIN = "\x1b[0m"
 Event = MutableMapping[str, Any]
 
 
-def set_up(*, level: str, style: str, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
+class Stream(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Write a line."""
+
+    def flush(self) -> object:
+        """Have it read."""
+
+    def isatty(self) -> bool:
+        """Whether a person is looking."""
+
+
+def set_up(*, level: str, style: str, secrets: Iterable[str] = (), stream: Stream | None = None) -> None:
     """Set logging up for the whole process; the last set-up counts.
 
     :param level: ``debug``, ``info``, ``warning`` or ``error``.
@@ -86,7 +99,7 @@ def set_up(*, level: str, style: str, secrets: Iterable[str] = (), stream: TextI
             render_json if style == "json" else ConsoleRenderer(in_colour=stream.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, stream)),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

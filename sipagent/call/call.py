@@ -288,7 +288,7 @@ class Call:
         if self._record:
             self._record_agent(heard, now)
         packet = leg.send_frame(heard, marker=begins, now=now)
-        if conversation.is_ending and conversation.is_silent:
+        if conversation.is_finished:
             self._count_tail(now)
         elif self._transfer.is_active:
             self._transfer.tick(conversation, ms=leg.frame_ms, now=now)

@@ -1,10 +1,11 @@
 """The control port: is it alive, may it be sent calls, how is it doing; and have it call somebody.
 
-``/health`` answers as long as the event loop turns. ``/ready`` is 503, with the reasons, when no new call would be
-taken. ``POST /calls`` with ``{"line": "main", "to": "200"}`` has an agent call, and answers with the id of the call.
-The server knows nothing of calls: it is given callables.
+``/health`` is 503 when the event loop of the calls does not turn. ``/ready`` is 503, with the reasons, when no new call
+would be taken. ``POST /calls`` with ``{"line": "main", "to": "200"}`` has an agent call, and answers with its id. The
+server knows nothing of calls: it is given callables, which ask on the calls' own loop.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,10 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     to: str
 
 
+ALIVE_S = 2.0
+"""Calls that were not served for so long are over for whoever is in them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """A body and what it is."""
@@ -40,19 +45,22 @@ class ControlServer:
 
     :param reasons: why new calls would be refused at present; empty when they would not.
     :param metrics: the page for Prometheus.
+    :param alive_s: how long the calls' loop may take to answer before it counts as stuck.
     :param dial: makes a call by a line to somebody, and returns its id.
     """
 
     def __init__(
         self,
         *,
-        reasons: Callable[[], Sequence[str]],
-        metrics: Callable[[], Page],
+        reasons: Callable[[], Awaitable[Sequence[str]]],
+        metrics: Callable[[], Awaitable[Page]],
         dial: Callable[[str, str], Awaitable[str]],
+        alive_s: float = ALIVE_S,
     ) -> None:
         self._reasons = reasons
         self._metrics = metrics
         self._dial = dial
+        self._alive_s = alive_s
         application = web.Application(client_max_size=BODY_MAX)
         application.add_routes(
             [
@@ -83,10 +91,15 @@ class ControlServer:
         await self._runner.cleanup()
 
     async def _get_health(self, _request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(self._alive_s):
+                await self._reasons()
+        except TimeoutError:
+            return web.json_response({"status": "stuck"}, status=503)
         return web.json_response({"status": "ok"})
 
     async def _get_ready(self, _request: web.Request) -> web.Response:
-        reasons = list(self._reasons())
+        reasons = list(await self._reasons())
         return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
     async def _post_calls(self, request: web.Request) -> web.Response:
@@ -103,5 +116,5 @@ class ControlServer:
         return web.json_response({"id": call_id}, status=202)
 
     async def _get_metrics(self, _request: web.Request) -> web.Response:
-        page = self._metrics()
+        page = await self._metrics()
         return web.Response(body=page.body, headers={"Content-Type": page.content_type})

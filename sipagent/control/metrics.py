@@ -40,7 +40,7 @@ class MediaTotals:
 
 
 class _State(Collector):
-    """Reads the callables at each scrape."""
+    """What the callables said at the last look."""
 
     def __init__(
         self,
@@ -53,14 +53,23 @@ class _State(Collector):
         self._registered_lines = registered_lines
         self._sip_counters = sip_counters
         self._shell_counters = shell_counters
+        self._calls = 0
+        self._lines = 0
+        self._sip: Mapping[str, int] = {}
+        self._shell: Mapping[str, int] = {}
+
+    def look(self) -> None:
+        """Read them."""
+        self._calls, self._lines = self._active_calls(), self._registered_lines()
+        self._sip, self._shell = dict(self._sip_counters()), dict(self._shell_counters())
 
     def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily("sipagent_active_calls", "Calls that have not ended.", self._active_calls())
+        yield GaugeMetricFamily("sipagent_active_calls", "Calls that have not ended.", self._calls)
         yield GaugeMetricFamily(
-            "sipagent_registered_lines", "Lines that are registered where they are to be.", self._registered_lines()
+            "sipagent_registered_lines", "Lines that are registered where they are to be.", self._lines
         )
-        yield _family("sip", "What the SIP user agent counted, by its own names.", self._sip_counters())
-        yield _family("shell", "What the sockets and the clock refused, lost and skipped.", self._shell_counters())
+        yield _family("sip", "What the SIP user agent counted, by its own names.", self._sip)
+        yield _family("shell", "What the sockets and the clock refused, lost and skipped.", self._shell)
 
 
 def _family(name: str, words: str, counts: Mapping[str, int]) -> CounterMetricFamily:
@@ -88,7 +97,8 @@ class Metrics:
         shell_counters: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         registry = CollectorRegistry()
-        registry.register(_State(active_calls, registered_lines, sip_counters, shell_counters))
+        self._state = _State(active_calls, registered_lines, sip_counters, shell_counters)
+        registry.register(self._state)
         ProcessCollector(registry=registry)
         self._registry = registry
         self._calls = Counter("sipagent_calls", "Calls that ended, by how.", ["outcome"], registry=registry)
@@ -145,8 +155,12 @@ class Metrics:
         """A model could not be used, or not any more."""
         self._model_failures.labels(kind).inc()
 
-    def page(self) -> Page:
-        """Return everything in Prometheus' text format."""
+    def look(self) -> None:
+        """Read what is a state, on the loop of the calls; to be followed by :meth:`write`."""
+        self._state.look()
+
+    def write(self) -> Page:
+        """Return everything in Prometheus' text format; it takes milliseconds, and may be called in any thread."""
         return Page(generate_latest(self._registry), CONTENT_TYPE)
 
     def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:

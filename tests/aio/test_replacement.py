@@ -105,7 +105,7 @@ class TestPutThrough:
         async def main() -> None:
             async with moving(tmp_path) as world:
                 first, second = await world.answered(), await world.caller()
-                session: Any = first.endpoint.agent._session(first.handle)
+                session: Any = first.endpoint.agent._sessions.get(first.handle)
                 call_id, ours, theirs = session.dialog.id
                 replaces = f"{call_id};to-tag={theirs};from-tag={ours}"
                 flow = second.endpoint.flow_to("UDP", (HOST, world.port))

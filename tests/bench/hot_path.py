@@ -1,9 +1,10 @@
 """What a packet in and a tick out cost in our Python: ``python tests/bench/hot_path.py [--calls 50] [--seconds 60]``.
 
-The shell's own objects of so many calls, from the socket's callback to the WebSocket's send, with sockets that do nothing:
-so the kernel, the network and the neighbours on the machine are out of it, and two versions can be compared. Every call
-hears its agent speak and sends the model every frame. It is run once for the time, which is told as the best of many
-slices, and once under cProfile for who takes it. The table is printed, the figures go to ``build/profile.json``.
+The shell's own objects of so many calls, from the socket's callback to the WebSocket's send, with sockets that do
+nothing: so the kernel, the network and most of what the neighbours do are out of it, and two versions can be compared.
+Every call hears its agent speak and sends the model every frame. It is run once for the time, processor time told as
+the median and the best of many slices, and once under cProfile for who takes it. The table is printed, the figures go
+to ``build/profile.json``.
 """
 
 import argparse

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from threading import Event
 
 import aiohttp
 import pytest
 
 from sipagent.control.http import ControlServer, Page
 from sipagent.control.metrics import Metrics
+from sipagent.control.thread import ControlThread
 from sipagent.errors import SipagentError
 
 Test = Callable[[aiohttp.ClientSession], Awaitable[None]]
@@ -24,7 +26,7 @@ def serve(test: Test, *, reasons: list[str] | None = None) -> None:
 
     async def run() -> None:
         metrics = Metrics(active_calls=lambda: 7, sip_counters=dict)
-        server = ControlServer(reasons=lambda: reasons or [], metrics=metrics.page, dial=dial)
+        server = ControlThread(reasons=lambda: reasons or [], metrics=metrics, dial=dial)
         host, port = await server.start("127.0.0.1", 0)
         try:
             async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
@@ -84,8 +86,8 @@ def test_there_is_nothing_else(method: str, path: str, status: int) -> None:
 
 def test_a_port_that_is_taken() -> None:
     async def run() -> None:
-        page = Page(b"", "text/plain")
-        first, second = (ControlServer(reasons=list, metrics=lambda: page, dial=dial) for _ in range(2))
+        metrics = Metrics(active_calls=int, sip_counters=dict)
+        first, second = (ControlThread(reasons=list, metrics=metrics, dial=dial) for _ in range(2))
         host, port = await first.start("127.0.0.1", 0)
         try:
             with pytest.raises(OSError, match="address already in use"):
@@ -119,3 +121,50 @@ def test_what_a_browser_may_send_for_another_site_orders_nothing() -> None:
             assert response.status == 415
 
     serve(test)
+
+
+def test_calls_go_on_while_a_page_takes_its_time() -> None:
+    async def run() -> None:
+        beats = 0  # of the loop of the calls
+        enough = Event()
+
+        class SlowMetrics(Metrics):
+            def write(self) -> Page:
+                assert enough.wait(10.0)  # for ever, if it were written on the loop of the calls
+                return super().write()
+
+        server = ControlThread(reasons=list, metrics=SlowMetrics(active_calls=int, sip_counters=dict), dial=dial)
+        host, port = await server.start("127.0.0.1", 0)
+        try:
+            async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
+                async with asyncio.TaskGroup() as group:
+                    page = group.create_task(client.get("/metrics"))
+                    while not enough.is_set():
+                        await asyncio.sleep(0.001)
+                        beats += 1
+                        if beats == 20:
+                            enough.set()
+                assert page.result().status == 200
+        finally:
+            await server.close()
+
+    asyncio.run(run())
+
+
+def test_calls_that_are_stuck_are_not_healthy() -> None:
+    async def run() -> None:
+        never = asyncio.Event()
+
+        async def reasons() -> list[str]:
+            await never.wait()
+            return []
+
+        server = ControlServer(reasons=reasons, metrics=never.wait, dial=dial, alive_s=0.05)  # type: ignore[arg-type]
+        host, port = await server.start("127.0.0.1", 0)
+        try:
+            async with aiohttp.ClientSession(f"http://{host}:{port}") as client, client.get("/health") as response:
+                assert response.status == 503
+        finally:
+            await server.close()
+
+    asyncio.run(run())

@@ -20,7 +20,8 @@ class State:
         )
 
     def read(self) -> dict[str, float]:
-        text = self.metrics.page().body.decode()
+        self.metrics.look()
+        text = self.metrics.write().body.decode()
         return {
             sample.name + "".join(f" {label}={value}" for label, value in sample.labels.items()): sample.value
             for family in text_string_to_metric_families(text)

@@ -362,7 +362,7 @@ class Talk:
 
     def end(self) -> None:
         """Let everything end; nothing may be left."""
-        for handle in list(self._agent._sessions):
+        for handle in [session.handle for session in self._agent._sessions]:
             self._command(lambda: self._agent.hang_up(handle, now=self._now))  # noqa: B023 - called at once
         self._command(lambda: self._agent.unregister(ACCOUNT, now=self._now))
         self._look(0)

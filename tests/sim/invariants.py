@@ -103,7 +103,7 @@ class SipWatch:
         assert not owed, f"{self._name}: a 2xx has neither ACK nor BYE: {owed}"
         assert not self._unanswered, f"{self._name}: requests have no final response: {self._unanswered}"
         core = agent._core
-        left = (agent._sessions, agent._dialogs, core.outputs, core.transactions._origins)
+        left = ([*agent._sessions], agent._sessions.by_dialog, core.outputs, core.transactions._origins)
         assert not any(left), f"{self._name} remembers {left}"
         assert agent.sessions == 0
         assert agent.is_idle

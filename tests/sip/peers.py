@@ -84,7 +84,7 @@ class Endpoint:
         agent: Any = self.agent
         assert agent.get_timer() is None, agent._core.timers._live
         assert not agent._sessions
-        assert not agent._dialogs
+        assert not agent._sessions.by_dialog
         layer = agent._core.transactions
         assert not {**layer._clients, **layer._servers, **layer._origins}
         assert not agent._core.timers._live

@@ -164,7 +164,7 @@ class TestAsWhoIsCalled:
         assert bob.show(183, b"ignored") is not None
         assert bob.prack(3, body=b"their offer") == []
         assert bob.take(Reinvited).body == b"their offer"
-        assert bob.agent._sessions[bob.handle]._changes.description == b"our offer"
+        assert bob.agent._sessions.get(bob.handle)._changes.description == b"our offer"
 
     def test_a_prack_that_forgets_the_answer(self) -> None:
         bob = Reliable(body=b"")

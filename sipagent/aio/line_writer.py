@@ -1,0 +1,82 @@
+"""Writes the lines of the log in a thread of its own: a terminal or a pipe that stands still holds up no call.
+
+The queue is bounded. Lines that find it full are dropped and counted, and the log says how many as soon as it can. At
+the end of the process what waits is written, unless its reader has gone for good.
+"""
+
+import atexit
+import json
+from collections import deque
+from contextlib import suppress
+from threading import Condition, Thread
+from time import gmtime, strftime
+from typing import TextIO
+
+MAX_WAITING = 10_000
+"""Lines, of 200 bytes mostly: some minutes of a busy service, and 2 MB."""
+
+CLOSE_S = 2.0
+"""How long the end of the process waits for a reader that stands still."""
+
+BATCH = 500
+"""Lines that are written at once."""
+
+
+class LineWriter:
+    """Stands for a stream of text, as a logger uses it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._waiting: deque[str] = deque()
+        self._news = Condition()
+        self._dropped = 0
+        self._is_closed = False
+        self._thread = Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def write(self, line: str) -> None:
+        """Have a line written, which bears its end; nobody waits for it."""
+        with self._news:
+            if len(self._waiting) >= MAX_WAITING:
+                self._dropped += 1
+            else:
+                self._waiting.append(line)
+                self._news.notify()
+
+    def flush(self) -> None:
+        """Nothing: whoever logs does not wait."""
+
+    def isatty(self) -> bool:
+        """Whether a person is looking."""
+        return self._stream.isatty()
+
+    def close(self) -> None:
+        """Write what waits, but not for ever."""
+        with self._news:
+            self._is_closed = True
+            self._news.notify()
+        self._thread.join(CLOSE_S)
+        atexit.unregister(self.close)
+
+    def _run(self) -> None:
+        while lines := self._take():
+            with suppress(OSError, ValueError):  # whoever read is gone; to say so there is no log
+                self._stream.write("".join(lines))
+                self._stream.flush()
+
+    def _take(self) -> list[str]:
+        """Wait for lines and take them; none at the end."""
+        with self._news:
+            self._news.wait_for(lambda: self._waiting or self._is_closed)
+            lines = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            if self._dropped and not self._waiting:
+                lines.append(_confession(self._dropped))
+                self._dropped = 0
+        return lines
+
+
+def _confession(count: int) -> str:
+    """Say what is missing, in JSON whatever the style: whoever looks for it must find it."""
+    now = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
+    return json.dumps({"time": now, "level": "warning", "event": "log_lines_dropped", "count": count}) + "\n"

@@ -1,0 +1,62 @@
+import io
+import json
+from threading import Event
+
+from sipagent.aio.line_writer import MAX_WAITING, LineWriter
+
+
+class Terminal(io.StringIO):
+    """It takes what is written only while nobody holds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_free = Event()
+        self.was_asked = Event()
+
+    def write(self, text: str) -> int:
+        self.was_asked.set()
+        assert self.is_free.wait(10.0)
+        return super().write(text)
+
+
+def test_lines_are_written_in_order_and_all_before_the_end() -> None:
+    stream = io.StringIO()
+    writer = LineWriter(stream)
+    lines = [f"line {number}\n" for number in range(2_000)]
+    for line in lines:
+        writer.write(line)
+    writer.close()
+    assert stream.getvalue() == "".join(lines)
+
+
+def test_whoever_logs_does_not_wait_for_a_terminal_that_stands_still() -> None:
+    terminal = Terminal()
+    writer = LineWriter(terminal)
+    writer.write("first\n")
+    assert terminal.was_asked.wait(10.0)
+    writer.write("second\n")  # it would never return, if it waited
+    terminal.is_free.set()
+    writer.close()
+    assert terminal.getvalue() == "first\nsecond\n"
+
+
+def test_what_is_too_much_is_dropped_and_told() -> None:
+    terminal = Terminal()
+    writer = LineWriter(terminal)
+    writer.write("first\n")
+    assert terminal.was_asked.wait(10.0)
+    for number in range(MAX_WAITING + 7):
+        writer.write(f"{number}\n")
+    terminal.is_free.set()
+    writer.close()
+    *written, last = terminal.getvalue().splitlines()
+    assert written == ["first", *map(str, range(MAX_WAITING))]
+    assert json.loads(last) | {"time": ""} == {"time": "", "level": "warning", "event": "log_lines_dropped", "count": 7}
+
+
+def test_a_reader_that_is_gone_ends_nothing() -> None:
+    stream = io.StringIO()
+    writer = LineWriter(stream)
+    stream.close()
+    writer.write("nobody reads\n")
+    writer.close()
