@@ -114,9 +114,10 @@ class Application:
         rehearse({codec for line in config.lines for codec in usable_codecs(line)})
         engines = await self._make_engines()
         external = await _numeric(config.sip.external_address)
+        outsides = {line.name: await _numeric(line.external_address) for line in config.lines}
         ports = (config.rtp.ports.first, config.rtp.ports.last)
         self.service = Service(
-            lines=make_lines(config, engines),
+            lines=make_lines(config, engines, outsides),
             ports=RtpPorts("0.0.0.0", ports, random=self._random),
             ports6=RtpPorts("::", ports, random=self._random),
             max_calls=config.sip.max_calls,
@@ -132,7 +133,7 @@ class Application:
                 max_sessions=SESSIONS_A_CALL * config.sip.max_calls,
                 guard=make_guard(config, trusts_itself=self._trusts_itself),
             ),
-            self._accounts,
+            make_accounts(config, outsides),
             on_event=self._receive,
             on_crash=lambda error: self._log.error("user_agent_crashed", exc_info=error),
             random=self._random,

@@ -52,14 +52,19 @@ CONTACT_BYTES = 9
 """Of the part of a Contact that nobody can guess."""
 
 
-def make_accounts(config: Config) -> list[Account]:
-    """Who we are toward each PBX and trunk: one for every line with a domain."""
-    return [make_account(line) for line in config.lines if line.domain is not None]
+def make_accounts(config: Config, outsides: Mapping[str, str | None] | None = None) -> list[Account]:
+    """Who we are toward each PBX and trunk: one for every line with a domain.
+
+    :param outsides: the external addresses of lines that have their own, numeric, by the line's name.
+    """
+    known = outsides or {}
+    return [make_account(line, known.get(line.name)) for line in config.lines if line.domain is not None]
 
 
-def make_account(line: LineConfig) -> Account:
+def make_account(line: LineConfig, external_address: str | None = None) -> Account:
     """Who we are on a line.
 
+    :param external_address: the line's own, numeric.
     :raises SipagentError: for a line without a domain.
     """
     if line.domain is None:
@@ -80,6 +85,7 @@ def make_account(line: LineConfig) -> Account:
         outbound_proxy=_uri(line.outbound_proxy, transport=line.transport) if line.outbound_proxy else None,
         instance=instance.urn,
         expires_s=line.expires_s,
+        external_address=external_address,
         keep_alive=line.keep_alive,
         keep_alive_s=line.keep_alive_s,
         ring_limit_s=line.ring_limit_s,
@@ -175,13 +181,18 @@ def parse_target(text: str, *, domain: Uri | None = None) -> Uri:
         raise SipagentError(f"{text!r} is no SIP URI, such as sip:agent@127.0.0.1: {error}") from error
 
 
-def make_lines(config: Config, engines: Mapping[str, Engine]) -> dict[str, Line]:
+def make_lines(
+    config: Config, engines: Mapping[str, Engine], outsides: Mapping[str, str | None] | None = None
+) -> dict[str, Line]:
     """What becomes of the calls of each line.
 
+    :param outsides: as :func:`make_accounts` takes them.
     :param engines: where the model of each engine is.
     :raises SipagentError: when a tool can't be loaded.
     """
-    return {line.name: _make_line(config, line, engines) for line in config.lines}
+    known = outsides or {}
+    made = {line.name: _make_line(config, line, engines) for line in config.lines}
+    return {name: replace(line, external_address=known.get(name)) for name, line in made.items()}
 
 
 def agents_of(line: LineConfig) -> list[str]:

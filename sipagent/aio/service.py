@@ -55,6 +55,8 @@ class Line:
     """By which we call; ``None`` where we can't."""
     transfers: Targets | None = None
     """Whom a peer may have us call; ``None`` for nobody."""
+    external_address: str | None = None
+    """Where its peers beyond our own networks send media, numeric; ``None``: where all others do."""
     tells_caller: bool = True
     """Whether the model is told who calls."""
     routes: tuple[tuple[Route, "Line"], ...] = ()
@@ -105,6 +107,7 @@ class Service:
         self._observer = observer
         self._random = random
         self._media_outside = Outside(media_address)
+        self._outsides = {name: Outside(line.external_address) for name, line in lines.items() if line.external_address}
         self._ticker = Ticker()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._places = make_places()
@@ -158,7 +161,7 @@ class Service:
         media = self._open_media(flow)
         info = CallInfo(self._new_call_id(), caller=line_name, called=str(target), agent=line.agent)
         outgoing = Outgoing(line_name, target)
-        runner = self._make_runner(info, line, flow, media, endpoint, outgoing=outgoing)
+        runner = self._make_runner(info, line, flow, media, endpoint, line_name=line_name, outgoing=outgoing)
         self._observe(info.call_id, Dialled(line_name, str(target)))
         self._keep(runner)
         runner.driver.feed(runner.call.dial)
@@ -214,7 +217,14 @@ class Service:
             info = _info(call_id, event.identity, line.agent)
             self._observe(call_id, Invited(info.caller, info.called, event.request.call_id))
             runner = self._make_runner(
-                info, line, event.flow, media, endpoint, handle=event.handle, identity=event.identity
+                info,
+                line,
+                event.flow,
+                media,
+                endpoint,
+                line_name=event.line,
+                handle=event.handle,
+                identity=event.identity,
             )
         except Exception as error:  # noqa: BLE001 - a bug costs this call, not its ports nor the user agent
             media.close()
@@ -232,7 +242,7 @@ class Service:
         if runner is None:
             endpoint.command(endpoint.agent.reject, event.handle, NO_SUCH_CALL)
         else:
-            runner.replacement.take(event, self._media_address_toward(event.flow.remote, endpoint))
+            runner.replacement.take(event, self._media_address_toward(event.flow.remote, endpoint, event.line))
 
     def _refuse(self, handle: int, status: int, retry_after_s: int) -> None:
         self.refused += 1
@@ -246,8 +256,9 @@ class Service:
     def _open_media(self, flow: Flow) -> Media:
         return Media(self._ports6 if ":" in flow.remote[0] else self._ports, self._ticker)
 
-    def _media_address_toward(self, remote: Address, endpoint: SipEndpoint) -> str:
-        return self._media_outside.toward(remote[0], (endpoint.address_toward(remote), 0))[0]
+    def _media_address_toward(self, remote: Address, endpoint: SipEndpoint, line_name: str) -> str:
+        outside = self._outsides.get(line_name, self._media_outside)
+        return outside.toward(remote[0], (endpoint.address_toward(remote), 0))[0]
 
     def _make_runner(
         self,
@@ -257,12 +268,13 @@ class Service:
         media: Media,
         endpoint: SipEndpoint,
         *,
+        line_name: str,
         handle: int | None = None,
         outgoing: Outgoing | None = None,
         identity: Identity | None = None,
     ) -> CallRunner:
         call_id = info.call_id
-        address = self._media_address_toward(flow.remote, endpoint)
+        address = self._media_address_toward(flow.remote, endpoint, line_name)
         leg = SipLeg(
             address=address,
             port=media.port,

@@ -259,10 +259,7 @@ class Call:
         return self._leg.frame_ms
 
     def receive_rtp(self, data: bytes, source: Address, *, now: float) -> bool:
-        """Take a packet of the caller's; say whether it may have brought a deadline near.
-
-        A packet that is the next frame, as nearly all are, does not: a turn that it begins does not end so soon.
-        """
+        """Take a packet of the caller's; say whether a deadline may be near: the next frame brings none."""
         frames = self._leg.receive_packet(data, source, now=now)
         self._hear(frames, now)
         return len(frames) != 1
@@ -367,8 +364,7 @@ class Call:
         A phone hears us from the 200 on. But until its ACK or its own packets come, nobody has shown to be there, and
         whoever wrote the INVITE may have written a victim's address.
         """
-        is_there = self._leg.heard_at > 0.0
-        return is_there or self._answered_at is None or now < self._answered_at + UNACKNOWLEDGED_S
+        return self._leg.heard_at > 0.0 or self._answered_at is None or now < self._answered_at + UNACKNOWLEDGED_S
 
     def _on_timer(self, key: str, now: float) -> None:
         match key:

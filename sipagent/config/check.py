@@ -63,7 +63,7 @@ def _check_tls(root: Node, sip: SipConfig, reader: Reader) -> None:
 def _check_line(root: Node, number: int, line: LineConfig, reader: Reader) -> None:
     """What belongs together must come together."""
     if line.domain is None:
-        for key in ("user", "password", "auth_user", "realm", "registrars", "outbound_proxy"):
+        for key in ("user", "password", "auth_user", "realm", "registrars", "outbound_proxy", "external_address"):
             if getattr(line, key):
                 _report(root, ("lines", number, key), "it needs the domain beside it", reader)
     elif line.user is None and line.registrars:

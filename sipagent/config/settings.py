@@ -106,6 +106,7 @@ class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     expires_s: Annotated[int, Meta(ge=30, le=86_400)] = 300
     keep_alive: Literal["auto", "crlf", "stun", "options", "off"] = "auto"
     keep_alive_s: Annotated[float, Meta(ge=5, le=600)] = 25.0
+    external_address: Host | None = None
     peers: tuple[Network, ...] = ()
     callers: dict[str, Secret] = field(default_factory=dict)
     ring_limit_s: Annotated[float, Meta(ge=1, le=600)] = 180.0

@@ -33,6 +33,8 @@ class Account:
     """``urn:uuid:…``, the same over restarts (:rfc:`5626#section-4.1`)."""
     expires_s: int = 300
     """What REGISTER asks for; what is granted counts."""
+    external_address: str | None = None
+    """What peers of this account beyond our own networks see of us, numeric; ``None``: what all others see."""
     keep_alive: KeepAliveMethod = "auto"
     keep_alive_s: float = 25.0
     """Between two signs of life: a NAT forgets a silent UDP flow after 30 s or more."""

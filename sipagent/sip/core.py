@@ -107,6 +107,8 @@ class Core:
     def contact_uri(self, flow: Flow, line: Line | None) -> Uri:
         """Return by what URI whoever is at the far end of the flow reaches us, or that line of ours."""
         host, port = flow.local or UNKNOWN_ADDRESS
+        if line is not None and flow.local is not None:
+            host, port = line.outside.toward(flow.remote[0], flow.local)
         user = self.settings.contact_user if line is None else line.account.contact_user
         transport = Parameters([("transport", URI_TRANSPORTS[flow.transport])])
         return Uri("sip", user, None, host, port, NO_PARAMETERS if flow.transport == "UDP" else transport)

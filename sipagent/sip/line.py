@@ -7,6 +7,7 @@ from sipagent.sip.account import Account
 from sipagent.sip.digest import DigestClient
 from sipagent.sip.headers import NameAddr
 from sipagent.sip.identity import ANONYMOUS
+from sipagent.sip.nat import Outside
 from sipagent.sip.session_timer import SessionTimerSettings
 from sipagent.sip.uri import Parameters, Uri
 
@@ -21,6 +22,8 @@ class Line:
         self.digest: DigestClient | None = None
         if account.credentials is not None:
             self.digest = DigestClient(account.credentials, random=random, domain=account.address.host)
+        self.outside = Outside(account.external_address)
+        """How its peers see us, where that is known of this account alone."""
         self.service_route: tuple[NameAddr, ...] = ()
         """From the last REGISTER that was accepted (:rfc:`3608`)."""
 

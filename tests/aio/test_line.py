@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from loopback import Clean
+from serving import serving
 
 from sipagent.agent.routing import Route
 from sipagent.aio.call import Engine
@@ -13,10 +15,11 @@ from sipagent.call.call import CallSettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.config import load
 from sipagent.config.load import ConfigFileError
-from sipagent.lines import agents_of, make_lines
+from sipagent.lines import agents_of, make_accounts, make_lines
 from sipagent.realtime.settings import SessionSettings
 from sipagent.sip.headers import NameAddr
 from sipagent.sip.identity import Identity, Party
+from sipagent.sip.nat import Outside
 from sipagent.sip.uri import Uri
 
 ENGINE = Engine("ws://127.0.0.1:1", {})
@@ -137,3 +140,27 @@ class TestConfiguration:
         with pytest.raises(ConfigFileError) as caught:
             self.load(tmp_path, FILE.replace(old, new))
         assert problem in str(caught.value)
+
+
+def test_a_line_may_be_seen_at_an_address_of_its_own(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as world:
+            service, endpoint = world.service, world.endpoint
+            service._outsides = {"trunk": Outside("203.0.113.8")}
+            endpoint.address_toward = lambda remote: "10.0.0.2"  # type: ignore[method-assign]
+            far, near = ("198.51.100.7", 5060), ("10.0.0.9", 5060)
+            assert service._media_address_toward(far, endpoint, "trunk") == "203.0.113.8"
+            assert service._media_address_toward(near, endpoint, "trunk") == "10.0.0.2"
+            assert service._media_address_toward(far, endpoint, "main") == "10.0.0.2"
+
+    run(main())
+
+
+def test_the_files_external_address_of_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(FILE.replace("domain: pbx.example.com", "domain: pbx.example.com\n    external_address: nat.example"))
+    config = load(path, {})
+    (account,) = make_accounts(config, {"pbx": "203.0.113.8"})
+    assert account.external_address == "203.0.113.8"
+    assert make_lines(config, {"model": ENGINE}, {"pbx": "203.0.113.8"})["pbx"].external_address == "203.0.113.8"
+    assert make_lines(config, {"model": ENGINE})["pbx"].external_address is None

@@ -8,7 +8,7 @@ from sip.peers import OFFER, UDP
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.account import Account
-from sipagent.sip.events import Transmit
+from sipagent.sip.events import Flow, Transmit
 from sipagent.sip.headers import NameAddr
 from sipagent.sip.line import Line
 from sipagent.sip.message import Request, parse_message
@@ -95,3 +95,28 @@ class TestOnTheWire:
 def test_where_a_call_goes_first(settings: dict[str, Any], target: str, hop: str) -> None:
     account = Account(name="a", address=Uri.parse("sip:100@pbx.example.com"), contact_user="x", **settings)
     assert str(Line(account, random=Random(1)).first_hop(Uri.parse(target))) == hop
+
+
+class TestOutside:
+    """The address in our Contact, where a line has one of its own."""
+
+    def contact(self, remote: str, external_address: str | None) -> str:
+        account = Account(
+            name="pbx",
+            address=Uri.parse("sip:100@pbx.example.com"),
+            contact_user="100-x",
+            external_address=external_address,
+        )
+        agent = UserAgent(accounts=[account], random=Random(1))
+        flow = Flow("UDP", (remote, 5060), ("10.0.0.2", 5060))
+        agent.invite(Uri.parse("sip:200@pbx.example.com"), flow, account="pbx", body=OFFER, now=0.0)
+        output = agent.poll()
+        assert isinstance(output, Transmit)
+        message = parse_message(output.data)
+        assert message.contact is not None
+        return message.contact.uri.host
+
+    def test_far_peers_see_it_and_near_ones_don_t(self) -> None:
+        assert self.contact("198.51.100.7", "203.0.113.8") == "203.0.113.8"
+        assert self.contact("10.0.0.9", "203.0.113.8") == "10.0.0.2"
+        assert self.contact("198.51.100.7", None) == "10.0.0.2"
