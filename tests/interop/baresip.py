@@ -63,7 +63,10 @@ TLS = """\
 sip_certificate {certificate}
 sip_cafile {ca}
 """
-ACCOUNT = f"<sip:baresip@{HOST};transport={{transport}}>;regint=0;audio_codecs={{codec}};answermode={{answers}}{{encryption}}\n"
+ACCOUNT = (
+    f"<sip:baresip@{HOST};transport={{transport}}>;regint=0;audio_codecs={{codec}}"
+    ";answermode={answers}{encryption}\n"
+)
 EXTENSION = (
     f"<sip:{{user}}@{HOST}:{{server_port}};transport={{transport}}>;auth_pass={{password}};regint=300"
     ";audio_codecs={codec};answermode={answers}\n"
