@@ -33,6 +33,7 @@ from sipagent.lines import (
     make_guard,
     make_lines,
     make_targets,
+    open_keys,
     parse_target,
     usable_codecs,
 )
@@ -156,6 +157,8 @@ class Application:
         self._closing.callback(collector.stop)
         models = sorted({urlsplit(engine.url).netloc for engine in engines.values()})
         self._line_keeper.register(self.endpoint)
+        for name in open_keys(config):
+            self._log.warning("srtp_keys_in_the_open", line=name, instead="transport: tls, so that nobody reads them")
         self._log.info("ready", listen=[str(listener) for listener in config.sip.listen], model=", ".join(models))
 
     async def dial(self, line: str, to: str) -> str:

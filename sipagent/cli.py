@@ -20,14 +20,13 @@ from sipagent.bench.plan import QUICK, Plan
 from sipagent.bench.suite import run_bench
 from sipagent.call.phone import CODECS
 from sipagent.checkup import run_checkup
-from sipagent.config import Config, load
+from sipagent.config import Config, LineConfig, load
 from sipagent.demo import Demo
 from sipagent.dial import Cue, DialSettings, dial
 from sipagent.errors import SipagentError
 from sipagent.lines import make_account
 from sipagent.realtime.local.faults import KINDS, FaultScript
 from sipagent.realtime.local.settings import LocalSettings
-from sipagent.sip.account import Account
 
 CONFIG = Path("config.yaml")
 """The file that is read when none is named."""
@@ -120,9 +119,11 @@ class _AddCue(argparse.Action):
 def _call(arguments: argparse.Namespace, console: Console) -> bool:
     log.set_up(level="warning", style="auto")
     config = load(arguments.config) if arguments.line else None
+    line = _line(arguments.line, config, arguments.config) if config else None
     settings = DialSettings(
         target=arguments.uri,
-        account=_account(arguments.line, config, arguments.config) if config else None,
+        account=make_account(line) if line else None,
+        srtp=line.srtp if line else "off",
         tls=Tls(config.sip.tls) if config else None,
         cues=arguments.cues or (),
         record=arguments.record,
@@ -134,11 +135,11 @@ def _call(arguments: argparse.Namespace, console: Console) -> bool:
     return loop.run(dial(settings, console=console))
 
 
-def _account(name: str, config: Config, path: Path) -> Account:
+def _line(name: str, config: Config, path: Path) -> LineConfig:
     lines = {line.name: line for line in config.lines}
     if name not in lines:
         raise SipagentError(f"{path} has no line {name}; there is {', '.join(lines)}")
-    return make_account(lines[name])
+    return lines[name]
 
 
 # check, model

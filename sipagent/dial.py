@@ -24,6 +24,7 @@ from sipagent.formats import PCMU, AudioFormat
 from sipagent.lines import parse_target
 from sipagent.notebook import Notebook
 from sipagent.rtp.dtmf import DIGITS
+from sipagent.sdp.negotiation import SrtpMode
 from sipagent.sip.account import Account
 
 
@@ -57,6 +58,7 @@ class DialSettings:
     """Our certificates, and those we trust; by default the system's."""
     codecs: tuple[str, ...] = CODECS
     """What we offer, best first."""
+    srtp: SrtpMode = "off"
 
 
 async def dial(settings: DialSettings, *, console: Console) -> bool:
@@ -87,6 +89,7 @@ async def dial(settings: DialSettings, *, console: Console) -> bool:
         account=settings.account,
         tls=settings.tls,
         codecs=settings.codecs,
+        srtp=settings.srtp,
     )
     console.print(f"Calling {escape(str(target))} …")
     await runner.call(target, linger_s=settings.linger_s, max_call_s=settings.max_call_s)

@@ -237,6 +237,7 @@ def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[
         account=None if line.domain is None else line.name,
         transfers=make_targets(line, line.allow_transfer),
         tells_caller=agent.caller_data,
+        srtp=line.srtp,
     )
 
 
@@ -250,6 +251,15 @@ def _make_transfer(agent: AgentConfig, line: LineConfig) -> TransferSettings:
         targets=make_targets(line, line.allow_transfer),
         limit_s=settings.limit_s,
     )
+
+
+def open_keys(config: Config) -> list[str]:
+    """The lines whose SRTP keys travel where anybody on the way can read them: in signalling without TLS."""
+    hides_ours = any(listener.is_secure for listener in config.sip.listen)
+    hidden = {
+        line.name: hides_ours if line.domain is None else line.transport in ("tls", "wss") for line in config.lines
+    }
+    return [line.name for line in config.lines if line.srtp != "off" and not hidden[line.name]]
 
 
 def make_engine(config: EngineConfig, *, url: str | None = None) -> Engine:

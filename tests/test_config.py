@@ -18,6 +18,7 @@ from sipagent.config import (
     ToolReference,
     load,
 )
+from sipagent.rtp import srtp
 
 MINIMAL = """\
 lines:
@@ -347,6 +348,13 @@ def test_no_text_does_worse_than_have_problems(tmp_path_factory: pytest.TempPath
 def test_a_line_that_lacks_something(problems: Problems, line: str, problem: str) -> None:
     text = MINIMAL.replace("{name: main, agent: receptionist}", f"{{name: main, agent: receptionist, {line}}}")
     assert problems(text) == [problem]
+
+
+def test_srtp_needs_its_extra(problems: Problems, load_text: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = MINIMAL.replace("agent: receptionist}", "agent: receptionist, srtp: required}")
+    assert load_text(text).lines[0].srtp == "required"
+    monkeypatch.setattr(srtp, "is_available", False)
+    assert problems(text) == ["2: lines[0].srtp: it needs libsrtp: pip install 'sipagent[srtp]'"]
 
 
 def test_a_caller_belongs_to_one_line(problems: Problems) -> None:

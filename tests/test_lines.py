@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from sipagent.aio.call import Engine
 from sipagent.config import load
-from sipagent.lines import LOOPBACK, PRIVATE, make_account, make_guard, make_targets
+from sipagent.lines import LOOPBACK, PRIVATE, make_account, make_guard, make_lines, make_targets, open_keys
 from sipagent.sip.guard import SCANNERS, GuardSettings, Rule
 from sipagent.sip.session_timer import SessionTimerSettings
 from sipagent.sip.targets import Targets
@@ -51,6 +52,29 @@ def test_the_contact_of_a_line_opens_the_door_only_where_a_secret_went_into_it(t
     config = load(tmp_path / "config.yaml", {})
     assert [rule.contact_user for rule in rules] == [make_account(config.lines[0]).contact_user, ""]
     assert len(rules[0].contact_user) >= 18
+
+
+@pytest.mark.parametrize(
+    ("line", "listen", "is_open"),
+    [
+        ("", "udp:0.0.0.0:5060", False),
+        (", srtp: 'off'", "udp:0.0.0.0:5060", False),
+        (", srtp: optional", "udp:0.0.0.0:5060", True),
+        (", srtp: required", "tls:0.0.0.0:5061", False),
+        (", srtp: required, domain: a.b", "tls:0.0.0.0:5061", True),
+        (", srtp: required, domain: a.b, transport: tcp", "udp:0.0.0.0:5060", True),
+        (", srtp: required, domain: a.b, transport: tls", "udp:0.0.0.0:5060", False),
+        (", srtp: required, domain: a.b, transport: wss", "udp:0.0.0.0:5060", False),
+    ],
+)
+def test_lines_whose_keys_can_be_read_on_the_way(tmp_path: Path, line: str, listen: str, is_open: bool) -> None:
+    path = tmp_path / "config.yaml"
+    (tmp_path / "c.pem").touch()
+    head = f"sip: {{listen: ['{listen}'], tls: {{certificate: c.pem}}}}\n"
+    path.write_text(head + FILE % f"  - {{name: line0, agent: agent{line}}}")
+    config = load(path, {})
+    assert open_keys(config) == (["line0"] if is_open else [])
+    assert make_lines(config, {"model": Engine("ws://x", {}, 1.0)})["line0"].srtp == config.lines[0].srtp
 
 
 def test_this_machine_is_let_in_for_the_demonstration(tmp_path: Path) -> None:

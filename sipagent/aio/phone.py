@@ -20,6 +20,7 @@ from sipagent.call import events
 from sipagent.call.phone import CODECS, HungUp, Line, Phone, PhoneOutput, format_for
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
+from sipagent.sdp.negotiation import SrtpMode
 from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.dialog import is_numeric
@@ -48,6 +49,7 @@ class PhoneRunner:
 
     :param account: by which we call; without one straight to the target, and as nobody.
     :param tls: our certificates, and those we trust; by default the system's.
+    :param srtp: whether its audio may, or must, be encrypted.
     :param noted: is given every fact as it happens, with its time.
     :param codecs: what we offer, best first; ``format_for`` them the lines are.
     """
@@ -62,8 +64,10 @@ class PhoneRunner:
         account: Account | None = None,
         tls: Tls | None = None,
         codecs: tuple[str, ...] = CODECS,
+        srtp: SrtpMode = "off",
     ) -> None:
         self._codecs = codecs
+        self._srtp: SrtpMode = srtp
         self._account = account
         self._tls = tls
         self._lines = lines
@@ -133,6 +137,7 @@ class PhoneRunner:
             random=self._random,
             wall_offset=time() - monotonic(),
             keys_in_rtp=self._account is None or self._account.keys != "info",
+            srtp=self._srtp,
         )
         self._phone = Phone(
             leg=leg,

@@ -24,6 +24,7 @@ from sipagent.call.call import Call, CallSettings
 from sipagent.call.events import Dialled, Fact, Invited
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
+from sipagent.sdp.negotiation import SrtpMode
 from sipagent.sip.events import (
     Address,
     Ended,
@@ -60,6 +61,7 @@ class Line:
     tells_caller: bool = True
     """Whether the model is told who calls."""
     routes: tuple[tuple[Route, "Line"], ...] = ()
+    srtp: SrtpMode = "off"
     """The same line with other agents, and which calls they take."""
 
     def choose(self, identity: Identity) -> "Line":
@@ -283,6 +285,7 @@ class Service:
             random=self._random,
             signalling_host=flow.remote[0],
             wall_offset=time() - monotonic(),
+            srtp=line.srtp,
         )
         call = Call(call_id, leg=leg, settings=line.settings(identity), random=self._random)
         return CallRunner(

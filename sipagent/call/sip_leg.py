@@ -10,8 +10,16 @@ from sipagent.call.events import Address, SendRtcp
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.uplink import Uplink
 from sipagent.formats import AudioFormat, format_of
-from sipagent.rtp.session import DigitReceived, Frame, PayloadFormat, RtpParameters, RtpSession, RtpStats
-from sipagent.sdp.negotiation import MediaParameters, Negotiation
+from sipagent.rtp.session import (
+    DigitReceived,
+    Frame,
+    PayloadFormat,
+    RtpParameters,
+    RtpSession,
+    RtpStats,
+    SrtpParameters,
+)
+from sipagent.sdp.negotiation import MediaParameters, Negotiation, SrtpKeys, SrtpMode
 
 COUNT_SAMPLES: Mapping[str, Callable[[bytes], int]] = {"opus": opus.samples, "L16": l16.samples}
 """How long a payload is on its RTP clock, where that is not its length in bytes."""
@@ -34,6 +42,7 @@ class SipLeg:
     :param keys_in_rtp: whether keys of ours go there, if the peer takes them.
     :param translates: whether frames come in the call's format and in order; else, for a jitter buffer, as they came.
     :param audio_format: of the frames, whatever is agreed on; not given: what suits the first agreement.
+    :param srtp: whether packets may, or must, be protected; it needs the extra of that name.
     """
 
     def __init__(
@@ -49,10 +58,12 @@ class SipLeg:
         keys_in_rtp: bool = True,
         audio_format: AudioFormat | None = None,
         translates: bool = True,
+        srtp: SrtpMode = "off",
     ) -> None:
         self._translates = translates
         self._early_packets: deque[tuple[bytes, Address, float]] = deque(maxlen=EARLY_PACKETS)
         self._early_frames: deque[tuple[Frame, float]] = deque(maxlen=EARLY_PACKETS)
+        self._srtp: SrtpMode = srtp
         self._keys_in_rtp = keys_in_rtp
         self._port = port
         self._codecs = codecs
@@ -164,7 +175,14 @@ class SipLeg:
 
     def _negotiate(self, address: str) -> Negotiation:
         session_id = self._random.randrange(1, 2**62)
-        return Negotiation(address=address, port=self._port, codecs=self._codecs, session_id=session_id)
+        return Negotiation(
+            address=address,
+            port=self._port,
+            codecs=self._codecs,
+            session_id=session_id,
+            srtp=self._srtp,
+            random=self._random,
+        )
 
     def _set_format(self, audio_format: AudioFormat) -> None:
         self.audio_format = audio_format
@@ -203,6 +221,7 @@ class SipLeg:
                 rtcp_mux=media.rtcp_mux,
                 send_telephone_event=media.telephone_event_payload_type,
                 signalling_host=self._signalling_host,
+                srtp=_protection(media.srtp),
             )
         )
 
@@ -290,3 +309,7 @@ class SipLeg:
     def close(self, *, now: float) -> None:
         """Say good-bye in RTCP."""
         self._rtp.close(now=now)
+
+
+def _protection(keys: SrtpKeys | None) -> SrtpParameters | None:
+    return None if keys is None else SrtpParameters(keys.suite, keys.send_key, keys.receive_key)

@@ -13,6 +13,7 @@ from sipagent.config.decode import suggest
 from sipagent.config.document import Node, Reader
 from sipagent.config.settings import Config, LineConfig, SipConfig
 from sipagent.errors import RemoteProtocolError
+from sipagent.rtp import srtp
 from sipagent.sip.uri import Uri
 
 Path = tuple[str | int, ...]
@@ -68,6 +69,8 @@ def _check_line(root: Node, number: int, line: LineConfig, reader: Reader) -> No
                 _report(root, ("lines", number, key), "it needs the domain beside it", reader)
     elif line.user is None and line.registrars:
         _report(root, ("lines", number, "registrars"), "to register, the line needs a user", reader)
+    if line.srtp != "off" and not srtp.is_available:
+        _report(root, ("lines", number, "srtp"), srtp.MISSING, reader)
 
 
 def _check_transfer(root: Node, name: str, config: Config, reader: Reader) -> None:

@@ -19,7 +19,7 @@ from sipagent.config.values import (
     ToolReference,
 )
 from sipagent.sdp.formats import Codec
-from sipagent.sdp.negotiation import DEFAULT_CODECS
+from sipagent.sdp.negotiation import DEFAULT_CODECS, SrtpMode
 from sipagent.sip.guard import SCANNERS
 from sipagent.sip.targets import DEFAULT_ALLOW
 
@@ -122,6 +122,7 @@ class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     session_min_s: Annotated[int, Meta(ge=90, le=7_200)] = 90
     dtmf: Literal["auto", "info"] = "auto"
     codecs: Annotated[tuple[Codec, ...], Meta(min_length=1)] = DEFAULT_CODECS
+    srtp: SrtpMode = "off"
 
     @property
     def registers(self) -> bool:

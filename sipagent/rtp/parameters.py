@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sipagent.rtp.latch import Address
+from sipagent.rtp.srtp import SrtpParameters
 
 COMFORT_NOISE = 13
 """The static payload type of :rfc:`3389`."""
@@ -49,6 +50,8 @@ class RtpParameters:
     """Of each frame that is sent; 20 ms at 8 kHz."""
     clock_rate: int = 8000
     """Of what is sent."""
+    srtp: SrtpParameters | None = None
+    """``None`` for plain RTP."""
 
 
 UNCONFIGURED = RtpParameters(payload_type=0, receive_payload_types={})

@@ -29,7 +29,7 @@ class Sender:
         self.packets = 0
         self.octets = 0
         """Of payload."""
-        self._sequence_number = random.getrandbits(16)
+        self._sequence_number = random.getrandbits(15)  # far from its end: SRTP's count must not begin on a wrap
         self._timestamp = random.getrandbits(32)
         self._sent_at = 0.0
         self._sent_timestamp = self._timestamp

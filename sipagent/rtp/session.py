@@ -14,15 +14,18 @@ from typing import TypeAlias
 from sipagent.errors import LocalProtocolError
 from sipagent.rtp.dtmf import DigitReceived
 from sipagent.rtp.latch import Address
+from sipagent.rtp.packet import is_rtcp
 from sipagent.rtp.parameters import G711, UNCONFIGURED, PayloadFormat, RtpParameters
 from sipagent.rtp.receiver import Receiver
 from sipagent.rtp.reports import Reporter
 from sipagent.rtp.rtcp import parse_compound
 from sipagent.rtp.sender import Sender
+from sipagent.rtp.srtp import Protector, SrtpParameters
 from sipagent.rtp.timeline import Frame
 
 __all__ = [
     "G711", "Address", "DigitReceived", "Frame", "PayloadFormat", "RtpParameters", "RtpSession", "RtpStats", "SendRtcp",
+    "SrtpParameters",
 ]  # fmt: skip
 
 DIGIT_MS = 160
@@ -57,6 +60,8 @@ class RtpStats:
     """From the peer's last report; so are the next two."""
     peer_fraction_lost: float | None
     peer_jitter_ms: float | None
+    unauthenticated: int = 0
+    """What SRTP could not open: forged, damaged or replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ class RtpSession:
         self._receiver = Receiver(in_order=in_order)
         self._reporter = Reporter(self._sender.ssrc, cname=cname, random=random, wall_offset=wall_offset)
         self._parameters = UNCONFIGURED
+        self._protector: Protector | None = None
         self._reports: deque[SendRtcp] = deque()
         self._released: list[Frame] = []
         self._rtcp_source: Address | None = None
@@ -110,6 +116,10 @@ class RtpSession:
         previous, self._parameters = self._parameters, parameters
         if (previous.remote, previous.remote_rtcp) != (parameters.remote, parameters.remote_rtcp):
             self._rtcp_source = None
+        if parameters.srtp is None or self._protector is None:
+            self._protector = None if parameters.srtp is None else Protector(parameters.srtp)
+        else:
+            self._protector.configure(parameters.srtp)
         if not self._is_closed:
             self._sender.configure(parameters)
             self._receiver.configure(parameters)
@@ -123,6 +133,11 @@ class RtpSession:
 
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
         """Take a datagram of the RTP port and return the frames that are now due to be heard, in order."""
+        if self._protector is not None:
+            opened = self._protector.open_rtcp(data) if is_rtcp(data) else self._protector.open(data)
+            if opened is None:
+                return ()
+            data = opened
         frames = self._receiver.receive_packet(data, source, now=now)
         if frames is None:
             self._on_rtcp(data, source, now)
@@ -142,13 +157,15 @@ class RtpSession:
         """
         if not self._is_running:
             self._run(now)
-        return self._sender.next_packet(payload, now=now, marker=marker)
+        packet = self._sender.next_packet(payload, now=now, marker=marker)
+        return packet if self._protector is None else self._protector.protect(packet)
 
     # Beside it
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take a datagram of the RTCP port."""
-        if self._on_rtcp(data, source, now):
+        opened = data if self._protector is None else self._protector.open_rtcp(data)
+        if opened is not None and self._on_rtcp(opened, source, now):
             self._rtcp_source = source
 
     def take_released(self) -> Sequence[Frame]:
@@ -240,6 +257,7 @@ class RtpSession:
             round_trip_ms=self._reporter.round_trip_ms,
             peer_fraction_lost=view.fraction_lost / 256 if view else None,
             peer_jitter_ms=1000 * view.jitter / self._parameters.clock_rate if view else None,
+            unauthenticated=self._protector.unauthenticated if self._protector else 0,
         )
 
     def _run(self, now: float) -> None:
@@ -275,4 +293,6 @@ class RtpSession:
     def _send_rtcp(self, data: bytes) -> None:
         destination = self._rtcp_remote()
         if destination is not None:
+            if self._protector is not None:
+                data = self._protector.protect_rtcp(data)
             self._reports.append(SendRtcp(data, destination, self._parameters.rtcp_mux))

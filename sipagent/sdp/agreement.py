@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from sipagent.sdp.crypto import SrtpKeys
 from sipagent.sdp.formats import Format
 
 Address: TypeAlias = tuple[str, int]
@@ -50,6 +51,8 @@ class MediaParameters:
     """How much audio is in a packet of ours, as the peer would like it: 10 to 60, in tens; our description says so."""
     direction: Direction
     """Ours: ``sendonly`` means that we send."""
+    srtp: SrtpKeys | None = None
+    """What packets are protected with; ``None`` for plain RTP."""
 
     @property
     def receive_payload_types(self) -> dict[int, str]:

@@ -21,6 +21,9 @@ MAX_MEDIA = 64
 MAX_PAYLOAD_TYPE = 127
 """The RTP header has seven bits for it (:rfc:`3550#section-5.1`)."""
 
+SECRETS = ("crypto", "ice-pwd")
+"""Attributes whose values are never shown but on the wire."""
+
 BEFORE_CONNECTION = "iuep"
 """The optional lines whose place is between ``s=`` and ``c=`` (:rfc:`8866#section-5`); other lines follow ``c=``."""
 
@@ -75,6 +78,10 @@ class Attribute:
     def __str__(self) -> str:
         return self.name if self.value is None else f"{self.name}:{self.value}"
 
+    def __repr__(self) -> str:
+        value = "<secret>" if self.name in SECRETS else self.value
+        return f"Attribute({self.name!r}, {value!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class RtpMap:
@@ -109,6 +116,10 @@ class Media:
     def get(self, name: str) -> str | None:
         """Return the first value of attribute ``name``, empty for a flag, ``None`` where there is no such attribute."""
         return next(_values(self.attributes, name), None)
+
+    def get_all(self, name: str) -> list[str]:
+        """Return all values of attribute ``name``."""
+        return list(_values(self.attributes, name))
 
     def rtpmaps(self) -> dict[int, RtpMap]:
         """Return what each mapped payload type stands for; a malformed map is no map."""

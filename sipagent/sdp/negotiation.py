@@ -1,4 +1,4 @@
-"""The offer/answer exchange of one leg (:rfc:`3264`): one audio stream and its keypad events over RTP/AVP.
+"""The offer/answer exchange of one leg (:rfc:`3264`): one audio stream and its keypad events over RTP or SRTP.
 
 The rules, each of which some peer breaks when we do:
 
@@ -7,14 +7,18 @@ The rules, each of which some peer breaks when we do:
 - The version in ``o=`` goes up when, and only when, our description changes. The peer's version proves nothing.
 - Hold is an attribute, ``c=0.0.0.0`` (:rfc:`2543`) or port 0; we understand all of them and say the attribute only.
 - An exchange that fails leaves everything as it was.
+- SRTP that is optional is offered as keys in plain RTP/AVP. Who has no SRTP ignores them, who has takes them; RTP/SAVP
+  would be 488 to the former, and two streams, one of each, are two streams to many.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from random import Random
 from typing import Final
 
 from sipagent.errors import LocalProtocolError, RemoteProtocolError
 from sipagent.sdp.agreement import DIRECTIONS, Address, Direction, MediaParameters
+from sipagent.sdp.crypto import Crypto, SrtpKeys, SrtpMode, make_keys, match, read_cryptos
 from sipagent.sdp.description import (
     MAX_PAYLOAD_TYPE,
     Attribute,
@@ -36,9 +40,16 @@ from sipagent.sdp.formats import (
     formats_of,
     read_map,
 )
-from sipagent.sdp.remote import DEFAULT_PTIME_MS, NOT_ACCEPTABLE, PLAIN_RTP, RemoteAudio, direction_of, is_plain_audio
+from sipagent.sdp.remote import (
+    DEFAULT_PTIME_MS,
+    NOT_ACCEPTABLE,
+    PLAIN_RTP,
+    SECURE_RTP,
+    RemoteAudio,
+    direction_of,
+)
 
-__all__ = ["DIRECTIONS", "Address", "Direction", "Format", "MediaParameters", "Negotiation"]
+__all__ = ["DIRECTIONS", "Address", "Direction", "Format", "MediaParameters", "Negotiation", "SrtpKeys", "SrtpMode"]
 
 USUAL_PAYLOAD_TYPES: Final[Mapping[Format, int]] = {
     Format(TELEPHONE_EVENT, OLDEST_CLOCK): 101,
@@ -57,15 +68,27 @@ class Negotiation:
     Set :attr:`direction` to ``sendonly`` or ``inactive`` to put the peer on hold with the next offer or answer.
     """
 
-    def __init__(self, *, address: str, port: int, codecs: tuple[str, ...] = DEFAULT_CODECS, session_id: int) -> None:
+    def __init__(
+        self,
+        *,
+        address: str,
+        port: int,
+        codecs: tuple[str, ...] = DEFAULT_CODECS,
+        session_id: int,
+        srtp: SrtpMode = "off",
+        random: Random | None = None,
+    ) -> None:
         """Describe media at ``address`` (our IP address, as the peer sees it) and ``port``, ``codecs`` best first.
 
+        :param random: that of the system, for the keys of SRTP
         :raises LocalProtocolError: for a codec we do not have
         """
         if not codecs or not set(codecs) <= CODECS.keys():
             raise LocalProtocolError(f"codecs are among {', '.join(CODECS)}, not {codecs}")
         self.direction: Direction = "sendrecv"
         self._codecs = codecs
+        self._srtp: SrtpMode = srtp
+        self._keys = make_keys(srtp, random)
         self._port = port
         self._connection = Connection(address, "IP6" if ":" in address else "IP4")
         self._session_id = session_id
@@ -92,8 +115,10 @@ class Negotiation:
         audio = self._choose(description)
         if audio.media.port:
             audio.prefer(self._codecs)
-            parameters = audio.agree(self.direction)
-            ours = self._describe(_answer_formats(audio), parameters.direction, parameters)
+            parameters = replace(audio.agree(self.direction), srtp=self._answer_crypto(audio))
+            cryptos = [parameters.srtp.ours] if parameters.srtp else []
+            formats = _answer_formats(audio)
+            ours = self._describe(audio.media.protocol, formats, cryptos, parameters.direction, parameters)
             self._learn(audio)
         elif self._parameters:
             parameters = replace(self._parameters, remote=None, remote_rtcp=None, direction="inactive")
@@ -110,7 +135,9 @@ class Negotiation:
         codecs = sorted(formats_of(self._codecs), key=lambda entry: entry != current)
         events = [Format(TELEPHONE_EVENT, clock) for clock in event_clocks(codecs)]
         formats = {self._number(entry): entry for entry in (*codecs, *events)}
-        self._offered = self._describe(formats, self.direction, now)
+        cryptos = self._keys.offer(now.srtp if now else None) if self._keys else []
+        protocol = self._ours.protocol if self._ours else SECURE_RTP if self._srtp == "required" else PLAIN_RTP
+        self._offered = self._describe(protocol, formats, cryptos, self.direction, now)
         return self._publish(self._offered, self._media)
 
     def receive_answer(self, answer: bytes) -> MediaParameters:
@@ -124,11 +151,16 @@ class Negotiation:
         description = parse(answer)
         if len(description.media) != len(self._media):
             raise RemoteProtocolError("the answer has not the media lines of the offer")
-        audio = RemoteAudio(description, self._index, self._codecs)
+        audio = RemoteAudio(description, self._index, self._codecs, self._srtp)
         if not audio.media.port:
             raise RemoteProtocolError("the answer rejects the audio", status=NOT_ACCEPTABLE)
         agreed = audio.agree(direction_of(self._offered) or "sendrecv")
-        self._ours, self._parameters = self._offered, _hear_as_offered(agreed, self._offered)
+        keys = match(read_cryptos(self._offered), audio.crypto) if audio.crypto else None
+        if audio.crypto and keys is None:
+            raise RemoteProtocolError("the answer has a key for what was not offered", status=NOT_ACCEPTABLE)
+        if self._keys and keys:
+            self._keys.forget(keys)
+        self._ours, self._parameters = self._offered, _hear_as_offered(replace(agreed, srtp=keys), self._offered)
         return self._parameters
 
     def receive_refresh(self, answer: bytes) -> MediaParameters:
@@ -148,15 +180,24 @@ class Negotiation:
             self._offered = next_offer
 
     def _choose(self, description: SessionDescription) -> RemoteAudio:
-        """Return the first audio we can do, else our own stream when the peer disables it, and offers nothing else."""
-        for index, media in enumerate(description.media):
-            if media.port and is_plain_audio(media):
-                audio = RemoteAudio(description, index, self._codecs)
-                if audio.codecs:
-                    return audio
-        if self._index < len(description.media) and not any(media.port for media in description.media):
-            return RemoteAudio(description, self._index, self._codecs)
+        """Return the first audio we can do, else our own stream when the peer disables it, and offers nothing else.
+
+        Of two streams, one with SRTP and one without, by which some ask for either, that with it is taken.
+        """
+        numbers = [number for number, media in enumerate(description.media) if media.port]
+        heard = (RemoteAudio(description, number, self._codecs, self._srtp) for number in numbers)
+        usable = sorted((audio for audio in heard if audio.codecs), key=lambda audio: audio.crypto is None)
+        if usable:
+            return usable[0]
+        if self._index < len(description.media) and not numbers:
+            return RemoteAudio(description, self._index, self._codecs, self._srtp)
         raise RemoteProtocolError("no audio that we can do", status=NOT_ACCEPTABLE)
+
+    def _answer_crypto(self, audio: RemoteAudio) -> SrtpKeys | None:
+        """Return the keys that answer the peer's, if it has one."""
+        if self._keys is None or audio.crypto is None:
+            return None
+        return self._keys.answer(audio.crypto, self._parameters.srtp if self._parameters else None)
 
     def _learn(self, audio: RemoteAudio) -> None:
         """Remember what each number means: it keeps its meaning throughout a session (:rfc:`3264#section-8.3.2`).
@@ -180,7 +221,12 @@ class Negotiation:
         return self._numbers[entry]
 
     def _describe(
-        self, formats: Mapping[int, Format], direction: Direction, parameters: MediaParameters | None
+        self,
+        protocol: str,
+        formats: Mapping[int, Format],
+        cryptos: Iterable[Crypto],
+        direction: Direction,
+        parameters: MediaParameters | None,
     ) -> Media:
         """Describe our stream; ``parameters`` are those in force, if any are."""
         attributes = [Attribute("rtpmap", str(entry.rtpmap(number))) for number, entry in formats.items()]
@@ -189,11 +235,12 @@ class Negotiation:
             for number, entry in formats.items()
             if entry.codec in PARAMETERS
         ]
+        attributes += [line.to_attribute() for line in cryptos]
         attributes.append(Attribute("ptime", str(parameters.ptime_ms if parameters else DEFAULT_PTIME_MS)))
         attributes.append(Attribute(direction))
         if parameters and parameters.rtcp_mux:
             attributes.append(Attribute("rtcp-mux"))
-        return Media("audio", self._port, PLAIN_RTP, tuple(map(str, formats)), attributes=tuple(attributes))
+        return Media("audio", self._port, protocol, tuple(map(str, formats)), attributes=tuple(attributes))
 
     def _publish(self, ours: Media, others: Iterable[Media]) -> bytes:
         """Write ``others`` down as rejected, with our stream in its place; a new version where this differs."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from sipagent.errors import RemoteProtocolError
 from sipagent.sdp.agreement import DIRECTIONS, Address, Direction, MediaParameters
+from sipagent.sdp.crypto import SrtpMode, read_cryptos
 from sipagent.sdp.description import Connection, Media, SessionDescription, parse_number
 from sipagent.sdp.formats import (
     COMFORT_NOISE,
@@ -20,6 +21,10 @@ from sipagent.sdp.formats import (
 )
 
 PLAIN_RTP: Final = "RTP/AVP"
+SECURE_RTP: Final = "RTP/SAVP"
+PLAIN_PROFILES: Final = frozenset({PLAIN_RTP, "RTP/AVPF"})
+"""Feedback (:rfc:`4585`) may be asked for; it may be left out as well."""
+SECURE_PROFILES: Final = frozenset({SECURE_RTP, "RTP/SAVPF"})
 MAX_PORT: Final = 65_535
 DEFAULT_PTIME_MS: Final = 20
 
@@ -38,12 +43,15 @@ UNHEARING: Final[Mapping[Direction, Direction]] = {
 class RemoteAudio:
     """One of the peer's audio streams: what of it we can do, and what comes of it."""
 
-    def __init__(self, session: SessionDescription, index: int, codecs: Iterable[str]) -> None:
+    def __init__(self, session: SessionDescription, index: int, codecs: Iterable[str], srtp: SrtpMode = "off") -> None:
         self.session = session
         self.index = index
         self.media = session.media[index]
         self.rtcp_mux = self.media.get("rtcp-mux") is not None
-        wanted = formats_of(codecs) if is_plain_audio(self.media) else []
+        self.crypto = next(read_cryptos(self.media), None) if srtp != "off" else None
+        """The peer's key in the first line of ``a=crypto`` that we can do; telephones whose SRTP is optional say one in
+        plain RTP/AVP, which those without SRTP ignore."""
+        wanted = formats_of(codecs) if self._is_usable(srtp) else []
         meanings = self._read_formats()
         self.codecs = {number: entry for number, entry in meanings.items() if entry in wanted}
         """By payload type, in the peer's order; empty where there is nothing for us."""
@@ -52,6 +60,16 @@ class RemoteAudio:
         self.events = {n: entry.clock_rate for n, entry in meanings.items() if entry.codec == TELEPHONE_EVENT}
         """The clock rate of each payload type of keypad events."""
         self.comfort_noise = frozenset(n for n, entry in meanings.items() if entry.codec == COMFORT_NOISE)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the profile is one of SRTP."""
+        return self.media.protocol.upper() in SECURE_PROFILES
+
+    def _is_usable(self, srtp: SrtpMode) -> bool:
+        if not is_audio(self.media):
+            return False
+        return self.crypto is not None or (not self.is_secure and srtp != "required")
 
     def _read_formats(self) -> dict[int, Format]:
         """Read the formats; a map outweighs the static meaning of a number, a malformed map does not."""
@@ -81,7 +99,7 @@ class RemoteAudio:
     def agree(self, ours: Direction) -> MediaParameters:
         """Return what comes of this stream when our own wish is ``ours``."""
         if not self.codecs:
-            raise RemoteProtocolError("no codec in common", status=NOT_ACCEPTABLE)
+            raise RemoteProtocolError("no codec or no encryption in common", status=NOT_ACCEPTABLE)
         remote = self.address()
         if remote is None and not self._is_nowhere():
             raise RemoteProtocolError("media at a name or a group, which we do not look up", status=NOT_ACCEPTABLE)
@@ -148,9 +166,9 @@ class RemoteAudio:
         return address is not None and address.is_unspecified
 
 
-def is_plain_audio(media: Media) -> bool:
-    """Whether it is audio of the kind we do."""
-    return media.kind == "audio" and media.protocol.upper() == PLAIN_RTP
+def is_audio(media: Media) -> bool:
+    """Whether it is audio over RTP or SRTP."""
+    return media.kind == "audio" and media.protocol.upper() in PLAIN_PROFILES | SECURE_PROFILES
 
 
 def direction_of(section: Media | SessionDescription) -> Direction | None:

@@ -21,6 +21,7 @@ from program import free_port
 from sipagent.audio.wav import read_wav, write_wav
 
 RECEIVED = re.compile(r"audio=\d+/(\d+) \(bit/s\)")
+ENCRYPTED = re.compile(r"SRTP is Enabled \(cryptosuite=(\w+)\)")
 MEASURED = 5
 """Of its last displays of the rate, five a second."""
 
@@ -48,6 +49,7 @@ module g711.so
 module g722.so
 module l16.so
 module opus.so
+module srtp.so
 module aufile.so
 module aubridge.so
 module sndfile.so
@@ -61,7 +63,10 @@ TLS = """\
 sip_certificate {certificate}
 sip_cafile {ca}
 """
-ACCOUNT = f"<sip:baresip@{HOST};transport={{transport}}>;regint=0;audio_codecs={{codec}};answermode={{answers}}\n"
+ACCOUNT = (
+    f"<sip:baresip@{HOST};transport={{transport}}>;regint=0;audio_codecs={{codec}}"
+    ";answermode={answers}{encryption}\n"
+)
 EXTENSION = (
     f"<sip:{{user}}@{HOST}:{{server_port}};transport={{transport}}>;auth_pass={{password}};regint=300"
     ";audio_codecs={codec};answermode={answers}\n"
@@ -80,6 +85,7 @@ class Baresip:
     :param answers: whether it takes every call at once.
     :param codec: the only one that it speaks, by its own name for it.
     :param port: where it takes calls, of those that :func:`free_port` gives.
+    :param encryption: ``srtp`` where the peer can, ``srtp-mand`` or no call; empty for none.
     """
 
     def __init__(
@@ -94,7 +100,9 @@ class Baresip:
         says_rate: int = RATE,
         codec: str = PCMU,
         port: int | None = None,
+        encryption: str = "",
     ) -> None:
+        self._encryption = f";mediaenc={encryption}" if encryption else ""
         self._recordings = folder / "recordings"
         self._recordings.mkdir(parents=True)
         speech = folder / "speech.wav"
@@ -194,6 +202,11 @@ class Baresip:
         rates = [int(found[1]) for line in list(self._output) if (found := RECEIVED.search(line))]
         return len(rates) > MEASURED and min(rates[-MEASURED:]) > 0
 
+    @property
+    def suites(self) -> list[str]:
+        """By what its calls were encrypted, one for each call and stream."""
+        return ENCRYPTED.findall("".join(self._output))
+
     def heard(self, rate: int = RATE) -> Samples:
         """What came out of its loudspeaker in all of its calls."""
         return self._read("dec", rate)
@@ -228,7 +241,9 @@ class Baresip:
     def _account(self, answers: bool, codec: str) -> str:
         mode = "auto" if answers else "manual"
         if self.extension is None:
-            return ACCOUNT.format(transport=self.transport, codec=codec, answers=mode)
+            return ACCOUNT.format(
+                transport=self.transport, codec=codec, answers=mode, encryption=self._encryption
+            )
         return EXTENSION.format(
             user=self.extension.user, password=self.extension.secret, transport=self.transport, codec=codec,
             answers=mode, server_port=self.extension.pbx.ports[self.transport],

@@ -13,14 +13,15 @@ from typing import Literal, TypeAlias
 import pytest
 
 Peer: TypeAlias = Literal["Kamailio", "baresip", "pjsua2", "pyVoIP", "linphone", "sipsak", "SIPVicious"]
-Column: TypeAlias = Literal["register", "call in", "call out", "hold", "DTMF", "transfer", "TLS", "scan"]
+Column: TypeAlias = Literal["register", "call in", "call out", "hold", "DTMF", "transfer", "TLS", "SRTP", "scan"]
 
 PEERS: tuple[Peer, ...] = ("Kamailio", "baresip", "pjsua2", "linphone", "pyVoIP", "sipsak", "SIPVicious")
-COLUMNS: tuple[Column, ...] = ("register", "call in", "call out", "hold", "DTMF", "transfer", "TLS", "scan")
+COLUMNS: tuple[Column, ...] = ("register", "call in", "call out", "hold", "DTMF", "transfer", "TLS", "SRTP", "scan")
 
 A_TELEPHONE = "a telephone, with which nobody registers"
 UNABLE = "it can't"
 LONELY = "it registers only where there is another network than the loopback"
+NOT_BUILT = "not tried"
 A_SCANNER = "it makes no calls"
 NO_SCANNER = "it is no scanner"
 
@@ -29,6 +30,10 @@ ABSENT: Mapping[tuple[Peer, Column], str] = {
     ("pjsua2", "register"): A_TELEPHONE,
     ("linphone", "register"): A_TELEPHONE,
     ("linphone", "call out"): LONELY,
+    ("Kamailio", "SRTP"): "it carries no media",
+    ("pjsua2", "SRTP"): NOT_BUILT,
+    ("linphone", "SRTP"): NOT_BUILT,
+    ("pyVoIP", "SRTP"): UNABLE,
     ("linphone", "TLS"): "its daemon is not told whom to trust",
     ("pyVoIP", "register"): A_TELEPHONE,
     ("pyVoIP", "hold"): UNABLE,

@@ -15,6 +15,8 @@ from sipagent.call.call import Call, Phase
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.phone import HungUp, Line, PhoneOutput
 from sipagent.rtp.packet import parse_packet
+from sipagent.rtp.session import SrtpParameters
+from sipagent.rtp.srtp import Protector
 from sipagent.sip import events as sip
 from sipagent.sip.message import Request, Response, parse_message
 from sipagent.sip.session_timer import read_session_expires
@@ -141,6 +143,25 @@ class SipWatch:
 
 def _key(message: Request | Response) -> tuple[str, str, int, str]:
     return (message.call_id, message.via.branch or "", message.cseq.number, message.cseq.method)
+
+
+class Wiretap:
+    """Who listens to what one side sends, and has its keys; by plain means, it would see no difference to a peer."""
+
+    def __init__(self) -> None:
+        self._protector: Protector | None = None
+
+    def read(self, data: bytes | None, keys: SrtpParameters | None) -> bytes | None:
+        """The RTP packet; ``keys`` are those of the side that sends."""
+        if data is None or keys is None:
+            return data
+        mirrored = SrtpParameters(keys.suite, keys.receive_key, keys.send_key)
+        if self._protector is None:
+            self._protector = Protector(mirrored)
+        self._protector.configure(mirrored)
+        plain = self._protector.open(data)
+        assert plain is not None, "what goes out is not protected by what was agreed on"
+        return plain
 
 
 class RtpWatch:

@@ -8,9 +8,18 @@ from sim.link import LinkSettings
 from sim.voice import PHRASES, say
 
 from sipagent.call.phone import Line
+from sipagent.sdp.negotiation import SrtpMode
 
 GOOD = LinkSettings()
 GREETING = 'Say: "Hello, how can I help?"'
+ENCRYPTION: tuple[tuple[SrtpMode, SrtpMode], ...] = (
+    ("off", "off"),
+    ("off", "off"),
+    ("optional", "off"),
+    ("off", "optional"),
+    ("optional", "required"),
+    ("required", "optional"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,8 @@ class Scenario:
     changes_by: str = "reinvite"
     """How the sides change the call: ``reinvite`` or ``update``."""
     allows_update: bool = True
+    srtp: tuple[SrtpMode, SrtpMode] = ("off", "off")
+    """Whether the caller's audio may, or must, be encrypted; and the agent's."""
     reliable_ringing: bool = False
     session_timer_s: int | None = None
     """The interval that the caller asks for."""
@@ -83,6 +94,7 @@ def draw(random: Random) -> Scenario:
         allows_update=random.random() < 0.7,
         reliable_ringing=random.random() < 0.3,
         transport="TCP" if random.random() < 0.2 else "UDP",
+        srtp=random.choice(ENCRYPTION),
         greeting=None if random.random() < 0.1 and scenario.name == "caller_hangs_up" else scenario.greeting,
     )
     if random.random() < 0.3:

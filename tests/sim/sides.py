@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from sim.clock import Beat, Clock, Node
-from sim.invariants import EndWatch, ModelWatch, RtpWatch, SipWatch
+from sim.invariants import EndWatch, ModelWatch, RtpWatch, SipWatch, Wiretap
 from sim.link import Link, LinkSettings
 from sim.model import Model
 from sim.scenario import Deed, Scenario
@@ -25,6 +25,7 @@ from sipagent.call.transfer import TransferSettings
 from sipagent.errors import LocalProtocolError
 from sipagent.formats import PCMU, AudioFormat
 from sipagent.realtime.settings import SessionSettings
+from sipagent.sdp.negotiation import SrtpMode
 from sipagent.sip import events as sip
 from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
@@ -77,6 +78,7 @@ class Side(ABC):
         self.ua_node: Node[sip.Event] = Node(self.clock, self.ua, self._carry_sip)
         self.sip = SipWatch(name)
         self.rtp = RtpWatch(name)
+        self._wiretap = Wiretap()
         self.end = EndWatch(name)
         self.is_dead = False
         self.is_dialog_over = False
@@ -151,9 +153,14 @@ class Side(ABC):
 
     # Media
 
+    def overhear(self, data: bytes | None, leg: SipLeg) -> bytes | None:
+        """The packet of this tick as it was before it was protected."""
+        plain = self._wiretap.read(data, leg._rtp._parameters.srtp)
+        self.rtp.sends(plain)
+        return plain
+
     def send_rtp(self, data: bytes | None, remote: Address | None) -> None:
         """Send the packet of this tick, if there is one."""
-        self.rtp.sends(data)
         if data is not None and remote is not None and not self.is_dead:
             assert remote == (self.far.host, RTP_PORTS[self.far.host]), f"media go to {remote}"
             for at in self._rtp_link.arrivals(self.clock.now):
@@ -175,13 +182,17 @@ class Side(ABC):
         """A report from the other side."""
 
     def make_leg(
-        self, codecs: tuple[str, ...], *, audio_format: AudioFormat | None = None, translates: bool = True
+        self,
+        codecs: tuple[str, ...],
+        srtp: SrtpMode,
+        *,
+        audio_format: AudioFormat | None = None,
+        translates: bool = True,
     ) -> SipLeg:
         """A leg with an address here."""
         where: dict[str, Any] = {"address": self.host, "port": RTP_PORTS[self.host], "cname": self.host}
-        return SipLeg(
-            **where, codecs=codecs, random=self._random, audio_format=audio_format, translates=translates
-        )
+        how: dict[str, Any] = {"audio_format": audio_format, "translates": translates, "srtp": srtp}
+        return SipLeg(**where, **how, codecs=codecs, random=self._random)
 
     @abstractmethod
     def do(self, name: str) -> None:
@@ -199,7 +210,7 @@ class CallerSide(Side):
     def __init__(self, setting: Setting) -> None:
         scenario = setting.scenario
         super().__init__(setting, CALLER, scenario.sip[0], scenario.rtp[0])
-        self.leg = self.make_leg(scenario.caller_codecs, audio_format=PCMU, translates=False)
+        self.leg = self.make_leg(scenario.caller_codecs, scenario.srtp[0], audio_format=PCMU, translates=False)
         self.phone = Phone(
             leg=self.leg,
             lines=scenario.lines,
@@ -298,6 +309,7 @@ class CallerSide(Side):
         data = self.phone.next_packet(now=now)
         assert data is None or is_running, "the phone speaks before the answer or after the end"
         if is_running:
+            self.overhear(data, self.leg)
             self.send_rtp(data, self.phone.remote)
 
     # The user's deeds
@@ -421,7 +433,8 @@ class AgentSide(Side):
             transfer=TRANSFER if scenario.outcome else None,
         )
         self._handle = event.handle
-        self.call = Call("call", leg=self.make_leg(("PCMU", "PCMA")), settings=settings, random=random("call"))
+        self.leg = self.make_leg(("PCMU", "PCMA"), scenario.srtp[1])
+        self.call = Call("call", leg=self.leg, settings=settings, random=random("call"))
         self._node: Node[events.Output] = Node(self.clock, self.call, self._carry)
         self._model = Model(
             self.clock,
@@ -505,7 +518,7 @@ class AgentSide(Side):
         if is_up:
             if data is not None:
                 self._digest.update(data)
-            self.watch.call_ticks(call, data)
+            self.watch.call_ticks(call, self.overhear(data, self.leg))
             self.send_rtp(data, call.remote)
 
     def check_end(self) -> None:

@@ -5,10 +5,12 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from sim.link import LinkSettings
 from sim.scenario import KINDS, Scenario, draw
 from sim.world import World
 
 from sipagent.call import events
+from sipagent.sdp.negotiation import SrtpMode
 
 SEEDS = 200
 GROUPS = 10
@@ -88,3 +90,19 @@ def test_a_failure_names_its_world() -> None:
     world.agent.far = world.agent
     with pytest.raises(AssertionError, match=r"^World\(seed=11\) \(\w+\) at \d+\.\d{3} s: "):
         world.run()
+
+
+@pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__.lstrip("_"))
+def test_every_kind_with_srtp(make: Callable[[Random], Scenario]) -> None:
+    """The ears of the world have the keys, so that all the invariants hold; a bad network is part of it."""
+    bad = LinkSettings(0.05, 0.03, loss=0.02, duplicate=0.1, reorder=0.1, reorder_s=0.05)
+    modes: list[tuple[SrtpMode, SrtpMode]] = [("required", "optional"), ("optional", "required")]
+    for seed, srtp in enumerate(modes):
+        world = World(seed, replace(make(Random(seed)), srtp=srtp, rtp=(bad, bad))).run()
+        legs = [world.caller.leg] + ([world.agent.leg] if world.agent.call else [])
+        for leg in legs:
+            stats = leg.stats
+            assert (leg._media is None) or leg._media.srtp is not None
+            assert stats.unauthenticated <= 0.2 * (stats.packets_received + stats.from_strangers) + 10, (
+                "not repeats only"
+            )
