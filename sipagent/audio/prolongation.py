@@ -13,8 +13,8 @@ from sipagent.audio.prediction import Signal, fit, prolong
 
 MAX_RATE: Final = 16_000
 """Hz; up to it a sound is prolonged as it is."""
-ORDER_MS: Final = 12.5
-"""A period of the lowest voice that is foreseen as a whole, 80 Hz."""
+ORDER_MS: Final = 10.0
+"""A period of the lowest voice that is foreseen as a whole, 100 Hz."""
 MAX_ORDER: Final = 160
 """The cost of a model grows with it."""
 EDGE_ORDER: Final = 32

@@ -73,7 +73,7 @@ def test_a_tone_goes_on_in_phase(frequency_hz: int, both_sides: bool) -> None:
 def test_a_key_stays_that_key(digit: str) -> None:
     tone = dtmf(digit, 200)
     made = concealer().conceal(FRAME, history=tone[200:][:HISTORY])
-    assert similarity(made, tone[200 + HISTORY :][:FRAME]) > 0.999
+    assert similarity(made, tone[200 + HISTORY :][:FRAME]) > 0.995
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 48_000])
