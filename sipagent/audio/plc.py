@@ -22,7 +22,7 @@ Pcm: TypeAlias = NDArray[np.int16]
 """Linear samples, mono, at the rate of the concealer."""
 
 HISTORY_MS: Final = 60
-"""What is worth handing over of the past; more is not looked at, less is made do with."""
+"""What is worth handing over of the past, for a pause to be found in it; less is made do with."""
 HOLD_MS: Final = 30.0
 """So long a prolongation keeps its level."""
 FADE_MS: Final = 50.0
@@ -30,31 +30,36 @@ FADE_MS: Final = 50.0
 MERGE_MS: Final = 1.5
 """The cross-fade at the start of the first good frame, when it was not known before."""
 
+WITNESSES: Final = 8
+"""Samples by which a history is recognised as ending with what we made; a codec may have been between."""
+
 
 class Concealer:
     """Fills the gaps of one stream, in order."""
 
-    __slots__ = ("_background", "_noise", "_past", "_peak", "_rate")
+    __slots__ = ("_background", "_made", "_noise", "_past", "_peak", "_rate")
 
     def __init__(self, rate: int, *, random: Random) -> None:
         self._rate = rate
         self._background = Background(rate, random=random)
         self._noise = np.random.default_rng(random.getrandbits(64))
         self._past: Prolongation | None = None
+        self._made: Pcm = np.zeros(0, np.int16)
         self._peak = 0.0
 
     def conceal(self, samples: int, *, history: Pcm, future: Pcm | None = None) -> Pcm:
         """Return so many samples for what is lost.
 
-        A loss may be concealed at once or piece by piece. It begins with the history, the sound before it (of the
-        later pieces' it is not looked at), and ends with the piece that is given a future, the sound after it, or
-        with :meth:`recover`.
+        A loss may be concealed at once or piece by piece. It goes on as long as the history, the sound before, ends
+        with the piece before; it ends with the piece that is given a future, the sound after it, or with
+        :meth:`recover`.
         """
-        if self._past is None:
+        if self._past is None or not self._is_ours(history):
             before = history[max(history.size - self._samples(HISTORY_MS), 0) :].astype(np.float64)
             self._background.learn(before)
             self._peak = _peak(before)
             self._past = self._prolongation(before)
+            self._made = np.zeros(0, np.int16)
         sound, known = self._take(self._past, samples)
         if future is not None and future.size:
             after = future[: self._samples(HISTORY_MS)].astype(np.float64)
@@ -65,7 +70,9 @@ class Concealer:
             share = (np.arange(samples) + 0.5) / max(samples, 1)
             sound = sound * (1.0 - share) + back[::-1] * share
             known = known * (1.0 - share) + back_known[::-1] * share
-        return self._finish(self._fill(sound, known))
+        made = self._finish(self._fill(sound, known))
+        self._made = np.concatenate([self._made, made])[-WITNESSES:]
+        return made
 
     def recover(self, frame: Pcm) -> Pcm:
         """Return the first good frame after a loss, its beginning merged with what was made up; it is not delayed."""
@@ -80,6 +87,12 @@ class Concealer:
         self._peak = max(self._peak, _peak(frame[:samples].astype(np.float64)))
         merged[:samples] = self._finish(sound * (1.0 - share) + frame[:samples] * share)
         return merged
+
+    def _is_ours(self, history: Pcm) -> bool:
+        """Tell whether it ends with what was made last, as far as a codec leaves it."""
+        ours = self._made[max(self._made.size - history.size, 0) :].astype(np.float64)
+        theirs = history[history.size - ours.size :]
+        return bool((np.abs(ours - theirs) <= 16.0 + np.abs(ours) / 16.0).all())
 
     def _prolongation(self, sound: Signal) -> Prolongation:
         return Prolongation(sound, self._rate, self._noise)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Signal: TypeAlias = NDArray[np.float64]
 
-STRIDE: Final = 16
+STRIDE: Final = 10
 """Samples foreseen at once: NumPy on single samples is mostly overhead."""
 NEGLIGIBLE: Final = 1.0
 """Energy under which there is nothing to fit: digital silence, rounding."""

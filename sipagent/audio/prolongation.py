@@ -13,14 +13,16 @@ from sipagent.audio.prediction import Signal, fit, prolong
 
 MAX_RATE: Final = 16_000
 """Hz; up to it a sound is prolonged as it is."""
-ORDER_MS: Final = 12.5
-"""A period of the lowest voice that is foreseen as a whole, 80 Hz."""
+ORDER_MS: Final = 10.0
+"""A period of the lowest voice that is foreseen as a whole, 100 Hz."""
 MAX_ORDER: Final = 160
 """The cost of a model grows with it."""
 EDGE_ORDER: Final = 32
 """Of the small model: enough for the half millisecond that it is heard."""
-MEMORY_MS: Final = 15.0
-"""A voice changes: what is older counts less by 1/e."""
+FITTED_MS: Final = 30
+"""A voice changes: by PESQ a model of 30 ms foresees it better than one of 40 or 60."""
+MEMORY_MS: Final = 12.0
+"""In them, what is older by so much counts less by 1/e."""
 REACH: Final = 8
 """How far the filters see on each side, in samples of the lower rate."""
 
@@ -33,6 +35,7 @@ class Prolongation:
     def __init__(self, sound: Signal, rate: int, noise: np.random.Generator) -> None:
         self.done = 0
         """Samples that were taken."""
+        sound = sound[max(sound.size - FITTED_MS * rate // 1_000, 0) :]
         self._noise = noise
         self._factor = -(-rate // MAX_RATE)
         self._edge = np.zeros(0)
