@@ -57,6 +57,8 @@ QUIET_JUMP_S: Final = 0.020
 """The longest jump in a pause, for each tick."""
 HISTORY_MS: Final = 60
 """What was heard last, for whoever conceals."""
+SPAN_S: Final = 0.100
+"""A longer gap is not filled at once: the sound behind it tells nothing of how it began."""
 JOIN_MS: Final = 5
 """Over so much the sound behind a cut is joined to the one before."""
 
@@ -64,11 +66,11 @@ JOIN_MS: Final = 5
 class Concealer(Protocol):
     """Makes up sound where none came."""
 
-    def conceal(self, samples: int, *, history: Pcm) -> Pcm:
-        """Return the next samples of a gap, of which ``history`` was heard before."""
+    def conceal(self, samples: int, *, history: Pcm, future: Pcm | None = None) -> Pcm:
+        """Return the next samples of a gap: ``history`` was heard before, ``future``, if it is known, comes behind."""
 
     def recover(self, frame: Pcm) -> Pcm:
-        """Return the first frame behind a gap, joined to what was made up."""
+        """Return the first frame behind a gap, of which nothing was known before, joined to what was made up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,9 @@ class JitterBuffer:
     # In
 
     def receive(self, frame: Frame, *, now: float) -> None:
-        """Take a frame, in whatever order; one that is thought lost may come after all."""
+        """Take a frame, in whatever order; of one that is thought lost nothing is learnt that will not show by itself."""
+        if frame.lost:
+            return
         begin = self._place(frame, now)
         if begin is None:
             return
@@ -201,7 +205,7 @@ class JitterBuffer:
         while self._end - self._next > most and len(self._frames) > 1:
             oldest = self._frames.pop(min(self._frames))
             self._dropped += bool(oldest.payload)
-            if not oldest.lost and not oldest.payload:
+            if not oldest.payload:
                 self._waited = 0
             self._next = min(self._frames)
             if self._is_playing:
@@ -251,55 +255,73 @@ class JitterBuffer:
         self._pcm = np.concatenate((self._pcm, piece))
 
     def _next_piece(self, missing: int, now: float) -> Pcm:
-        frame = self._frames.get(self._next)
-        if frame is None or (frame.lost and self._may_wait(now)):
+        frame = self._frames.pop(self._next, None)
+        if frame is None:
             return self._bridge(missing, now)
-        del self._frames[self._next]
         if frame.payload:
             return self._play(frame)
-        return self._pass(frame, missing, now)
+        return self._be_silent(frame, missing, now)
 
     def _play(self, frame: Frame) -> Pcm:
+        piece = self._open(frame)
+        if self._is_concealing:
+            self._is_concealing = False
+            piece = self._concealer.recover(piece)
+        if not self._quiet.hear(piece):
+            self._loud_until = len(self._pcm) + len(piece)
+        return piece
+
+    def _open(self, frame: Frame) -> Pcm:
         self._next += frame.samples
         self._played += 1
         self._concealed += self._waited
         self._waited = 0
-        piece = self._decode(frame)
-        if not self._quiet.hear(piece):
-            self._loud_until = len(self._pcm) + len(piece)
-        if self._is_concealing:
-            self._is_concealing = False
-            piece = self._concealer.recover(piece)
-        return piece
+        return self._decode(frame)
 
-    def _pass(self, frame: Frame, missing: int, now: float) -> Pcm:
-        """Pass over what was lost or never sent, as much of it as is needed now."""
+    def _be_silent(self, frame: Frame, missing: int, now: float) -> Pcm:
+        """Pass over silence that was never sent: what is needed now of what did not pass while it was waited for."""
         skipped = self._skip(frame.samples, now)
         length = min(frame.samples - skipped, self._ticks(missing))
         rest = frame.samples - skipped - length
-        if frame.lost:
-            self._next += skipped
-            piece = self._give_up(length)
-        else:
-            self._next += skipped + length
-            self._waited = 0
-            piece = np.zeros(round(length * self._ratio), np.int16)
+        self._next += skipped + length
+        self._waited = 0
         if rest:
             self._frames[self._next] = frame._replace(samples=rest)
-        return piece
+        return np.zeros(round(length * self._ratio), np.int16)
 
     def _bridge(self, missing: int, now: float) -> Pcm:
         """Wait for the next frame; or give it up, when later ones are there and it has had its time."""
         if not self._frames or self._may_wait(now):
             self._waited += missing
             return self._conceal(missing)
-        gap = min(self._frames) - self._next
-        if gap < 0:  # a frame that another one, which was played, overlaps
-            self._late += bool(self._frames.pop(self._next + gap).payload)
+        begin = min(self._frames)
+        if begin < self._next:  # a frame that another one, which was played, overlaps
+            self._late += bool(self._frames.pop(begin).payload)
             return np.zeros(0, np.int16)
-        skipped = self._skip(gap, now)
-        self._next += skipped
-        return self._give_up(min(gap - skipped, self._ticks(missing)))
+        self._next += self._skip(begin - self._next, now)
+        gap = begin - self._next
+        if self._frames[begin].payload and 0 < gap <= SPAN_S * self._clock_rate:
+            return self._span(gap, self._frames.pop(begin))
+        length = min(gap, self._ticks(missing))
+        self._next += length
+        return self._conceal(self._give_up(length))
+
+    def _span(self, gap: int, frame: Frame) -> Pcm:
+        """Fill a gap between what was heard and the frame behind it, which is there already; return both."""
+        samples = self._give_up(gap)
+        self._next += gap
+        future = self._open(frame)
+        piece = np.concatenate((self._conceal(samples, future), future))
+        self._is_concealing = False
+        if not self._quiet.hear(piece):
+            self._loud_until = len(self._pcm) + len(piece)
+        return piece
+
+    def _give_up(self, length: int) -> int:
+        """Count what will not come any more, given on the clock; return it in samples."""
+        samples = round(length * self._ratio)
+        self._concealed += samples
+        return samples
 
     def _may_wait(self, now: float) -> bool:
         """Whether what is missing may still come: the delay is to grow anyway."""
@@ -312,22 +334,16 @@ class JitterBuffer:
         excess = round((self._delay(now) - self._target) * self._clock_rate)
         return max(0, min(length, excess))
 
-    def _give_up(self, length: int) -> Pcm:
-        """Make up so much, in ticks of the clock, for what will not come any more."""
-        self._next += length
-        samples = round(length * self._ratio)
-        self._concealed += samples
-        return self._conceal(samples)
-
     def _ticks(self, samples: int) -> int:
         """So many samples on the clock of the timestamps, one at least."""
         return max(1, round(samples / self._ratio))
 
-    def _conceal(self, samples: int) -> Pcm:
+    def _conceal(self, samples: int, future: Pcm | None = None) -> Pcm:
         if not samples:
             return np.zeros(0, np.int16)
         self._is_concealing = True
-        return self._concealer.conceal(samples, history=self._pcm[-(HISTORY_MS * self._rate // 1_000) :])
+        history = self._pcm[-(HISTORY_MS * self._rate // 1_000) :]
+        return self._concealer.conceal(samples, history=history, future=future)
 
     def _cut(self) -> None:
         """Join what comes behind a cut to what was before."""

@@ -112,7 +112,7 @@ def test_a_whole_call_in_wideband(run: Clean, tmp_path: Path, codec: str) -> Non
             assert [fact.codec for fact in world.ledger.all(events.Answered)] == [codec]
             assert world.ledger.all(events.SpeechStarted)
             (sound,) = bench.all(JitterStats)
-            assert sound.played > 100
+            assert sound.played > 30
             assert sound.late == 0
 
     run(main())
@@ -135,8 +135,9 @@ def test_early_media_are_heard(run: Clean, tmp_path: Path) -> None:
         progress = make_response(invite, 183, to_tag="early")
         progress.headers.add("Contact", f"<sip:{HOST}:{sip.address[1]}>")
         progress.headers.add("Content-Type", "application/sdp")
-        sdp = f"v=0\r\no=- 1 1 IN IP4 {HOST}\r\ns=-\r\nc=IN IP4 {HOST}\r\nt=0 0\r\nm=audio {rtp.address[1]} RTP/AVP 0\r\n"
-        sip.send(bytes(replace(progress, body=sdp.encode())), invite.contact.uri.port or 0)
+        sdp = ("v=0", f"o=- 1 1 IN IP4 {HOST}", "s=-", f"c=IN IP4 {HOST}", "t=0 0", f"m=audio {rtp.address[1]} RTP/AVP 0")
+        body = "\r\n".join((*sdp, "")).encode()
+        sip.send(bytes(replace(progress, body=body)), invite.contact.uri.port or 0)
         await until(lambda: bench.all(phone.Ringing))
         port = int(invite.body.decode().partition("m=audio ")[2].split()[0])
         for number in range(40):
