@@ -87,7 +87,7 @@ class Caller:
         self._audible_at = 0.0
         self._onset_at: float | None = None
         self.figures = CallerFigures()
-        self._media, self._reports = _open_pair()
+        self._media, self._reports = open_pair()
         self._negotiation = Negotiation(
             address=HOST, port=self._media.getsockname()[1], codecs=("PCMU",), session_id=1 + random.getrandbits(31)
         )
@@ -171,7 +171,7 @@ class Caller:
         self._onset_at = None
 
 
-def _open_pair() -> tuple[socket.socket, socket.socket]:
+def open_pair() -> tuple[socket.socket, socket.socket]:
     """Open a port for RTP and the next for RTCP, which nobody reads: it only spares the program ICMP errors.
 
     :raises OSError: when there is no pair.
