@@ -49,6 +49,8 @@ class RtpParameters:
     """Of each frame that is sent; 20 ms at 8 kHz."""
     clock_rate: int = 8000
     """Of what is sent."""
+    is_authenticated: bool = False
+    """Whether SRTP vouches for what comes in."""
 
 
 UNCONFIGURED = RtpParameters(payload_type=0, receive_payload_types={})
