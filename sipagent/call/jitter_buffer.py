@@ -155,7 +155,7 @@ class JitterBuffer:
     # In
 
     def receive(self, frame: Frame, *, now: float) -> None:
-        """Take a frame, in whatever order; of one that is thought lost nothing is learnt that will not show by itself."""
+        """Take a frame, in whatever order; one that is thought lost teaches nothing that will not show by itself."""
         if frame.lost:
             return
         begin = self._place(frame, now)

@@ -53,6 +53,11 @@ class RtpParameters:
     srtp: SrtpParameters | None = None
     """``None`` for plain RTP."""
 
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether what comes in is vouched for."""
+        return self.srtp is not None
+
 
 UNCONFIGURED = RtpParameters(payload_type=0, receive_payload_types={})
 """Before the first agreement: nobody is heard, nothing can be sent."""

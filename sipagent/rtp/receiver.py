@@ -62,7 +62,11 @@ class Receiver:
         self._noise_types = parameters.comfort_noise
         self._timeline.reset()
         if parameters.remote is not None:
-            self.latch.aim(parameters.remote, signalling_host=parameters.signalling_host)
+            self.latch.aim(
+                parameters.remote,
+                signalling_host=parameters.signalling_host,
+                authenticated=parameters.is_authenticated,
+            )
 
     @property
     def due_at(self) -> float:
@@ -124,15 +128,34 @@ class Receiver:
         """Take a packet of another address, source or kind than the stream's audio."""
         if is_rtcp(data):
             return None
-        if source != self.latch.source and not (self._is_known(packet) and self.latch.admit(source, packet, now=now)):
-            self.from_strangers += 1
+        if source == self.latch.source:
+            return self._hear(packet, now)
+        heard = self._admit(packet, source, now)
+        self.from_strangers += 1 - len(heard)
+        if not heard:
             return ()
+        return [frame for admitted in heard for frame in self._hear(admitted, now)]
+
+    def _admit(self, packet: Packet, source: Address, now: float) -> list[Packet]:
+        """Return the packets from another address than the stream's that are to be heard, now that this one came."""
+        if not self._is_known(packet):
+            return []
+        step, origin = None, self.origin
+        if origin is not None and packet.ssrc == origin.ssrc:
+            step = (packet.sequence_number - origin.highest + 0x8000 & 0xFFFF) - 0x8000
+            elapsed_s = now - self.latch.heard_at
+            if step > 0 and not self._timeline.can_reach(packet.timestamp, elapsed_s=elapsed_s):
+                step = None
+        return self.latch.admit(source, packet, step=step, now=now)
+
+    def _hear(self, packet: Packet, now: float) -> list[Frame]:
+        """Take a packet of whoever is heard, whatever it holds."""
         origin = self.origin
         frames: list[Frame] = []
         if origin is None or packet.ssrc != origin.ssrc:
             if packet.ssrc == self._left_ssrc and now < self.latch.heard_at + LEFT_SSRC_S:
                 self.stale += 1
-                return ()
+                return []
             frames = self._leave_origin(now)
             self.origin = origin = self._new_origin(packet)
         self.latch.heard_at = now

@@ -18,7 +18,7 @@ from sipagent.rtp.packet import is_rtcp
 from sipagent.rtp.parameters import G711, UNCONFIGURED, PayloadFormat, RtpParameters
 from sipagent.rtp.receiver import Receiver
 from sipagent.rtp.reports import Reporter
-from sipagent.rtp.rtcp import parse_compound
+from sipagent.rtp.rtcp import ReceiverReport, RtcpPacket, SenderReport, parse_compound
 from sipagent.rtp.sender import Sender
 from sipagent.rtp.srtp import Protector, SrtpParameters
 from sipagent.rtp.timeline import Frame
@@ -269,24 +269,42 @@ class RtpSession:
 
     def _on_rtcp(self, data: bytes, source: Address, now: float) -> bool:
         """Whether it was the peer's, and sound."""
-        hosts = {address[0] for address in (self._receiver.latch.source, self._rtcp_remote()) if address is not None}
-        if self._is_closed or source[0] not in hosts:
+        is_reporter = source in (self._receiver.latch.source, self._rtcp_remote(), self._signalled_rtcp())
+        if self._is_closed or not (is_reporter or self._may_report(source)):
             self._receiver.from_strangers += 1
             return False
         packets = parse_compound(data)
         if packets is None:
             self._receiver.malformed += 1
             return False
+        if not (is_reporter or self._is_of_origin(packets)):
+            self._receiver.from_strangers += 1
+            return False
         self._reporter.receive(packets, now=now)
         return True
 
+    def _may_report(self, source: Address) -> bool:
+        """Whether reports may come from another port than was said: behind a NAT, or whoever SRTP vouches for."""
+        hosts = (self._receiver.latch.source or ("", 0))[0], (self._signalled_rtcp() or ("", 0))[0]
+        return self._parameters.is_authenticated or source[0] in hosts
+
+    def _is_of_origin(self, packets: Sequence[RtcpPacket]) -> bool:
+        """Whether a report is of the very stream that is heard; a stranger doesn't know its SSRC."""
+        origin = self._receiver.origin
+        if self._parameters.is_authenticated:
+            return True
+        reports = [packet for packet in packets if isinstance(packet, SenderReport | ReceiverReport)]
+        return origin is not None and any(report.ssrc == origin.ssrc for report in reports)
+
     def _rtcp_remote(self) -> Address | None:
         """Where reports go: where the peer's come from, once one has come, else where its SDP says."""
+        return self.remote if self._parameters.rtcp_mux else self._rtcp_source or self._signalled_rtcp()
+
+    def _signalled_rtcp(self) -> Address | None:
+        """Where the peer's SDP says that its reports come from."""
         parameters = self._parameters
-        if parameters.rtcp_mux:
-            return self.remote
-        if self._rtcp_source is not None or parameters.remote_rtcp is not None or parameters.remote is None:
-            return self._rtcp_source or parameters.remote_rtcp
+        if parameters.remote_rtcp is not None or parameters.remote is None:
+            return parameters.remote_rtcp
         host, port = parameters.remote
         return (host, port + 1) if port < MAX_PORT else None
 

@@ -89,6 +89,11 @@ class Timeline:
         self.expected = timestamp
         return frames
 
+    def can_reach(self, timestamp: int, *, elapsed_s: float) -> bool:
+        """Whether the sender's clock can have gone on to there in the time since the last frame came."""
+        samples = (timestamp - self.expected) & _MASK
+        return self.expected < 0 or samples <= (elapsed_s + MAX_LEAD_S) * self._clock_rate
+
     def _fill(self, timestamp: int, clock_rate: int, missing: int, now: float) -> list[Frame]:
         room = (timestamp - self.expected) & _MASK
         if self.expected < 0 or clock_rate != self._clock_rate or room > _BACKWARDS:

@@ -158,7 +158,8 @@ def test_a_line_may_be_seen_at_an_address_of_its_own(run: Clean, tmp_path: Path)
 
 def test_the_files_external_address_of_a_line(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(FILE.replace("domain: pbx.example.com", "domain: pbx.example.com\n    external_address: nat.example"))
+    domain = "domain: pbx.example.com"
+    path.write_text(FILE.replace(domain, f"{domain}\n    external_address: nat.example"))
     config = load(path, {})
     (account,) = make_accounts(config, {"pbx": "203.0.113.8"})
     assert account.external_address == "203.0.113.8"

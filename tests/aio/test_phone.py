@@ -135,7 +135,8 @@ def test_early_media_are_heard(run: Clean, tmp_path: Path) -> None:
         progress = make_response(invite, 183, to_tag="early")
         progress.headers.add("Contact", f"<sip:{HOST}:{sip.address[1]}>")
         progress.headers.add("Content-Type", "application/sdp")
-        sdp = ("v=0", f"o=- 1 1 IN IP4 {HOST}", "s=-", f"c=IN IP4 {HOST}", "t=0 0", f"m=audio {rtp.address[1]} RTP/AVP 0")
+        media = f"m=audio {rtp.address[1]} RTP/AVP 0"
+        sdp = ("v=0", f"o=- 1 1 IN IP4 {HOST}", "s=-", f"c=IN IP4 {HOST}", "t=0 0", media)
         body = "\r\n".join((*sdp, "")).encode()
         sip.send(bytes(replace(progress, body=body)), invite.contact.uri.port or 0)
         await until(lambda: bench.all(phone.Ringing))

@@ -12,12 +12,19 @@ from rtp.wire import FRAME, PARAMETERS, PHONE, SSRC, audio
 from sipagent.errors import LocalProtocolError
 from sipagent.rtp.packet import pack_packet, parse_packet
 from sipagent.rtp.rtcp import Goodbye, ReceiverReport, SenderReport, SourceDescription, build_compound, parse_compound
-from sipagent.rtp.session import DigitReceived, Frame, RtpParameters, RtpSession, SendRtcp
+from sipagent.rtp.session import Address, DigitReceived, Frame, RtpParameters, RtpSession, SendRtcp
+from sipagent.rtp.srtp import Protector, SrtpParameters
 
 NAT = ("9.9.9.9", 50000)
 RTCP = (PHONE[0], PHONE[1] + 1)
 VOICE = bytes(FRAME)
-REPORT = build_compound([ReceiverReport(SSRC), SourceDescription(SSRC, "phone")])
+
+
+def report_of(ssrc: int) -> bytes:
+    return build_compound([ReceiverReport(ssrc), SourceDescription(ssrc, "phone")])
+
+
+REPORT = report_of(SSRC)
 
 
 def session_with(parameters: RtpParameters | None = PARAMETERS) -> RtpSession:
@@ -78,6 +85,7 @@ def test_digits_are_sent(session: RtpSession) -> None:
 
 
 def test_media_goes_where_it_comes_from(session: RtpSession) -> None:
+    session.configure(replace(PARAMETERS, signalling_host=NAT[0]))
     for number in range(3):
         session.receive_packet(audio(number), NAT, now=number / 50)
     assert session.remote == NAT
@@ -86,6 +94,7 @@ def test_media_goes_where_it_comes_from(session: RtpSession) -> None:
 
 
 def test_another_remote_ends_the_latch_and_keeps_the_numbers(session: RtpSession) -> None:
+    session.configure(replace(PARAMETERS, signalling_host=NAT[0]))
     first = parse_packet(session.next_packet(VOICE, now=0.0))
     for number in range(3):
         session.receive_packet(audio(number), NAT, now=number / 50)
@@ -144,10 +153,39 @@ def test_where_reports_go(changes: dict[str, Any], destination: tuple[str, int],
 
 def test_reports_go_where_reports_come_from(session: RtpSession) -> None:
     session.next_packet(VOICE, now=0.0)
-    session.receive_rtcp(REPORT, (PHONE[0], 55555), now=0.0)
+    session.receive_packet(audio(0), PHONE, now=0.0)
+    session.receive_rtcp(report_of(SSRC), (PHONE[0], 55555), now=0.0)
     assert next_report(session).destination == (PHONE[0], 55555)
     session.configure(replace(PARAMETERS, remote=("192.168.1.3", 5000), remote_rtcp=None))
     assert next_report(session).destination == ("192.168.1.3", 5001)
+
+
+@pytest.mark.parametrize(
+    ("source", "ssrc", "is_heard"),
+    [
+        pytest.param((PHONE[0], 4001), 7, True, id="the port said"),
+        pytest.param(PHONE, 7, True, id="the port of RTP"),
+        pytest.param((PHONE[0], 55555), SSRC, True, id="another port, the stream's SSRC"),
+        pytest.param((PHONE[0], 55555), 7, False, id="another port, another SSRC"),
+        pytest.param(NAT, SSRC, False, id="another host"),
+    ],
+)
+def test_whose_reports_are_heard(session: RtpSession, source: Address, ssrc: int, is_heard: bool) -> None:
+    session.receive_packet(audio(0), PHONE, now=0.0)
+    session.receive_rtcp(report_of(ssrc), source, now=1.0)
+    assert session.rtcp_heard_at == (1.0 if is_heard else None)
+    assert next_report(session).destination == (source if is_heard else (PHONE[0], 4001))
+    assert session.stats.from_strangers == (not is_heard)
+
+
+def test_with_srtp_reports_are_the_peers_wherever_from(session: RtpSession) -> None:
+    suite, ours, theirs = "AES_CM_128_HMAC_SHA1_80", bytes(range(30)), bytes(range(30, 60))
+    session.configure(replace(PARAMETERS, srtp=SrtpParameters(suite, ours, theirs)))
+    session.receive_rtcp(report_of(7), NAT, now=0.5)
+    assert session.rtcp_heard_at is None, "anybody could have written it"
+    peer = Protector(SrtpParameters(suite, theirs, ours))
+    session.receive_rtcp(peer.protect_rtcp(report_of(7)), NAT, now=1.0)
+    assert session.rtcp_heard_at == 1.0
 
 
 def test_reports_to_nowhere_are_not_sent() -> None:
