@@ -2,16 +2,20 @@
 
 ``/health`` answers as long as the event loop turns. ``/ready`` is 503, with the reasons, when no new call would be
 taken. ``POST /calls`` with ``{"line": "main", "to": "200"}`` has an agent call, and answers with the id of the call.
+``POST /calls/ID/recording`` with ``{"action": "pause"}`` or ``"resume"`` stops and continues the recording of one.
 The server knows nothing of calls: it is given callables.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from sipagent.errors import SipagentError
+
+T = TypeVar("T")
 
 BODY_MAX = 4096
 """Bytes; an order for a call has a hundred."""
@@ -25,6 +29,12 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     line: str
     to: str
+
+
+class RecordingOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to become of a recording."""
+
+    action: Literal["pause", "resume"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,7 @@ class ControlServer:
     :param reasons: why new calls would be refused at present; empty when they would not.
     :param metrics: the page for Prometheus.
     :param dial: makes a call by a line to somebody, and returns its id.
+    :param pause_recording: has the recording of a call, by its id, pause or go on.
     """
 
     def __init__(
@@ -49,10 +60,12 @@ class ControlServer:
         reasons: Callable[[], Sequence[str]],
         metrics: Callable[[], Page],
         dial: Callable[[str, str], Awaitable[str]],
+        pause_recording: Callable[[str, bool], None],
     ) -> None:
         self._reasons = reasons
         self._metrics = metrics
         self._dial = dial
+        self._pause_recording = pause_recording
         application = web.Application(client_max_size=BODY_MAX)
         application.add_routes(
             [
@@ -60,6 +73,7 @@ class ControlServer:
                 web.get("/ready", self._get_ready),
                 web.get("/metrics", self._get_metrics),
                 web.post("/calls", self._post_calls),
+                web.post("/calls/{id}/recording", self._post_recording),
             ]
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_TIMEOUT_S)
@@ -90,11 +104,9 @@ class ControlServer:
         return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
     async def _post_calls(self, request: web.Request) -> web.Response:
-        """Have somebody called; a page of another site in a browser can't ask for it, for it may not send JSON."""
-        if request.content_type != "application/json":
-            raise web.HTTPUnsupportedMediaType(text="expected application/json\n")
+        """Have somebody called."""
         try:
-            order = msgspec.json.decode(await request.read(), type=Order)
+            order = await _read(request, Order)
             call_id = await self._dial(order.line, order.to)
         except msgspec.DecodeError as error:
             return web.json_response({"error": str(error)}, status=400)
@@ -102,6 +114,28 @@ class ControlServer:
             return web.json_response({"error": str(error)}, status=409)
         return web.json_response({"id": call_id}, status=202)
 
+    async def _post_recording(self, request: web.Request) -> web.Response:
+        """Have a recording pause or go on; to ask twice is no error."""
+        try:
+            order = await _read(request, RecordingOrder)
+            self._pause_recording(request.match_info["id"], order.action == "pause")
+        except msgspec.DecodeError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        except SipagentError as error:
+            return web.json_response({"error": str(error)}, status=409)
+        return web.json_response({"recording": "paused" if order.action == "pause" else "on"})
+
     async def _get_metrics(self, _request: web.Request) -> web.Response:
         page = self._metrics()
         return web.Response(body=page.body, headers={"Content-Type": page.content_type})
+
+
+async def _read(request: web.Request, kind: type[T]) -> T:
+    """Read an order; a page of another site in a browser can't give one, for it may not send JSON.
+
+    :raises web.HTTPUnsupportedMediaType: for anything but JSON.
+    :raises msgspec.DecodeError: for JSON that is no such order.
+    """
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="expected application/json\n")
+    return msgspec.json.decode(await request.read(), type=kind)

@@ -19,12 +19,23 @@ async def dial(line: str, to: str) -> str:
     return f"id of {to}"
 
 
+PAUSED: list[tuple[str, bool]] = []
+
+
+def pause_recording(call_id: str, is_paused: bool) -> None:
+    if call_id != "c0ffee":
+        raise SipagentError(f"no call {call_id} is being recorded")
+    PAUSED.append((call_id, is_paused))
+
+
 def serve(test: Test, *, reasons: list[str] | None = None) -> None:
     """Run ``test`` with a client of a server that is unready for these reasons."""
 
     async def run() -> None:
         metrics = Metrics(active_calls=lambda: 7, sip_counters=dict)
-        server = ControlServer(reasons=lambda: reasons or [], metrics=metrics.page, dial=dial)
+        server = ControlServer(
+            reasons=lambda: reasons or [], metrics=metrics.page, dial=dial, pause_recording=pause_recording
+        )
         host, port = await server.start("127.0.0.1", 0)
         try:
             async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
@@ -85,7 +96,10 @@ def test_there_is_nothing_else(method: str, path: str, status: int) -> None:
 def test_a_port_that_is_taken() -> None:
     async def run() -> None:
         page = Page(b"", "text/plain")
-        first, second = (ControlServer(reasons=list, metrics=lambda: page, dial=dial) for _ in range(2))
+        first, second = (
+            ControlServer(reasons=list, metrics=lambda: page, dial=dial, pause_recording=pause_recording)
+            for _ in range(2)
+        )
         host, port = await first.start("127.0.0.1", 0)
         try:
             with pytest.raises(OSError, match="address already in use"):
@@ -117,5 +131,33 @@ def test_what_a_browser_may_send_for_another_site_orders_nothing() -> None:
     async def test(client: aiohttp.ClientSession) -> None:
         async with client.post("/calls", data='{"line": "main", "to": "200"}') as response:
             assert response.status == 415
+
+    serve(test)
+
+
+def test_a_recording_pauses_and_goes_on() -> None:
+    async def test(client: aiohttp.ClientSession) -> None:
+        PAUSED.clear()
+        for action, state in (("pause", "paused"), ("resume", "on")):
+            async with client.post("/calls/c0ffee/recording", json={"action": action}) as response:
+                assert response.status == 200
+                assert await response.json() == {"recording": state}
+        assert PAUSED == [("c0ffee", True), ("c0ffee", False)]
+
+    serve(test)
+
+
+def test_orders_for_recordings_that_can_not_be_carried_out() -> None:
+    async def test(client: aiohttp.ClientSession) -> None:
+        PAUSED.clear()
+        async with client.post("/calls/nobody/recording", json={"action": "pause"}) as response:
+            assert response.status == 409
+            assert "nobody" in (await response.json())["error"]
+        for wrong in ({"action": "burn"}, {}, {"action": "pause", "for": "ever"}):
+            async with client.post("/calls/c0ffee/recording", json=wrong) as response:
+                assert response.status == 400
+        async with client.post("/calls/c0ffee/recording", data="action=pause") as response:
+            assert response.status == 415
+        assert PAUSED == []
 
     serve(test)
