@@ -81,7 +81,9 @@ class Application:
         )
         self.observer = CallObserver(metrics)
         self._line_keeper = LineKeeper(self._accounts)
-        self._control = ControlThread(reasons=self.reasons, metrics=metrics, dial=self.dial)
+        self._control = ControlThread(
+            reasons=self.reasons, metrics=metrics, dial=self.dial, pause_recording=self.pause_recording
+        )
 
     def uri(self, host: str | None = None) -> Uri:
         """What to dial from ``host``, or from wherever callers reach our first listener."""
@@ -123,6 +125,7 @@ class Application:
             ports6=RtpPorts("::", ports, random=self._random),
             max_calls=config.sip.max_calls,
             recordings=config.recording.directory,
+            recording_format=config.recording.format,
             observer=self.observer,
             random=self._random,
             media_address=await _numeric(config.rtp.external_address),
@@ -176,6 +179,13 @@ class Application:
         if reason is not None:
             raise SipagentError(f"{target} may not be called: {reason}; allow_out of line {line} says who may")
         return await self.service.dial(line, target)
+
+    def pause_recording(self, call_id: str, is_paused: bool) -> None:
+        """Have a call's recording pause, or go on.
+
+        :raises SipagentError: when there is none.
+        """
+        self.service.pause_recording(call_id, is_paused)
 
     def _receive(self, event: Event) -> None:
         """Take an event of the user agent's."""

@@ -8,19 +8,24 @@ from dataclasses import replace
 from hashlib import blake2b
 from ipaddress import ip_network
 from pathlib import Path
+from random import Random
 from types import ModuleType
 from urllib.parse import urlencode, urlsplit
 from uuid import NAMESPACE_URL, getnode, uuid5
 
-from sipagent.agent.builtin import HANG_UP, TRANSFER, make_transfer
+from sipagent.agent.builtin import HANG_UP, KEY_TOOLS, TRANSFER, make_transfer
 from sipagent.agent.routing import Route
 from sipagent.agent.tools import Tool
 from sipagent.aio.call import Engine
 from sipagent.aio.service import Line
+from sipagent.audio.clip import RATES, Clip
 from sipagent.audio.codecs import available_codecs
-from sipagent.call.call import CallSettings
+from sipagent.audio.noise import comfort_noise
+from sipagent.audio.wav import WavError
+from sipagent.call.ambience import AmbienceSettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.listener import ListenerSettings
+from sipagent.call.settings import CallSettings
 from sipagent.call.transfer import TransferSettings
 from sipagent.call.turn import TurnSettings
 from sipagent.config import Config
@@ -47,6 +52,12 @@ PRIVATE = tuple(
 
 BURST_S, TOTAL_BURST_S = 5.0, 2.0
 """What one stranger, or all of them, may send in so many seconds may come at once: an office that wakes up."""
+
+BARE_TOOLS = {HANG_UP.name: HANG_UP, **KEY_TOOLS}
+"""The built-in tools that need no settings."""
+
+NOISE_SEED = 1
+"""Noise is noise: all calls may have the same."""
 
 CONTACT_BYTES = 9
 """Of the part of a Contact that nobody can guess."""
@@ -218,14 +229,18 @@ def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[
     )
     conversation = ConversationSettings(
         session=make_session(agent, config.engines[agent.engine], tools),
-        greeting=agent.greeting,
+        greeting=_greeting(agent),
         listener=ListenerSettings(detection=agent.turn.detection, preroll_ms=agent.turn.preroll_ms, turn=turn),
         barge_in=agent.barge_in.enabled,
+        ambience=_make_ambience(agent),
+        key_tools=frozenset(map(str, agent.tools)) & KEY_TOOLS.keys(),
     )
     call = CallSettings(
         conversation=conversation,
         max_call_s=agent.max_call_s,
         records=agent.record,
+        recording_tone=agent.record_tone,
+        hears_keys=line.dtmf_in_band,
         transfer=_make_transfer(agent, line) if TRANSFER in map(str, agent.tools) else None,
     )
     return Line(
@@ -234,11 +249,46 @@ def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[
         engine=engines[agent.engine],
         tools=tools,
         agent=name,
+        keys_in_rtp=line.dtmf != "info",
         account=None if line.domain is None else line.name,
         transfers=make_targets(line, line.allow_transfer),
         tells_caller=agent.caller_data,
         srtp=line.srtp,
     )
+
+
+def _greeting(agent: AgentConfig) -> str | None:
+    """What the model is asked to begin with: an announcement in words comes before everything else."""
+    announcement = agent.announcement
+    if announcement is None or announcement.file is not None:
+        return agent.greeting
+    first = f'Say first, word for word: "{announcement.text}"'
+    return f"{first} Say nothing else." if agent.greeting is None else f"{first} Then: {agent.greeting}"
+
+
+def _make_ambience(agent: AgentConfig) -> AmbienceSettings | None:
+    """What is heard beside the agent, read and converted now; ``None`` for nothing.
+
+    :raises SipagentError: for a file that is no WAV file.
+    """
+    announcement = agent.announcement.file if agent.announcement is not None else None
+    thinking = agent.thinking
+    if announcement is None and thinking.sound.name == "none":
+        return None
+    filler = None
+    if thinking.sound.file is not None:
+        filler = _read_clip(thinking.sound.file).at_level(thinking.level_dbfs)
+    elif thinking.sound.name == "noise":
+        seed = Random(NOISE_SEED)
+        filler = Clip({rate: comfort_noise(thinking.level_dbfs, random=seed, rate=rate) for rate in RATES})
+    return AmbienceSettings(_read_clip(announcement) if announcement else None, filler, thinking.after_ms)
+
+
+def _read_clip(file: Path) -> Clip:
+    try:
+        return Clip.read(file.read_bytes())
+    except (OSError, WavError) as error:
+        raise SipagentError(f"{file}: {error}") from error
 
 
 def _make_transfer(agent: AgentConfig, line: LineConfig) -> TransferSettings:
@@ -293,8 +343,8 @@ def load_tool(reference: ToolReference, transfer: TransferConfig | None = None) 
     :param transfer: where its agent may hand calls on to.
     :raises SipagentError: when it can't be imported or is none.
     """
-    if str(reference) == HANG_UP.name:
-        return HANG_UP
+    if str(reference) in BARE_TOOLS:
+        return BARE_TOOLS[str(reference)]
     if str(reference) == TRANSFER:
         settings = transfer or TransferConfig()
         try:

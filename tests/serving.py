@@ -8,15 +8,16 @@ from typing import Any, TypeVar
 
 from loopback import HOST, Caller, make_model, until, within
 
+from sipagent.agent.builtin import KEY_TOOLS
 from sipagent.agent.tools import Tool
 from sipagent.aio.call import Engine
 from sipagent.aio.service import Line, Service
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call import events
-from sipagent.call.call import CallSettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Fact
+from sipagent.call.settings import CallSettings
 from sipagent.call.transfer import TransferSettings
 from sipagent.realtime.settings import SessionSettings
 from sipagent.sip.account import Account
@@ -75,6 +76,7 @@ class World:
         tools: tuple[Tool, ...] = (),
         greeting: str | None = "Greet the caller.",
         records: bool = False,
+        keys_in_rtp: bool = True,
         transfer: TransferSettings | None = None,
         transfers: Targets | None = None,
         user_agent: UserAgentSettings | None = None,
@@ -85,8 +87,20 @@ class World:
         session = SessionSettings(
             "test", transcription_model=None, tools=tuple(each.definition for each in tools), setup_timeout_s=1.0
         )
-        call = CallSettings(ConversationSettings(session, greeting), records=records, transfer=transfer)
-        line = Line(codecs, call, engine, tools, "agent", account=ACCOUNT.name, transfers=transfers)
+        conversation = ConversationSettings(
+            session, greeting, key_tools=frozenset(KEY_TOOLS.keys() & {each.name for each in tools})
+        )
+        call = CallSettings(conversation, records=records, transfer=transfer)
+        line = Line(
+            codecs,
+            call,
+            engine,
+            tools,
+            "agent",
+            keys_in_rtp=keys_in_rtp,
+            account=ACCOUNT.name,
+            transfers=transfers,
+        )
         self.service = Service(
             lines={"main": line},
             ports=RtpPorts(HOST, ports, random=Random()),

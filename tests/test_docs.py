@@ -106,7 +106,7 @@ def test_config_yaml_shows_settings_at_their_defaults(file: Path) -> None:
     agent, engine = shown.agents["receptionist"], shown.engines["openai"]
     sections: list[Struct] = [
         shown.sip, shown.sip.tls, shown.sip.safety, shown.rtp, shown.lines[0], agent, agent.turn, agent.barge_in,
-        agent.transfer, engine, shown.control, shown.log,
+        agent.transfer, agent.thinking, engine, shown.control, shown.log,
     ]  # fmt: skip
     for section in sections:
         for name, value in defaults(section).items():

@@ -3,10 +3,16 @@
 from ipaddress import ip_network
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sipagent.aio.call import Engine
-from sipagent.config import load
+from sipagent.audio.g711 import Pcm
+from sipagent.audio.tones import sine
+from sipagent.audio.wav import write_wav
+from sipagent.call.settings import CallSettings
+from sipagent.config import ConfigFileError, load
+from sipagent.errors import SipagentError
 from sipagent.lines import LOOPBACK, PRIVATE, make_account, make_guard, make_lines, make_targets, open_keys
 from sipagent.sip.guard import SCANNERS, GuardSettings, Rule
 from sipagent.sip.session_timer import SessionTimerSettings
@@ -157,3 +163,81 @@ def test_session_timers_and_redirects_of_a_line(tmp_path: Path) -> None:
     assert chosen.may_call is not None
     followed = ["sip:200@a.b", "sip:200@elsewhere.example", "sip:0900123456@a.b", "sip:200@a.b;maddr=192.0.2.1"]
     assert [chosen.may_call(Uri.parse(uri)) for uri in followed] == [True, False, False, False]
+
+
+def call_of(folder: Path, agent: str) -> CallSettings:
+    """What calls are like with an agent of these further settings."""
+    path = folder / "config.yaml"
+    agents = f"agents: {{agent: {{engine: model, instructions: Be brief., {agent}}}}}"
+    lines = FILE.replace("agents: {agent: {engine: model, instructions: Be brief.}}", agents)
+    path.write_text(lines % "  - {name: main, agent: agent}")
+    return make_lines(load(path, {}), {"model": Engine("ws://127.0.0.1:9", {})})["main"].call
+
+
+def test_by_default_nothing_is_heard_beside_the_agent(tmp_path: Path) -> None:
+    call = call_of(tmp_path, "greeting: Greet.")
+    assert call.conversation.ambience is None
+    assert call.conversation.greeting == "Greet."
+    assert not call.recording_tone
+
+
+@pytest.mark.parametrize(
+    ("greeting", "expected"),
+    [
+        ("greeting: Greet., ", 'Say first, word for word: "We record." Then: Greet.'),
+        ("", 'Say first, word for word: "We record." Say nothing else.'),
+    ],
+)
+def test_an_announcement_in_words_comes_before_the_greeting(tmp_path: Path, greeting: str, expected: str) -> None:
+    conversation = call_of(tmp_path, f"{greeting}announcement: We record.").conversation
+    assert conversation.greeting == expected
+    assert conversation.ambience is None
+
+
+def test_files_beside_the_configuration_are_read_and_converted(tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "sounds/we-record.wav").write_bytes(write_wav(44_100, sine(440, 500, rate=44_100)))
+    agent = "greeting: Greet., announcement: sounds/we-record.wav, record: true, record_tone: true, "
+    call = call_of(tmp_path, agent + "thinking: {sound: sounds/we-record.wav, level_dbfs: -30, after_ms: 500}")
+    assert (call.records, call.recording_tone) == (True, True)
+    assert call.conversation.greeting == "Greet."
+    ambience = call.conversation.ambience
+    assert ambience is not None
+    assert ambience.announcement is not None
+    assert ambience.thinking is not None
+    assert ambience.after_ms == 500
+    for rate in (8_000, 24_000):
+        assert len(ambience.announcement.at(rate)) == pytest.approx(rate / 2, abs=1)
+        assert level_dbfs(ambience.thinking.at(rate)) == pytest.approx(-30.0, abs=0.3)
+
+
+def test_noise_under_the_thinking(tmp_path: Path) -> None:
+    ambience = call_of(tmp_path, "thinking: {sound: noise}").conversation.ambience
+    assert ambience is not None
+    assert ambience.announcement is None
+    assert ambience.thinking is not None
+    assert level_dbfs(ambience.thinking.at(8_000)) == pytest.approx(-50.0, abs=0.3)
+
+
+def test_sounds_that_are_missing_or_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFileError, match=r"announcement.*there is no .*gone\.wav"):
+        call_of(tmp_path, "announcement: gone.wav")
+    with pytest.raises(ConfigFileError, match=r"thinking\.sound.*none, noise or a WAV file"):
+        call_of(tmp_path, "thinking: {sound: music}")
+    with pytest.raises(ConfigFileError, match="announcement"):
+        call_of(tmp_path, "announcement: ''")
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(SipagentError, match=r"text\.wav: not a WAV file"):
+        call_of(tmp_path, "announcement: text.wav")
+
+
+def level_dbfs(pcm: Pcm) -> float:
+    return float(10 * np.log10(np.mean((pcm / 32_768.0) ** 2)))
+
+
+def test_the_tools_for_keys_are_the_calls_own(tmp_path: Path) -> None:
+    assert call_of(tmp_path, "tools: [hang_up]").conversation.key_tools == frozenset()
+    call = call_of(tmp_path, "tools: [hang_up, send_digits, collect_digits]")
+    assert call.conversation.key_tools == {"send_digits", "collect_digits"}
+    names = [definition["name"] for definition in call.conversation.session.tools]
+    assert names == ["hang_up", "send_digits", "collect_digits"]

@@ -15,9 +15,10 @@ import structlog
 from loopback import HOST, Caller, RawUdp, options, run_clean, until, within
 from program import free_port
 
+from sipagent.agent.builtin import KEY_TOOLS
 from sipagent.aio import log, loop
 from sipagent.app import Application
-from sipagent.call.events import DigitPressed
+from sipagent.call.events import DigitPressed, ToolCalled, ToolReturned
 from sipagent.config import load
 from sipagent.control.metrics import Metrics
 from sipagent.control.observer import CallObserver
@@ -181,6 +182,19 @@ def test_the_keys_that_a_caller_presses_are_not_in_the_log(lines: io.StringIO) -
     entry = json.loads(lines.getvalue())
     assert (entry["event"], entry["call"]) == ("digit_pressed", "call")
     assert "digit" not in entry
+
+
+@pytest.mark.parametrize("name", sorted(KEY_TOOLS))
+def test_neither_are_those_that_a_tool_collects_or_presses(lines: io.StringIO, name: str) -> None:
+    metrics = Metrics(active_calls=lambda: 0, registered_lines=lambda: 0, sip_counters=dict, shell_counters=dict)
+    observer = CallObserver(metrics)
+    observer.observe("call", ToolCalled(name, '{"digits": "4711"}'), now=0.0)
+    observer.observe("call", ToolReturned(name, "4711"), now=0.0)
+    observer.observe("call", ToolReturned("look_up", "the sky"), now=0.0)
+    first, second, other = lines.getvalue().splitlines()
+    assert "4711" not in first + second
+    assert name in first
+    assert "the sky" in other
 
 
 def test_whom_the_program_may_call(tmp_path: Path) -> None:

@@ -1,7 +1,12 @@
-"""The tools that every agent may have: to end the call, and to hand it on. What they do is done by the call itself."""
+"""The tools that every agent may have: to end the call, to hand it on, to press keys and to ask for keys.
+
+What they do is done by the call itself.
+"""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta
 
 from sipagent.agent.tools import Tool, tool
 
@@ -17,6 +22,46 @@ def hang_up(reason: Annotated[str, "Why the call ends, in a few words, for the l
 
 
 HANG_UP: Final = hang_up
+
+KEYS: Final = "0123456789*#ABCD"
+DIGITS_MAX: Final = 64
+"""In one go; the longest numbers people dial are half of that."""
+WAIT_MAX_S: Final = 60.0
+"""For the next key; whoever needs longer does not press one."""
+
+
+@tool
+def send_digits(
+    digits: Annotated[str, Meta(description="The keys in order: 0 to 9, * and #.", pattern=r"^[0-9A-Da-d*# -]{1,64}$")],
+) -> str:
+    """Press keys of the telephone, as a caller would.
+
+    Use it when you have called, and a machine asks for a key or a number. It hears tones, and not you.
+    """
+    return f"The keys {' '.join(digits)} are being pressed."
+
+
+@tool
+def collect_digits(
+    max_digits: Annotated[int, Meta(description="So many digits are enough.", ge=1, le=DIGITS_MAX)] = DIGITS_MAX,
+    terminator: Annotated[
+        Literal["#", "*", "none"], Meta(description="The key that ends the number; it is not part of it.")
+    ] = "#",
+    timeout_s: Annotated[
+        float, Meta(description="How long to wait for the next key, in seconds.", ge=1, le=WAIT_MAX_S)
+    ] = 10.0,
+) -> str:
+    """Wait for a number that the caller enters on the keypad of the telephone; you get its digits.
+
+    Ask the caller for it first, and say which key ends it. What you have said is played to its end before the time
+    begins to run.
+    """
+    return f"{max_digits} {terminator} {timeout_s}"
+
+
+SEND_DIGITS: Final = send_digits
+COLLECT_DIGITS: Final = collect_digits
+KEY_TOOLS: Final = {each.name: each for each in (SEND_DIGITS, COLLECT_DIGITS)}
 
 TRANSFER: Final = "transfer"
 """The name of the tool that hands the call on."""

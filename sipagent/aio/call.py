@@ -40,7 +40,7 @@ NOT_ACCEPTABLE = 488
 
 REQUEST_PENDING = 491
 
-SipCommand: TypeAlias = events.Ring | events.Accept | events.Reject | events.Refer | events.HangUp
+SipCommand: TypeAlias = events.Ring | events.Accept | events.Reject | events.Refer | events.PressKeys | events.HangUp
 
 SAMPLE_EVERY = 50
 """One packet in that many is timed on its way to the model: a figure a second and call."""
@@ -218,6 +218,14 @@ class CallRunner:
         except LocalProtocolError:  # an earlier REFER is still in progress, or the dialog has just ended
             self.driver.feed(partial(self.call.refer_finished, REQUEST_PENDING))
 
+    def _press(self, digits: str, *, now: float) -> None:
+        if self._place.handle is None or self.driver.is_closed:
+            return
+        try:
+            self._endpoint.agent.midcall(self._place.handle).press(digits, now=now)
+        except LocalProtocolError as error:  # more at once than anybody presses, or the dialog has just ended
+            self._note(events.LegComplained(str(error)))
+
     def _carry_sip(self, handle: int, output: SipCommand) -> None:
         agent, command = self._endpoint.agent, self._endpoint.command
         match output:
@@ -232,6 +240,8 @@ class CallRunner:
                 command(agent.reject, handle, status, headers=headers)
             case events.Refer(target):
                 command(self._refer, target)
+            case events.PressKeys(digits):
+                command(self._press, digits)
             case events.HangUp():
                 command(agent.hang_up, handle)
 

@@ -1,18 +1,18 @@
-"""Recordings, written by one thread: stereo WAV, the caller left, the agent right.
+"""Recordings, written by one thread: the caller left, the agent right.
 
 A disk that is full or gone costs the recording and never the call.
 """
 
-import wave
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from sipagent.aio.sound_file import Opener, SoundFile, WavFile
 from sipagent.audio.linear import to_linear
 from sipagent.call.events import RecordAudio
-from sipagent.formats import AudioFormat
+from sipagent.errors import SipagentError
 
 MAX_WAITING = 600
 """Pieces of a second each that wait for a slow disk; beyond ten minutes the recording is given up."""
@@ -22,13 +22,17 @@ class Recorder:
     """Writes one file.
 
     :param failed: is told, once, from the writer's thread, why the recording ended early.
+    :param opens: makes the file.
     """
 
-    def __init__(self, path: Path, *, writer: ThreadPoolExecutor, failed: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: Path, *, writer: ThreadPoolExecutor, failed: Callable[[str], None], opens: Opener = WavFile
+    ) -> None:
         self.path = path
         self._writer = writer
         self._failed = failed
-        self._file: wave.Wave_write | None = None
+        self._opens = opens
+        self._file: SoundFile | None = None
         self._given = 0  # written by the loop's thread alone, as the next is by the writer's
         self._done = 0
         self._has_failed = False
@@ -48,31 +52,26 @@ class Recorder:
     def _write(self, piece: RecordAudio) -> None:
         self._done += 1
         if self._has_failed:
+            self._close()
             return
         try:
             if self._file is None:
-                self._file = self._open(piece.audio_format)
-            stereo = np.stack([to_linear(side, piece.audio_format) for side in (piece.caller, piece.agent)], axis=1)
-            self._file.writeframes(stereo.astype("<i2").tobytes())
-        except OSError as error:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._opens(self.path, piece.audio_format.rate)
+            sides = [to_linear(side, piece.audio_format) for side in (piece.caller, piece.agent)]
+            self._file.write(np.stack(sides, axis=1))
+        except (OSError, SipagentError) as error:
             self._fail(str(error))
-
-    def _open(self, audio_format: AudioFormat) -> wave.Wave_write:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = wave.Wave_write(str(self.path))
-        file.setnchannels(2)
-        file.setsampwidth(2)
-        file.setframerate(audio_format.rate)
-        return file
+            self._close()
 
     def _close(self) -> None:
-        if self._file is None:
+        file, self._file = self._file, None
+        if file is None:
             return
         try:
-            self._file.close()
+            file.close()
         except OSError as error:
             self._fail(str(error))
-        self._file = None
 
     def _fail(self, reason: str) -> None:
         if not self._has_failed:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from time import monotonic, time
+from time import gmtime, monotonic, strftime, time
 
 from sipagent.agent.quotation import quote_facts
 from sipagent.agent.routing import Route
@@ -16,12 +16,14 @@ from sipagent.aio.call import CallRunner, Engine, Observer, Outgoing
 from sipagent.aio.media import Media
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Way
+from sipagent.aio.sound_file import Format, opener_of
 from sipagent.aio.ticker import Ticker
 from sipagent.aio.tools import ToolRunner, make_places
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
-from sipagent.call.call import Call, CallSettings
+from sipagent.call.call import Call
 from sipagent.call.events import Dialled, Fact, Invited
+from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
 from sipagent.sdp.negotiation import SrtpMode
@@ -52,6 +54,8 @@ class Line:
     engine: Engine
     tools: tuple[Tool, ...]
     agent: str
+    keys_in_rtp: bool = True
+    """Whether keys that an agent presses go there, where the peer takes them."""
     account: str | None = None
     """By which we call; ``None`` where we can't."""
     transfers: Targets | None = None
@@ -84,8 +88,10 @@ class Service:
 
     :param lines: by name; the first takes the calls that are for none of them.
     :param ports6: where media to and from IPv6 peers go.
+    :param recording_format: what recordings are written as, into ``recordings``.
     :param media_address: what peers beyond our own networks are told to send media to, instead of the address by which
         they reach us.
+    :raises SipagentError: when what the format of recordings needs is not installed.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class Service:
         recordings: Path,
         observer: Observer,
         random: Random,
+        recording_format: Format = "wav",
         media_address: str | None = None,
         ports6: RtpPorts | None = None,
     ) -> None:
@@ -106,6 +113,8 @@ class Service:
         self._ports6 = ports6 or ports
         self._max_calls = max_calls
         self._recordings = recordings
+        self._recording_format = recording_format
+        self._opens = opener_of(recording_format)
         self._observer = observer
         self._random = random
         self._media_outside = Outside(media_address)
@@ -168,6 +177,17 @@ class Service:
         self._keep(runner)
         runner.driver.feed(runner.call.dial)
         return info.call_id
+
+    def pause_recording(self, call_id: str, is_paused: bool) -> None:
+        """Have a call's recording pause, or go on.
+
+        :raises SipagentError: when there is no such call, or it is not recorded.
+        """
+        runner = self._runners.get(call_id)
+        record = runner.call.record if runner is not None else None
+        if runner is None or record is None:
+            raise SipagentError(f"no call {call_id} is being recorded")
+        runner.driver.feed(record.pause if is_paused else record.resume)
 
     def close_doors(self) -> None:
         """Take no more calls."""
@@ -286,6 +306,7 @@ class Service:
             signalling_host=flow.remote[0],
             wall_offset=time() - monotonic(),
             srtp=line.srtp,
+            keys_in_rtp=line.keys_in_rtp,
         )
         call = Call(call_id, leg=leg, settings=line.settings(identity), random=self._random)
         return CallRunner(
@@ -309,9 +330,10 @@ class Service:
         )
 
     def _make_recorder(self, call_id: str) -> Recorder:
-        path = self._recordings / f"{call_id}.wav"
+        stamp = strftime("%Y%m%dT%H%M%SZ", gmtime())
+        path = self._recordings / f"{stamp}-{call_id}.{self._recording_format}"
         failed = partial(self._observer.observe_recording_error, call_id)
-        return Recorder(path, writer=self._writer, failed=failed)
+        return Recorder(path, writer=self._writer, failed=failed, opens=self._opens)
 
     def _observe(self, call_id: str, fact: Fact) -> None:
         self._observer.observe(call_id, fact, now=monotonic())

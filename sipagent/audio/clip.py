@@ -1,6 +1,7 @@
 """Recorded sound, and playing it frame by frame: prompts, hold music, filler; once, or for ever."""
 
 from collections.abc import Iterable, Mapping
+from math import log10
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from sipagent.audio.wav import WavError, read_wav
 MAX_S: Final = 600
 """The longest clip: ten minutes of music are 10 MB; what is longer is a mistake, or an attack on memory."""
 
-RATES: Final = (SAMPLE_RATE,)
+RATES: Final = (SAMPLE_RATE, 24_000)
 """Hz; those of calls, to which a clip is converted when it is read."""
 
 
@@ -42,6 +43,13 @@ class Clip:
             raise WavError(f"a WAV file of more than {MAX_S} s")
         mono = to_pcm(samples.mean(axis=1))
         return cls({wanted: fade(_convert(mono, rate, wanted), rate=wanted) for wanted in rates})
+
+    def at_level(self, dbfs: float) -> "Clip":
+        """Return it as loud: its RMS level, its silences included, relative to 32,768."""
+        pcm = self._by_rate[max(self._by_rate)]
+        power = float(np.mean(np.square(pcm.astype(np.float64)))) / 32_768**2
+        change = dbfs - 10 * log10(power) if power else 0.0
+        return Clip({rate: gain(samples, change) for rate, samples in self._by_rate.items()})
 
     def at(self, rate: int) -> Pcm:
         """Return the samples at a rate in Hz; one that was not asked for when it was read is converted now."""

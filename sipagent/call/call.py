@@ -6,19 +6,21 @@ packets and descriptions are the leg's.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from math import inf
 from random import Random
 
 from sipagent.call import events
-from sipagent.call.conversation import Conversation, ConversationSettings
+from sipagent.call.audible_keys import AudibleKeys
+from sipagent.call.conversation import Conversation
 from sipagent.call.doubles import Doubles
 from sipagent.call.events import Address, Output
 from sipagent.call.record import Record
 from sipagent.call.replacement import Replacement
+from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
-from sipagent.call.transfer import MAX_SENTENCE_S, TAIL_MS, Transfer, TransferSettings
+from sipagent.call.transfer import MAX_SENTENCE_S, TAIL_MS, Transfer
 from sipagent.errors import RemoteProtocolError
 from sipagent.rtp.session import Frame
 from sipagent.timers import Timers
@@ -48,20 +50,6 @@ class Phase(Enum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, slots=True)
-class CallSettings:
-    """What this call is to be like."""
-
-    conversation: ConversationSettings
-    max_call_s: float = 3300.0
-    """After that long the agent says goodbye. The model ends a session after an hour, and more abruptly."""
-    no_media_s: float = 60.0
-    """A caller of whom nothing came for so long is gone."""
-    records: bool = False
-    transfer: TransferSettings | None = None
-    """Where the model may hand the call on to."""
-
-
 class Call:
     """A :class:`~sipagent.machine.Machine` with a leg to the caller and a session with the model."""
 
@@ -74,7 +62,9 @@ class Call:
         self._outputs: deque[Output] = deque()
         self._timers: Timers[str] = Timers()
         self._conversation: Conversation | None = None
-        self._record: Record | None = None
+        self.record: Record | None = None
+        """The recording, once the call is answered, if there is to be one."""
+        self._audible_keys: AudibleKeys | None = None
         self._doubles = Doubles()
         self.replacement = Replacement(
             leg, emit=self._outputs.append, is_up=lambda: self._is_up, replaced=self._on_replaced
@@ -211,7 +201,7 @@ class Call:
 
     def receive_info(self, digit: str, *, now: float) -> None:
         """Take a key that was told in an INFO; in RTP it may be told as well, and counts once."""
-        self._press(digit, "info", now)
+        self._press("info", digit, now)
 
     def refer_progressed(self, status: int, *, now: float) -> None:
         """Take note that the peer agreed to call somebody else, or of what it is told by whom it calls."""
@@ -282,8 +272,8 @@ class Call:
             return None
         frame, begins = conversation.next_frame(leg.frame_ms)
         heard = frame or leg.silence
-        if self._record:
-            self._record_agent(heard, now)
+        if self.record:
+            heard = self.record.receive_agent(heard, now=now)
         packet = leg.send_frame(heard, marker=begins, now=now)
         if conversation.is_finished:
             self._count_tail(now)
@@ -340,22 +330,26 @@ class Call:
         if self._conversation is None:
             return
         for frame in frames:
-            if self._record and frame.payload:
-                self._record.receive_caller(frame.payload, now=now)
+            if self.record and frame.payload:
+                self.record.receive_caller(frame.payload, now=now)
+            if self._audible_keys:
+                frame, keys = self._audible_keys.receive(frame)
+                for key in keys:
+                    self._press("audio", key, now)
             self._conversation.receive_frame(frame, now=now)
 
     def _take_digits(self, now: float) -> None:
         """Take what the leg has; a key pressed before the answer or on hold is meant for nobody."""
         while (output := self._leg.poll()) is not None:
-            if not isinstance(output, str):
+            if isinstance(output, events.SendRtcp):
                 self._outputs.append(output)
             else:
-                self._press(output, "rtp", now)
+                self._press("rtp", output.digit, now, held_s=output.duration_ms / 1000)
 
-    def _press(self, digit: str, way: str, now: float) -> None:
+    def _press(self, way: str, digit: str, now: float, *, held_s: float = 0.0) -> None:
         if self._conversation is None or not self._is_up or self._leg.is_held:
             return
-        if not self._doubles.is_double(digit, way, now=now):
+        if not self._doubles.is_double(digit, way, now=now, held_s=held_s):
             self._conversation.receive_digit(digit, now=now)
 
     def _is_believed(self, now: float) -> bool:
@@ -414,6 +408,7 @@ class Call:
             audio_format=self._leg.audio_format,
             emit=self._outputs.append,
             random=self._random,
+            press=self._leg.press,
         )
         self.phase = Phase.RINGING
         self._outputs.append(events.ConnectModel())
@@ -426,7 +421,10 @@ class Call:
         self._timers.set("max_call", now + self._settings.max_call_s)
         self._timers.set("silence", now + LOOK_FOR_LIFE_S)
         if self._settings.records:
-            self._record = Record(self._leg.audio_format, began_at=now)
+            emit, has_tone = self._outputs.append, self._settings.recording_tone
+            self.record = Record(self._leg.audio_format, began_at=now, emit=emit, has_tone=has_tone)
+        if self._settings.hears_keys:
+            self._audible_keys = AudibleKeys(self._leg.audio_format)
         self._outputs.append(events.Answered(self._leg.codec, now - self._invited_at))
         conversation.greet(now=now)
 
@@ -465,13 +463,6 @@ class Call:
         if self._conversation:
             self._conversation.notify(notice, now=now)
 
-    def _record_agent(self, frame: bytes, now: float) -> None:
-        if self._record is not None:
-            self._record.receive_agent(frame, now=now)
-            piece = self._record.take_piece(now=now)
-            if piece is not None:
-                self._outputs.append(piece)
-
     def _reject(self, status: int, reason: str, now: float, *, retry_after_s: int | None = None) -> None:
         self._outputs.append(events.Reject(status, reason, retry_after_s))
         self._end(f"rejected_{status}", now)
@@ -491,9 +482,8 @@ class Call:
         self._leg.close(now=now)
         self.replacement.close()
         self._take_digits(now)
-        rest = self._record.take_rest(now=now) if self._record else None
-        if rest is not None:
-            self._outputs.append(rest)
+        if self.record:
+            self.record.close()
         duration_s = now - self._answered_at if self._answered_at is not None else 0.0
         self._outputs += (events.CancelTools(), events.CloseModel(), events.Ended(reason, duration_s, self._leg.stats))
         self._timers.clear()

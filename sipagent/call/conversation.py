@@ -11,8 +11,10 @@ from math import inf
 from random import Random
 from typing import TypeAlias
 
-from sipagent.agent.builtin import TRANSFER, hang_up
+from sipagent.agent.builtin import COLLECT_DIGITS, TRANSFER, hang_up
 from sipagent.call import events
+from sipagent.call.ambience import Ambience, AmbienceSettings
+from sipagent.call.collecting import Collecting
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener, ListenerSettings
@@ -44,6 +46,10 @@ class ConversationSettings:
     listener: ListenerSettings = field(default_factory=ListenerSettings)
     barge_in: bool = True
     """Whether the caller can stop the agent by speaking."""
+    ambience: AmbienceSettings | None = None
+    """What is heard beside the agent."""
+    key_tools: frozenset[str] = frozenset()
+    """Which of the built-in tools for keys the model has."""
     may_transfer: bool = False
     """Whether the model can have the call handed on."""
 
@@ -58,13 +64,21 @@ class Conversation:
         audio_format: AudioFormat,
         emit: Callable[[events.Output], None],
         random: Random,
+        press: Callable[[str], bool],
     ) -> None:
+        """
+        :param press: presses keys in RTP; says whether the peer takes them there.
+        """
         self._settings = settings
         self._emit = emit
         self._session = RealtimeSession(replace(settings.session, audio_format=audio_format), random=random)
         self._listener = Listener(settings.listener, session=self._session, audio_format=audio_format)
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
+        self._ambience = Ambience(settings.ambience, audio_format=audio_format) if settings.ambience else None
         self._keypad = Keypad()
+        self._collecting = Collecting(
+            settings.key_tools, press=lambda digits: None if press(digits) else emit(events.PressKeys(digits))
+        )
         self._running: dict[str, str] = {}
         self._response_id = ""
         self._response_spoke = False
@@ -108,7 +122,8 @@ class Conversation:
         if self.is_ending or self.is_paused:
             return
         listener = self._listener
-        if listener.judge(frame, agent_speaks=self._speaker.is_speaking, now=now) is TurnChange.STARTED:
+        agent_speaks = self._speaker.is_speaking or self._is_announcing
+        if listener.judge(frame, agent_speaks=agent_speaks, now=now) is TurnChange.STARTED:
             self._on_turn_started(now)
         if frame.payload:
             listener.forward(frame.payload, now=now)
@@ -122,7 +137,8 @@ class Conversation:
         if self.is_ending or self.is_paused:
             return
         self._interrupt(onset_at=now, now=now)
-        self._keypad.press(digit, now=now)
+        if not self._collecting.take(digit, now=now):
+            self._keypad.press(digit, now=now)
         self._drain_session(now)
 
     def hold(self, *, now: float) -> None:
@@ -163,16 +179,24 @@ class Conversation:
 
     def next_frame(self, ms: int = FRAME_MS) -> tuple[bytes | None, bool]:
         """Take what the caller hears in this tick, ``None`` for silence, and whether it begins a talkspurt."""
+        ambience = self._ambience
+        if ambience is not None and self._is_announcing:
+            return ambience.announce(ms), False
         frame, begins = self._speaker.next_frame(ms)
         while (fact := self._speaker.pop_fact()) is not None:
+            if ambience is not None and self._unheard_greeting is not None and isinstance(fact, events.AgentStarted):
+                fact = replace(fact, was_queued=True)  # behind the announcement: its delay says nothing of us
             self._unheard_greeting = None
             self._emit(fact)
+        if ambience is not None:
+            frame = ambience.add(frame, ms, is_thinking=self._is_thinking)
         return frame, begins
 
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        return min(self._session.due_at, self._listener.due_at, self._keypad.due_at, self._retry_at)
+        keys_due_at = min(self._keypad.due_at, self._collecting.due_at)
+        return min(self._session.due_at, self._listener.due_at, keys_due_at, self._retry_at)
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
@@ -181,6 +205,9 @@ class Conversation:
             self._end_turn(now)
         if now >= self._retry_at:
             self._ask(now)
+        collected = self._collecting.handle_timer(queued_ms=self.queued_ms, now=now)
+        if collected is not None:
+            self.tool_finished(*collected, now=now)
         number = self._keypad.handle_timer(now=now)
         if number is not None and not self.is_ending:
             self._session.create_message("user", f"The caller pressed {' '.join(number)} on the keypad.")
@@ -232,6 +259,18 @@ class Conversation:
         self.is_paused = False
 
     # Within
+
+    @property
+    def _is_announcing(self) -> bool:
+        return self._ambience is not None and self._ambience.is_announcing
+
+    @property
+    def _is_thinking(self) -> bool:
+        """Whether the caller waits for what the model, or a tool, has not come up with yet."""
+        if self.is_paused or self._listener.is_caller_speaking or self._unheard_greeting is not None:
+            return False
+        is_asked = all(name == COLLECT_DIGITS.name for name in self._running.values())
+        return not is_asked or self._session.has_live_response
 
     def _on_turn_started(self, now: float) -> None:
         self._emit(events.SpeechStarted(self._listener.onset_at, self._listener.level_dbfs))
@@ -344,5 +383,13 @@ class Conversation:
         self._running[function_call_id] = name
         if name == TRANSFER and self._settings.may_transfer and self.wish is None:
             self.wish = (function_call_id, arguments)
+        elif self._collecting.has(name):
+            pressed = self._keypad.take() if name == COLLECT_DIGITS.name else ""
+            queued_ms = self.queued_ms
+            output = self._collecting.start(
+                function_call_id, name, arguments, pressed=pressed, queued_ms=queued_ms, now=now
+            )
+            if output is not None:
+                self.tool_finished(function_call_id, output, now=now)
         else:
             self._emit(events.RunTool(function_call_id, name, arguments))

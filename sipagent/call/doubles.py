@@ -1,27 +1,39 @@
-"""Keys that are told twice: some PBXs send each in RTP and in an INFO as well, and the caller pressed it once."""
+"""Keys told more than once: some PBXs send each in RTP, in an INFO and in the audio, and it was pressed once."""
 
 from collections import deque
+from dataclasses import dataclass
 
 DOUBLE_S = 1.0
-"""The second telling comes within this: an INFO that was lost is sent again after half a second."""
+"""The other telling comes within this: an INFO that was lost is sent again after half a second."""
 
 KEPT_MAX = 32
 """Keys remembered: more than anybody presses in a second."""
 
 
+@dataclass(slots=True)
+class _Told:
+    digit: str
+    at: float
+    """When it was told last."""
+    ways: set[str]
+
+
 class Doubles:
-    """Remembers by which way each key came first; the same key by the other way is that one."""
+    """Remembers by which ways each key came; the same key by another way is that one."""
 
     def __init__(self) -> None:
-        self._told: deque[tuple[str, str, float]] = deque(maxlen=KEPT_MAX)
+        self._told: deque[_Told] = deque(maxlen=KEPT_MAX)
 
-    def is_double(self, digit: str, way: str, *, now: float) -> bool:
-        """Whether a key was told by another way just now; one telling makes up for one."""
-        while self._told and now > self._told[0][2] + DOUBLE_S:
-            self._told.popleft()
+    def is_double(self, digit: str, way: str, *, now: float, held_s: float = 0.0) -> bool:
+        """Whether a key was told by another way just now; a telling by each way makes up for one.
+
+        :param held_s: how long it was pressed, where that is known: one way may tell of its beginning, and this one of
+            its end.
+        """
         for told in self._told:
-            if told[0] == digit and told[1] != way:
-                self._told.remove(told)
+            if told.digit == digit and way not in told.ways and now - told.at <= DOUBLE_S + held_s:
+                told.ways.add(way)
+                told.at = now
                 return True
-        self._told.append((digit, way, now))
+        self._told.append(_Told(digit, now, {way}))
         return False

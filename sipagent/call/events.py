@@ -352,6 +352,16 @@ class HeldByPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingPaused:
+    """Nothing of what is said from now on is in the recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed:
+    """What is said is recorded again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The call is over; nothing comes after it."""
 
@@ -361,6 +371,8 @@ class Ended:
     media: RtpStats
 
 
+RecordOutput: TypeAlias = RecordAudio | RecordingPaused | RecordingResumed
+
 Command: TypeAlias = (
     Dial
     | Ring
@@ -368,6 +380,7 @@ Command: TypeAlias = (
     | Reject
     | HangUp
     | Refer
+    | PressKeys
     | ReplacementCommand
     | SendRtcp
     | ConnectModel
@@ -402,6 +415,8 @@ Fact: TypeAlias = (
     | TransferFailed
     | Replaced
     | HeldByPeer
+    | RecordingPaused
+    | RecordingResumed
     | Ended
 )
 Output: TypeAlias = Command | Fact

@@ -28,7 +28,9 @@ class Keypad:
 
     def handle_timer(self, *, now: float) -> str | None:
         """Take the number if it is complete."""
-        if now < self.due_at:
-            return None
+        return self.take() if now >= self.due_at else None
+
+    def take(self) -> str:
+        """Take the digits, complete or not."""
         digits, self._digits, self.due_at = self._digits, "", inf
         return digits

@@ -121,7 +121,7 @@ PhoneOutput: TypeAlias = (
     | events.Accept
     | events.Reject
     | events.SendRtcp
-    | events.RecordAudio
+    | events.RecordOutput
     | events.PressKeys
     | JitterStats
     | Ringing
@@ -223,7 +223,7 @@ class Phone:
             self.hang_up(now=now)
             return
         self._answered_at = now
-        self._record = self._record or Record(self._format, began_at=now)
+        self._record = self._record or Record(self._format, began_at=now, emit=self._outputs.append)
         self._outputs.append(PickedUp((now - self._dialled_at) * 1000))
         self._tune(now)
 
@@ -250,9 +250,8 @@ class Phone:
             self._note_silence()
         self._leg.close(now=now)
         self._take_rtcp()
-        rest = self._record.take_rest(now=now) if self._record else None
-        if rest is not None:
-            self._outputs.append(rest)
+        if self._record:
+            self._record.close()
         if (stats := self._earpiece.stats) is not None:
             self._outputs.append(stats)
         self._outputs.append(HungUp(reason, status, now - self._answered_at if self._answered_at is not None else 0.0))
@@ -328,7 +327,7 @@ class Phone:
             if self._answered_at is not None:
                 self._time(frame, now)
             elif self._record is None and frame.payload:
-                self._record = Record(self._format, began_at=now)
+                self._record = Record(self._format, began_at=now, emit=self._outputs.append)
                 self._outputs.append(EarlyMediaHeard())
 
     def _listen(self, now: float) -> None:
@@ -336,9 +335,6 @@ class Phone:
         if self._record is None or not self._listens:
             return
         self._record.receive_agent(self._earpiece.listen(self._leg.frame_ms, now=now), now=now)
-        piece = self._record.take_piece(now=now)
-        if piece is not None:
-            self._outputs.append(piece)
 
     def _time(self, frame: Frame, now: float) -> None:
         if self._meter.level_dbfs(frame) >= AUDIBLE_DBFS:

@@ -1,9 +1,16 @@
 """Both sides of a call on one clock, in the call's own format, handed on a second at a time.
 
 Positions and lengths within are in bytes of that format, and whole samples.
+
+While it is paused both sides are silent, so that the clock goes on; a beep on both says where a pause begins.
 """
 
-from sipagent.call.events import RecordAudio
+from collections.abc import Callable
+
+from sipagent.audio.linear import from_linear
+from sipagent.audio.tones import beep
+from sipagent.call.ambience import RecordingTone
+from sipagent.call.events import RecordAudio, RecordingPaused, RecordingResumed, RecordOutput
 from sipagent.formats import AudioFormat
 
 PIECE_MS = 1000
@@ -17,6 +24,9 @@ MAX_GAP_MS = 60_000
 
 MAX_AHEAD_MS = 1000
 """How far a side may run ahead of the clock: a network that stalled delivers so much at once. Faster is no speech."""
+
+MARK_HZ, MARK_MS, MARK_DBFS = 1_000.0, 200.0, -26.0
+"""The beep at the beginning of a pause: nothing that anybody heard, and so no part of a conversation."""
 
 
 class _Track:
@@ -51,6 +61,16 @@ class _Track:
     def fill(self, until: int) -> None:
         self._audio += self._format.silence * (max(0, until - self.end) // self._format.sample_bytes)
 
+    def cut(self, at: int) -> None:
+        """Forget what is there from ``at`` on, and be silent until there."""
+        del self._audio[max(0, at - self.begin) :]
+        self._hole = 0
+        self.fill(at)
+
+    def mark(self, mark: bytes) -> None:
+        """Put in what nobody said."""
+        self._audio += mark
+
     def take(self, size: int) -> bytes:
         taken = bytes(self._audio[:size])
         del self._audio[:size]
@@ -64,50 +84,95 @@ class Record:
     """Takes each side's frames as they are heard and gives them back side by side.
 
     :param began_at: the moment that is sample 0 of both sides.
+    :param emit: takes the pieces, and the facts that it paused and goes on.
+    :param has_tone: whether the caller is reminded of it by a beep.
     """
 
-    def __init__(self, audio_format: AudioFormat, *, began_at: float) -> None:
+    def __init__(
+        self,
+        audio_format: AudioFormat,
+        *,
+        began_at: float,
+        emit: Callable[[RecordOutput], None],
+        has_tone: bool = False,
+    ) -> None:
         self._format = audio_format
+        self._tone = RecordingTone(audio_format=audio_format, began_at=began_at) if has_tone else None
+        self._emit = emit
         self._piece = PIECE_MS * audio_format.bytes_per_ms
         self._began_at = began_at
         self._piece_at = began_at + PIECE_MS / 1000
         self._caller = _Track(audio_format)
         self._agent = _Track(audio_format)
+        self.is_paused = False
+        """Whether nothing is kept of what is heard."""
 
     def receive_caller(self, audio: bytes, *, now: float) -> None:
         """Take what the caller said; ``now`` is when the end of it arrived."""
-        self._caller.write(audio, self._position_at(now) - len(audio))
+        if not self.is_paused:
+            self._caller.write(audio, self._position_at(now) - len(audio))
+        if now >= self._piece_at:
+            self._hand_on(now)
 
-    def receive_agent(self, audio: bytes, *, now: float) -> None:
-        """Take what the caller is about to hear; ``now`` is when the beginning of it goes out."""
-        self._agent.write(audio, self._position_at(now))
+    def receive_agent(self, audio: bytes, *, now: float) -> bytes:
+        """Take what the caller is about to hear; ``now`` is when the beginning of it goes out.
 
-    def take_piece(self, *, now: float) -> RecordAudio | None:
-        """Take the next second, once the clock is well past it on both sides."""
-        if now < self._piece_at:
-            return None
-        begin = min(self._caller.end, self._agent.end)
-        behind = self._position_at(now) - 2 * SNAP_MS * self._format.bytes_per_ms
-        until = max(begin, behind)
-        if until - self._taken < self._piece:
-            return None
-        return self._take(until)
+        :returns: what is to go out: the same, or with the tone that says that it is recorded.
+        """
+        if not self.is_paused:
+            if self._tone is not None:
+                audio = self._tone.add(audio, now=now)
+            self._agent.write(audio, self._position_at(now))
+        if now >= self._piece_at:
+            self._hand_on(now)
+        return audio
 
-    def take_rest(self, *, now: float) -> RecordAudio | None:
-        """Take all that is left."""
+    def pause(self, *, now: float) -> None:
+        """Keep nothing from now on; what a network that had stalled delivered ahead of the clock is forgotten, too."""
+        if not self.is_paused:
+            self.is_paused = True
+            self._cut(now)
+            mark = from_linear(beep(MARK_HZ, MARK_MS, level_dbfs=MARK_DBFS, rate=self._format.rate), self._format)
+            self._caller.mark(mark)
+            self._agent.mark(mark)
+            self._emit(RecordingPaused())
+
+    def resume(self, *, now: float) -> None:
+        """Keep again what is heard."""
+        if self.is_paused:
+            self.is_paused = False
+            self._cut(now)
+            self._emit(RecordingResumed())
+
+    def close(self) -> None:
+        """Hand on all that is left."""
         until = max(self._caller.end, self._agent.end, self._taken)
-        return self._take(until) if until > self._taken else None
+        if until > self._taken:
+            self._take(until)
 
     @property
     def _taken(self) -> int:
         return self._caller.begin
 
-    def _take(self, until: int) -> RecordAudio:
+    def _hand_on(self, now: float) -> None:
+        """Hand on the next second, once the clock is well past it on both sides."""
+        begin = min(self._caller.end, self._agent.end)
+        behind = self._position_at(now) - 2 * SNAP_MS * self._format.bytes_per_ms
+        until = max(begin, behind)
+        if until - self._taken >= self._piece:
+            self._take(until)
+
+    def _cut(self, now: float) -> None:
+        at = max(self._position_at(now), self._taken)
+        self._caller.cut(at)
+        self._agent.cut(at)
+
+    def _take(self, until: int) -> None:
         size = until - self._taken
         self._caller.fill(until)
         self._agent.fill(until)
         self._piece_at = self._began_at + (until + self._piece) / (1000 * self._format.bytes_per_ms)
-        return RecordAudio(self._caller.take(size), self._agent.take(size), self._format)
+        self._emit(RecordAudio(self._caller.take(size), self._agent.take(size), self._format))
 
     def _position_at(self, now: float) -> int:
         """Where ``now`` is in the recording; a gap that is too long is shortened for both sides alike."""

@@ -272,13 +272,11 @@ class SipLeg:
             return None
         return self._rtp.next_packet(self._downlink.encode(frame), marker=marker, now=now)
 
-    def poll(self) -> SendRtcp | str | None:
+    def poll(self) -> SendRtcp | DigitReceived | None:
         """Take an RTCP packet to send, or a digit that was pressed."""
         output = self._rtp.poll()
-        if output is None:
-            return None
-        if isinstance(output, DigitReceived):
-            return output.digit
+        if output is None or isinstance(output, DigitReceived):
+            return output
         return SendRtcp(output.data, output.destination, output.mux)
 
     @property

@@ -12,9 +12,12 @@ import msgspec
 from msgspec import inspect as kinds
 
 from sipagent.config.document import BROKEN, Node, Reader, join
-from sipagent.config.values import Secret, ToolReference
+from sipagent.config.values import Announcement, Filler, Secret, ToolReference
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+InFolder = (Announcement, Filler, ToolReference)
+"""What may name a file."""
 
 INVALID: Any = object()
 """Stands for a value whose problem is already reported."""
@@ -95,7 +98,7 @@ class Decoder:
             return self._folder / Path(node.value).expanduser()
         try:
             value = cls.parse(node.value)
-            return value.resolve(self._folder) if isinstance(value, ToolReference) else value
+            return value.resolve(self._folder) if isinstance(value, InFolder) else value
         except ValueError as error:
             return self._refuse(node, path, str(error))
 

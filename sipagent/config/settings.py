@@ -9,7 +9,9 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct, field
 
 from sipagent.config.values import (
+    Announcement,
     Endpoint,
+    Filler,
     Host,
     ListenAddress,
     Network,
@@ -121,6 +123,7 @@ class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     session_expires_s: Annotated[int, Meta(ge=90, le=86_400)] = 1_800
     session_min_s: Annotated[int, Meta(ge=90, le=7_200)] = 90
     dtmf: Literal["auto", "info"] = "auto"
+    dtmf_in_band: bool = False
     codecs: Annotated[tuple[Codec, ...], Meta(min_length=1)] = DEFAULT_CODECS
     srtp: SrtpMode = "off"
 
@@ -147,6 +150,14 @@ class BargeInConfig(Struct, frozen=True, forbid_unknown_fields=True):
     confirm_ms: Annotated[int, Meta(ge=10, le=1000)] = 60
 
 
+class ThinkingConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the caller hears while the agent thinks."""
+
+    sound: Filler = Filler("none")
+    level_dbfs: Annotated[float, Meta(ge=-70, le=-10)] = -50.0
+    after_ms: Annotated[int, Meta(ge=0, le=10_000)] = 800
+
+
 class TransferConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where an agent may hand calls on to."""
 
@@ -171,6 +182,9 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     caller_data: bool = True
     max_call_s: Annotated[float, Meta(ge=1, le=86_400)] = 3300.0
     record: bool = False
+    record_tone: bool = False
+    announcement: Announcement | None = None
+    thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -199,9 +213,10 @@ class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecordingConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the recordings of calls go."""
+    """Where the recordings of calls go, and as what."""
 
     directory: Path = Path("build/recordings")
+    format: Literal["wav", "ogg"] = "wav"
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

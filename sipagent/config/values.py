@@ -16,7 +16,7 @@ SIP_PORT = 5060
 SIP_PORTS: Mapping[str, int | None] = {"UDP": SIP_PORT, "TCP": SIP_PORT, "TLS": 5061, "WS": None, "WSS": None}
 """By transport. Those of WebSockets would be 80 and 443, which mostly are another's."""
 
-BUILTIN_TOOLS = frozenset({"hang_up", "transfer"})
+BUILTIN_TOOLS = frozenset({"collect_digits", "hang_up", "send_digits", "transfer"})
 """The tools that a bare name stands for."""
 
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?")
@@ -209,10 +209,7 @@ class ToolReference:
         """Return the reference with its file, if it is in one, found from ``folder``."""
         if self.file is None:
             return self
-        file = folder / self.file
-        if not file.is_file():
-            raise ValueError(f"a file that exists: there is no {file}")
-        return replace(self, file=file)
+        return replace(self, file=_find(folder, self.file))
 
     @property
     def is_builtin(self) -> bool:
@@ -221,6 +218,46 @@ class ToolReference:
 
     def __str__(self) -> str:
         return self.name if self.is_builtin else f"{self.file or self.module}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What is heard before the agent's own first words: a WAV file, or words that the model says."""
+
+    text: str
+    file: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the path of a ``.wav`` file, or words."""
+        if not text.strip():
+            raise ValueError("a WAV file, or words to say")
+        return cls(text, Path(text) if text.lower().endswith(".wav") else None)
+
+    def resolve(self, folder: Path) -> Self:
+        """Return it with its file, if it is one, found from ``folder``."""
+        return self if self.file is None else replace(self, file=_find(folder, self.file))
+
+
+@dataclass(frozen=True, slots=True)
+class Filler:
+    """What is heard while the agent thinks: nothing, noise, or a WAV file."""
+
+    name: str
+    file: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``none``, ``noise``, or the path of a ``.wav`` file."""
+        if text in ("none", "noise"):
+            return cls(text)
+        if not text.lower().endswith(".wav"):
+            raise ValueError("none, noise or a WAV file")
+        return cls(text, Path(text))
+
+    def resolve(self, folder: Path) -> Self:
+        """Return it with its file, if it is one, found from ``folder``."""
+        return self if self.file is None else replace(self, file=_find(folder, self.file))
 
 
 class Host(str):
@@ -232,6 +269,13 @@ class Host(str):
     def parse(cls, text: str) -> Self:
         """Read an IPv4 or IPv6 address or a name."""
         return cls(_parse_host(text))
+
+
+def _find(folder: Path, name: Path) -> Path:
+    file = folder / name
+    if not file.is_file():
+        raise ValueError(f"a file that exists: there is no {file}")
+    return file
 
 
 def _parse_host(text: str) -> str:

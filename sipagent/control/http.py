@@ -1,18 +1,22 @@
 """The control port: is it alive, may it be sent calls, how is it doing; and have it call somebody.
 
 ``/health`` is 503 when the event loop of the calls does not turn. ``/ready`` is 503, with the reasons, when no new call
-would be taken. ``POST /calls`` with ``{"line": "main", "to": "200"}`` has an agent call, and answers with its id. The
-server knows nothing of calls: it is given callables, which ask on the calls' own loop.
+would be taken. ``POST /calls`` with ``{"line": "main", "to": "200"}`` has an agent call, and answers with its id.
+``POST /calls/ID/recording`` with ``{"action": "pause"}`` or ``"resume"`` stops and continues the recording of one.
+The server knows nothing of calls: it is given callables, which ask on the calls' own loop.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from sipagent.errors import SipagentError
+
+T = TypeVar("T")
 
 BODY_MAX = 4096
 """Bytes; an order for a call has a hundred."""
@@ -30,6 +34,10 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 ALIVE_S = 2.0
 """Calls that were not served for so long are over for whoever is in them."""
+class RecordingOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to become of a recording."""
+
+    action: Literal["pause", "resume"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class ControlServer:
     :param metrics: the page for Prometheus.
     :param alive_s: how long the calls' loop may take to answer before it counts as stuck.
     :param dial: makes a call by a line to somebody, and returns its id.
+    :param pause_recording: has the recording of a call, by its id, pause or go on.
     """
 
     def __init__(
@@ -55,11 +64,13 @@ class ControlServer:
         reasons: Callable[[], Awaitable[Sequence[str]]],
         metrics: Callable[[], Awaitable[Page]],
         dial: Callable[[str, str], Awaitable[str]],
+        pause_recording: Callable[[str, bool], Awaitable[None]],
         alive_s: float = ALIVE_S,
     ) -> None:
         self._reasons = reasons
         self._metrics = metrics
         self._dial = dial
+        self._pause_recording = pause_recording
         self._alive_s = alive_s
         application = web.Application(client_max_size=BODY_MAX)
         application.add_routes(
@@ -68,6 +79,7 @@ class ControlServer:
                 web.get("/ready", self._get_ready),
                 web.get("/metrics", self._get_metrics),
                 web.post("/calls", self._post_calls),
+                web.post("/calls/{id}/recording", self._post_recording),
             ]
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_TIMEOUT_S)
@@ -103,11 +115,9 @@ class ControlServer:
         return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
     async def _post_calls(self, request: web.Request) -> web.Response:
-        """Have somebody called; a page of another site in a browser can't ask for it, for it may not send JSON."""
-        if request.content_type != "application/json":
-            raise web.HTTPUnsupportedMediaType(text="expected application/json\n")
+        """Have somebody called."""
         try:
-            order = msgspec.json.decode(await request.read(), type=Order)
+            order = await _read(request, Order)
             call_id = await self._dial(order.line, order.to)
         except msgspec.DecodeError as error:
             return web.json_response({"error": str(error)}, status=400)
@@ -115,6 +125,28 @@ class ControlServer:
             return web.json_response({"error": str(error)}, status=409)
         return web.json_response({"id": call_id}, status=202)
 
+    async def _post_recording(self, request: web.Request) -> web.Response:
+        """Have a recording pause or go on; to ask twice is no error."""
+        try:
+            order = await _read(request, RecordingOrder)
+            await self._pause_recording(request.match_info["id"], order.action == "pause")
+        except msgspec.DecodeError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        except SipagentError as error:
+            return web.json_response({"error": str(error)}, status=409)
+        return web.json_response({"recording": "paused" if order.action == "pause" else "on"})
+
     async def _get_metrics(self, _request: web.Request) -> web.Response:
         page = await self._metrics()
         return web.Response(body=page.body, headers={"Content-Type": page.content_type})
+
+
+async def _read(request: web.Request, kind: type[T]) -> T:
+    """Read an order; a page of another site in a browser can't give one, for it may not send JSON.
+
+    :raises web.HTTPUnsupportedMediaType: for anything but JSON.
+    :raises msgspec.DecodeError: for JSON that is no such order.
+    """
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="expected application/json\n")
+    return msgspec.json.decode(await request.read(), type=kind)

@@ -112,6 +112,7 @@ class Metrics:
         self._packets = Counter("sipagent_rtp_packets", "RTP packets.", ["direction"], registry=registry)
         self._lost = self._counter("rtp_lost", "RTP packets that callers sent and that never came.")
         self._strangers = self._counter("rtp_strangers", "RTP packets dropped: not from the call's other end.")
+        self._recordings_failed = self._counter("recordings_failed", "Recordings that ended before their calls.")
         self._model_failures = Counter("sipagent_model_failures", "Failed models.", ["kind"], registry=registry)
 
     def call_answered(self, seconds: float) -> None:
@@ -150,6 +151,10 @@ class Metrics:
         self._packets.labels("received").inc(totals.received)
         self._lost.inc(max(0, totals.lost))
         self._strangers.inc(totals.from_strangers)
+
+    def recording_failed(self) -> None:
+        """A recording ended early; the call goes on. From any thread."""
+        self._recordings_failed.inc()
 
     def model_failed(self, kind: Literal["fatal", "transient"]) -> None:
         """A model could not be used, or not any more."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Protocol
 
+from sipagent.agent.builtin import KEY_TOOLS
 from sipagent.aio.log import get_logger
 from sipagent.call import events
 from sipagent.call.events import Fact
@@ -63,11 +64,14 @@ class CallObserver:
     def observe_recording_error(self, call_id: str, reason: str) -> None:
         """Take the end of a recording; the call goes on."""
         self._log.error("recording_failed", call=call_id, reason=reason)
+        self._metrics.recording_failed()
 
     def _write(self, call_id: str, fact: Fact) -> None:
         fields = {"call": call_id} | {name: _short(value) for name, value in asdict(fact).items()}
         if isinstance(fact, events.DigitPressed):
             del fields["digit"]  # it may be of a card's number
+        if isinstance(fact, events.ToolCalled | events.ToolReturned) and fact.name in KEY_TOOLS:
+            fields = {name: value for name, value in fields.items() if name not in ("arguments", "output")}
         name = _snake(type(fact).__name__)
         if isinstance(fact, events.ModelFailed):
             self._log.error(name, **fields)

@@ -30,14 +30,21 @@ class ControlThread:
 
     :param reasons: why new calls would be refused at present.
     :param dial: makes a call by a line to somebody, and returns its id.
+    :param pause_recording: has the recording of a call, by its id, pause or go on.
     """
 
     def __init__(
-        self, *, reasons: Callable[[], Sequence[str]], metrics: Metrics, dial: Callable[[str, str], Awaitable[str]]
+        self,
+        *,
+        reasons: Callable[[], Sequence[str]],
+        metrics: Metrics,
+        dial: Callable[[str, str], Awaitable[str]],
+        pause_recording: Callable[[str, bool], None],
     ) -> None:
         self._reasons = reasons
         self._metrics = metrics
         self._dial = dial
+        self._pause_recording = pause_recording
         self._thread: Thread | None = None
         self._stop: Callable[[], object] = _nothing
 
@@ -77,6 +84,7 @@ class ControlThread:
             reasons=partial(_ask, home, self._reasons),
             metrics=partial(self._write_metrics, home),
             dial=lambda line, to: _await(home, _started(self._dial, line, to)),
+            pause_recording=lambda call_id, is_paused: _ask(home, partial(self._pause_recording, call_id, is_paused)),
         )
         address = await server.start(host, port)
         started.set_result(address)

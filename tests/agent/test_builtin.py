@@ -2,7 +2,7 @@
 
 import pytest
 
-from sipagent.agent.builtin import HANG_UP, make_transfer
+from sipagent.agent.builtin import COLLECT_DIGITS, HANG_UP, SEND_DIGITS, make_transfer
 from sipagent.agent.tools import ToolArgumentError
 
 
@@ -42,3 +42,20 @@ def test_where_any_number_is_allowed_the_names_are_told_as_well() -> None:
 def test_a_transfer_to_nowhere_is_no_tool() -> None:
     with pytest.raises(TypeError, match="destinations"):
         make_transfer([])
+
+
+def test_the_model_is_told_what_keys_there_are() -> None:
+    assert SEND_DIGITS.parameters["required"] == ["digits"]
+    assert SEND_DIGITS.parse_arguments('{"digits": "1# 23"}') == {"digits": "1# 23"}
+    with pytest.raises(ToolArgumentError):
+        SEND_DIGITS.parse_arguments('{"digits": "call me"}')
+
+
+def test_the_model_may_collect_digits_without_saying_how() -> None:
+    assert COLLECT_DIGITS.parse_arguments("{}") == {}
+    assert COLLECT_DIGITS.parse_arguments('{"max_digits": "4", "terminator": "none", "timeout_s": 5}') == {
+        "max_digits": 4,
+        "terminator": "none",
+        "timeout_s": 5.0,
+    }
+    assert set(COLLECT_DIGITS.parameters["properties"]) == {"max_digits", "terminator", "timeout_s"}

@@ -1,18 +1,21 @@
 import asyncio
+import re
 from pathlib import Path
 from struct import pack
 
+import numpy as np
 import pytest
 from loopback import HOST, Clean, until, within
 from serving import serving
 
-from sipagent.agent.builtin import HANG_UP
+from sipagent.agent.builtin import HANG_UP, SEND_DIGITS
 from sipagent.agent.tools import tool
 from sipagent.aio.call import Engine
 from sipagent.aio.udp import UdpSocket
 from sipagent.audio.wav import read_wav
 from sipagent.call import events
-from sipagent.sip.events import Ended
+from sipagent.errors import SipagentError
+from sipagent.sip.events import Ended, InfoReceived
 
 pytestmark = pytest.mark.usefixtures("nothing_unheard")
 
@@ -151,6 +154,29 @@ def test_a_tool_that_raises_is_reported_and_the_call_goes_on(run: Clean, tmp_pat
     run(main())
 
 
+def test_keys_of_the_agent_go_in_info_where_rtp_takes_none(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, tools=(SEND_DIGITS,), keys_in_rtp=False) as world:
+            caller = await world.answered()
+            (runner,) = world.service._runners.values()
+            conversation = runner.call._conversation
+            assert conversation is not None
+            arguments = '{"digits": "4#"}'
+            call = conversation._on_function_call
+            runner.driver.feed(lambda *, now: call("call_1", "send_digits", arguments, now))
+            for digit in "4#":
+                assert (await caller.expect(InfoReceived)).digit == digit
+            await until(lambda: world.ledger.all(events.ToolReturned))
+            too_many = '{"digits": "%s"}' % ("1" * 64)
+            for call_id in ("call_2", "call_3", "call_4"):
+                runner.driver.feed(lambda *, now, call_id=call_id: call(call_id, "send_digits", too_many, now))
+            await until(lambda: world.ledger.all(events.LegComplained))
+            assert world.service.calls == 1
+            caller.hang_up()
+
+    run(main())
+
+
 def test_a_recording_has_both_sides_and_the_length_of_the_call(run: Clean, tmp_path: Path) -> None:
     async def main() -> float:
         async with serving(tmp_path, records=True) as world:
@@ -168,6 +194,43 @@ def test_a_recording_has_both_sides_and_the_length_of_the_call(run: Clean, tmp_p
     assert len(samples) / rate == pytest.approx(duration_s, abs=0.1)
     assert not samples[:, 0].any(), "the caller said nothing"
     assert abs(samples[:, 1]).max() > 1000, "the agent did"
+
+
+def test_a_recording_pauses_when_the_service_is_told(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, records=True) as world:
+            caller = await world.answered()
+            (runner,) = world.service._runners.values()
+            with pytest.raises(SipagentError, match="nobody"):
+                world.service.pause_recording("nobody", True)
+            await until(lambda: len(caller.packets) >= 30)
+            world.service.pause_recording(runner.call.id, True)
+            heard = len(caller.packets)
+            await until(lambda: len(caller.packets) >= heard + 40)
+            world.service.pause_recording(runner.call.id, False)
+            assert len(world.ledger.all(events.RecordingPaused)) == len(world.ledger.all(events.RecordingResumed)) == 1
+            await until(lambda: len(caller.packets) >= heard + 50)
+            caller.hang_up()
+            await world.over()
+
+    run(main())
+    (path,) = tmp_path.glob("*.wav")
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{12}\.wav", path.name)
+    rate, samples = read_wav(path.read_bytes())
+    silent = np.flatnonzero(np.diff(np.flatnonzero(samples[:, 1])) > rate // 2)
+    assert len(silent) == 1, "half a second of the agent is missing, and only there"
+
+
+def test_a_call_that_is_not_recorded_has_no_recording_to_pause(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as world:
+            caller = await world.answered()
+            (call_id,) = world.service._runners
+            with pytest.raises(SipagentError, match=call_id):
+                world.service.pause_recording(call_id, True)
+            caller.hang_up()
+
+    run(main())
 
 
 def test_a_disk_that_is_gone_costs_the_recording_only(run: Clean, tmp_path: Path) -> None:

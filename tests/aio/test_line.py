@@ -11,8 +11,8 @@ from serving import serving
 from sipagent.agent.routing import Route
 from sipagent.aio.call import Engine
 from sipagent.aio.service import Line
-from sipagent.call.call import CallSettings
 from sipagent.call.conversation import ConversationSettings
+from sipagent.call.settings import CallSettings
 from sipagent.config import load
 from sipagent.config.load import ConfigFileError
 from sipagent.lines import agents_of, make_accounts, make_lines

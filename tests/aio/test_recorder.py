@@ -8,10 +8,11 @@ import pytest
 
 from sipagent.aio import recorder as recorder_module
 from sipagent.aio.recorder import Recorder
+from sipagent.aio.sound_file import Format, opener_of
 from sipagent.audio.g711 import decode
 from sipagent.audio.wav import read_wav
 from sipagent.call.events import RecordAudio
-from sipagent.formats import PCMA, PCMU
+from sipagent.formats import PCM, PCMA, PCMU
 
 SECOND = RecordAudio(bytes(range(160)) * 50, b"\xff" * 8000, PCMU)
 
@@ -25,6 +26,10 @@ def writer() -> Iterator[ThreadPoolExecutor]:
 
 class Failures(list[str]):
     """What the recorder says went wrong."""
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def make(path: Path, writer: ThreadPoolExecutor) -> tuple[Recorder, Failures]:
@@ -106,3 +111,35 @@ def test_what_is_written_in_time_is_all_there(
     writer.shutdown()
     assert len(read_wav((tmp_path / "call.wav").read_bytes())[1]) == 20 * 8000
     assert failures == []
+
+
+def test_wideband_is_written_as_it_is(tmp_path: Path, writer: ThreadPoolExecutor) -> None:
+    path = tmp_path / "call.wav"
+    recorder, failures = make(path, writer)
+    left, right = np.arange(24_000, dtype=np.int16), -np.arange(24_000, dtype=np.int16)
+    recorder.write(RecordAudio(left.tobytes(), right.tobytes(), PCM))
+    recorder.close()
+    writer.shutdown()
+    rate, samples = read_wav(path.read_bytes())
+    assert rate == 24_000
+    assert np.array_equal(samples, np.stack((left, right), axis=1))
+    assert failures == []
+
+
+@pytest.mark.parametrize("format_", ["wav", "ogg"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is the disk that is always full")
+def test_in_either_format_a_full_disk_is_told_once_and_leaves_nothing_open(
+    format_: Format, writer: ThreadPoolExecutor
+) -> None:
+    pytest.importorskip("av", reason="the extra opus is not installed")
+    opened = open_files()
+    failures = Failures()
+    recorder = Recorder(Path("/dev/full"), writer=writer, failed=failures.append, opens=opener_of(format_))
+    for _ in range(10):
+        recorder.write(SECOND)
+    writer.submit(lambda: None).result()
+    assert open_files() == opened
+    recorder.close()
+    writer.shutdown()
+    assert len(failures) == 1
+    assert "No space left" in failures[0]

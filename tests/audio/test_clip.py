@@ -33,9 +33,18 @@ def test_a_file_of_any_rate_and_any_channels_is_made_the_calls(rate: int, channe
 
 
 def test_a_rate_nobody_asked_for_is_converted_once() -> None:
-    clip = Clip.read(write_wav(8_000, sine(440, 500)))
+    clip = Clip.read(write_wav(8_000, sine(440, 500)), rates=(8_000,))
     assert len(clip.at(16_000)) == 8_000
     assert clip.at(16_000) is clip.at(16_000)
+
+
+@pytest.mark.parametrize("dbfs", [-60.0, -30.0])
+def test_it_is_made_as_loud_as_it_is_to_be(dbfs: float) -> None:
+    clip = Clip.read(write_wav(16_000, sine(440, 500, level_dbfs=-12, rate=16_000))).at_level(dbfs)
+    for rate in (8_000, 24_000):
+        assert 10 * np.log10(np.mean((clip.at(rate) / 32_768) ** 2)) == pytest.approx(dbfs, abs=0.3)
+    silent = Clip.read(write_wav(8_000, silence(100)))
+    assert not silent.at_level(dbfs).at(8_000).any()
 
 
 def test_files_that_are_none_or_too_long_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,18 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
 from sipagent.audio.fades import FADE_MS
 from sipagent.call import events
-from sipagent.call.call import Call, CallSettings
+from sipagent.call.ambience import AmbienceSettings
+from sipagent.call.call import Call
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Output
+from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import TransferSettings
 from sipagent.realtime.settings import SessionSettings
@@ -76,16 +78,35 @@ class Stage:
         records: bool = False,
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
         transfer: TransferSettings | None = None,
+        ambience: AmbienceSettings | None = None,
+        recording_tone: bool = False,
+        hears_keys: bool = False,
+        key_tools: Iterable[str] = (),
+        keys_in_rtp: bool = True,
     ) -> None:
-        conversation = ConversationSettings(SessionSettings("model"), greeting=greeting, barge_in=barge_in)
+        conversation = ConversationSettings(
+            SessionSettings("model"),
+            greeting=greeting,
+            barge_in=barge_in,
+            ambience=ambience,
+            key_tools=frozenset(key_tools),
+        )
         if turn_detection == "server":
             session = replace(conversation.session, turn_detection="server")
             listener = replace(conversation.listener, detection="server")
             conversation = replace(conversation, session=session, listener=listener)
-        settings = CallSettings(conversation, max_call_s=max_call_s, records=records, transfer=transfer)
+        settings = CallSettings(
+            conversation,
+            max_call_s=max_call_s,
+            records=records,
+            recording_tone=recording_tone,
+            hears_keys=hears_keys,
+            transfer=transfer,
+        )
         self.now = 1000.0
         self.outputs: list[Output] = []
-        self.call = Call("call", leg=make_leg(codecs=codecs), settings=settings, random=Random(2))
+        leg = make_leg(codecs=codecs, keys_in_rtp=keys_in_rtp)
+        self.call = Call("call", leg=leg, settings=settings, random=Random(2))
         self.caller = Caller()
         self.session: dict[str, Any] = {}
         self._serial = 0

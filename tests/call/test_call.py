@@ -7,8 +7,9 @@ from call.stage import CALLER, EVENT, FRAME_S, QUIET, REMNANT, SPEECH, Stage, de
 
 from sipagent.audio.g711 import ULAW_TO_ALAW
 from sipagent.call import events
-from sipagent.call.call import ENDING_S, LOOK_FOR_LIFE_S, RETRY_AFTER_S, CallSettings, Phase
+from sipagent.call.call import ENDING_S, LOOK_FOR_LIFE_S, RETRY_AFTER_S, Phase
 from sipagent.call.conversation import GOODBYE
+from sipagent.call.settings import CallSettings
 from sipagent.call.transfer import TAIL_MS
 from sipagent.rtp.packet import Packet
 

@@ -17,6 +17,9 @@ from sipagent.call.doubles import DOUBLE_S, KEPT_MAX, Doubles
         ("r1 r2 i1 i2", "12"),
         ("i1 r1 i1", "11"),
         ("r1 i2", "12"),
+        ("a5 r5 i5", "5"),
+        ("a5 r5 i5 a5 i5 r5", "55"),
+        ("a5 a5 r5 r5 i5 i5", "55"),
     ],
 )
 def test_each_key_once(told: str, heard: str) -> None:
@@ -31,6 +34,14 @@ def test_after_a_while_it_is_another_key() -> None:
     assert doubles.is_double("5", "info", now=1.0 + DOUBLE_S)
     assert not doubles.is_double("5", "rtp", now=2.0)
     assert not doubles.is_double("5", "info", now=2.001 + DOUBLE_S)
+
+
+def test_a_key_heard_when_it_went_down_and_told_when_it_came_up_is_one() -> None:
+    doubles = Doubles()
+    assert not doubles.is_double("5", "audio", now=1.0)
+    assert doubles.is_double("5", "rtp", now=4.0, held_s=3.0)
+    assert not doubles.is_double("5", "audio", now=5.0)
+    assert not doubles.is_double("5", "rtp", now=8.0, held_s=0.1)
 
 
 def test_a_jammed_key_costs_no_memory() -> None:

@@ -149,7 +149,7 @@ def test_keys_come_as_digits(caller: Caller) -> None:
     leg.receive_offer(describe(), now=0.0)
     for data in caller.press("#"):
         assert list(leg.receive_packet(data, CALLER, now=0.0)) == []
-    assert leg.poll() == "#"
+    assert leg.poll() == ("#", 60)
     assert leg.poll() is None
 
 

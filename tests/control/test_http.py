@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from threading import Event
+from typing import Any
 
 import aiohttp
 import pytest
@@ -21,12 +22,23 @@ async def dial(line: str, to: str) -> str:
     return f"id of {to}"
 
 
+PAUSED: list[tuple[str, bool]] = []
+
+
+def pause_recording(call_id: str, is_paused: bool) -> None:
+    if call_id != "c0ffee":
+        raise SipagentError(f"no call {call_id} is being recorded")
+    PAUSED.append((call_id, is_paused))
+
+
 def serve(test: Test, *, reasons: list[str] | None = None) -> None:
     """Run ``test`` with a client of a server that is unready for these reasons."""
 
     async def run() -> None:
         metrics = Metrics(active_calls=lambda: 7, sip_counters=dict)
-        server = ControlThread(reasons=lambda: reasons or [], metrics=metrics, dial=dial)
+        server = ControlThread(
+            reasons=lambda: reasons or [], metrics=metrics, dial=dial, pause_recording=pause_recording
+        )
         host, port = await server.start("127.0.0.1", 0)
         try:
             async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
@@ -87,7 +99,9 @@ def test_there_is_nothing_else(method: str, path: str, status: int) -> None:
 def test_a_port_that_is_taken() -> None:
     async def run() -> None:
         metrics = Metrics(active_calls=int, sip_counters=dict)
-        first, second = (ControlThread(reasons=list, metrics=metrics, dial=dial) for _ in range(2))
+        first, second = (
+            ControlThread(reasons=list, metrics=metrics, dial=dial, pause_recording=pause_recording) for _ in range(2)
+        )
         host, port = await first.start("127.0.0.1", 0)
         try:
             with pytest.raises(OSError, match="address already in use"):
@@ -133,7 +147,8 @@ def test_calls_go_on_while_a_page_takes_its_time() -> None:
                 assert enough.wait(10.0)  # for ever, if it were written on the loop of the calls
                 return super().write()
 
-        server = ControlThread(reasons=list, metrics=SlowMetrics(active_calls=int, sip_counters=dict), dial=dial)
+        metrics = SlowMetrics(active_calls=int, sip_counters=dict)
+        server = ControlThread(reasons=list, metrics=metrics, dial=dial, pause_recording=pause_recording)
         host, port = await server.start("127.0.0.1", 0)
         try:
             async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
@@ -159,7 +174,8 @@ def test_calls_that_are_stuck_are_not_healthy() -> None:
             await never.wait()
             return []
 
-        server = ControlServer(reasons=reasons, metrics=never.wait, dial=dial, alive_s=0.05)  # type: ignore[arg-type]
+        unasked: Any = never.wait
+        server = ControlServer(reasons=reasons, metrics=unasked, dial=dial, pause_recording=unasked, alive_s=0.05)
         host, port = await server.start("127.0.0.1", 0)
         try:
             async with aiohttp.ClientSession(f"http://{host}:{port}") as client, client.get("/health") as response:
@@ -168,3 +184,31 @@ def test_calls_that_are_stuck_are_not_healthy() -> None:
             await server.close()
 
     asyncio.run(run())
+
+
+def test_a_recording_pauses_and_goes_on() -> None:
+    async def test(client: aiohttp.ClientSession) -> None:
+        PAUSED.clear()
+        for action, state in (("pause", "paused"), ("resume", "on")):
+            async with client.post("/calls/c0ffee/recording", json={"action": action}) as response:
+                assert response.status == 200
+                assert await response.json() == {"recording": state}
+        assert PAUSED == [("c0ffee", True), ("c0ffee", False)]
+
+    serve(test)
+
+
+def test_orders_for_recordings_that_can_not_be_carried_out() -> None:
+    async def test(client: aiohttp.ClientSession) -> None:
+        PAUSED.clear()
+        async with client.post("/calls/nobody/recording", json={"action": "pause"}) as response:
+            assert response.status == 409
+            assert "nobody" in (await response.json())["error"]
+        for wrong in ({"action": "burn"}, {}, {"action": "pause", "for": "ever"}):
+            async with client.post("/calls/c0ffee/recording", json=wrong) as response:
+                assert response.status == 400
+        async with client.post("/calls/c0ffee/recording", data="action=pause") as response:
+            assert response.status == 415
+        assert PAUSED == []
+
+    serve(test)

@@ -95,3 +95,9 @@ def test_more_packets_than_were_sent_are_no_negative_loss(state: State) -> None:
 def test_two_sets_of_metrics_do_not_meet(state: State) -> None:
     state.metrics.truncated()
     assert State().read()["sipagent_truncates_total"] == 0
+
+
+def test_recordings_that_failed(state: State) -> None:
+    assert state.read()["sipagent_recordings_failed_total"] == 0
+    state.metrics.recording_failed()
+    assert state.read()["sipagent_recordings_failed_total"] == 1

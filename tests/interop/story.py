@@ -130,7 +130,7 @@ class Call:
     def recording(self, wanted: int = RATE) -> tuple[Samples, Samples]:
         """What the caller said, and what the agent did, at that rate."""
         self.wait_until_over()
-        rate, sides = read_wav((self._server.recordings / f"{self.id}.wav").read_bytes())
+        rate, sides = read_wav(next(self._server.recordings.glob(f"*-{self.id}.wav")).read_bytes())
         return at_rate(sides[:, 0], rate, wanted), at_rate(sides[:, 1], rate, wanted)
 
 

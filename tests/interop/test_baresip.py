@@ -67,7 +67,7 @@ def talk(
         phone.hang_up()
         wait_for(server, call, "ended")
         phone.stop()
-        recording = server.recordings / f"{call}.wav"
+        (recording,) = server.recordings.glob(f"*-{call}.wav")
         _, sides = read_wav(recording.read_bytes())
         return Talk(server.calls(user)[call], phone.heard(), phone.said, sides[:, 0], sides[:, 1])
 

@@ -15,11 +15,12 @@ from sim.model import Model
 from sim.scenario import Deed, Scenario
 
 from sipagent.call import events
-from sipagent.call.call import Call, CallSettings, Phase
+from sipagent.call.call import Call, Phase
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Address
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.phone import Phone, PhoneOutput, PickedUp
+from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import TransferSettings
 from sipagent.errors import LocalProtocolError
