@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from random import SystemRandom
+from time import time
 from urllib.parse import urlsplit
 
 from sipagent.aio.call import Engine
@@ -37,11 +38,12 @@ from sipagent.lines import (
     parse_target,
     usable_codecs,
 )
+from sipagent.rtp import dtls
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.dialog import DEFAULT_PORTS, URI_TRANSPORTS
 from sipagent.sip.events import Event, SourceBanned
-from sipagent.sip.stun import PORT as STUN_PORT
 from sipagent.sip.uri import Parameters, Uri
+from sipagent.stun import PORT as STUN_PORT
 
 LOCAL = "local"
 """The URL that stands for the embedded model."""
@@ -129,6 +131,7 @@ class Application:
             observer=self.observer,
             random=self._random,
             media_address=await _numeric(config.rtp.external_address),
+            certificate=dtls.make_certificate(wall=time()) if dtls.is_available else None,
         )
         self.endpoint = SipEndpoint(
             UserAgentSettings(

@@ -20,6 +20,7 @@ from sipagent.call.events import Fact
 from sipagent.call.settings import CallSettings
 from sipagent.call.transfer import TransferSettings
 from sipagent.realtime.settings import SessionSettings
+from sipagent.rtp.dtls import Certificate
 from sipagent.sip.account import Account
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import Accepted, Ended
@@ -81,6 +82,7 @@ class World:
         transfers: Targets | None = None,
         user_agent: UserAgentSettings | None = None,
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
+        certificate: Certificate | None = None,
     ) -> None:
         self.ledger = Ledger()
         self.crashes: list[Exception] = []
@@ -108,6 +110,7 @@ class World:
             recordings=recordings,
             observer=self.ledger,
             random=Random(5),
+            certificate=certificate,
         )
         self.endpoint = SipEndpoint(
             user_agent or UserAgentSettings(),

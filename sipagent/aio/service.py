@@ -26,6 +26,7 @@ from sipagent.call.events import Dialled, Fact, Invited
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
+from sipagent.rtp.dtls import Certificate
 from sipagent.sdp.negotiation import SrtpMode
 from sipagent.sip.events import (
     Address,
@@ -106,7 +107,9 @@ class Service:
         recording_format: Format = "wav",
         media_address: str | None = None,
         ports6: RtpPorts | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
+        self._certificate = certificate
         self._lines = lines
         self._first = next(iter(lines.values()))
         self._ports = ports
@@ -307,6 +310,7 @@ class Service:
             wall_offset=time() - monotonic(),
             srtp=line.srtp,
             keys_in_rtp=line.keys_in_rtp,
+            certificate=self._certificate,
         )
         call = Call(call_id, leg=leg, settings=line.settings(identity), random=self._random)
         return CallRunner(

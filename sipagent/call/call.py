@@ -267,7 +267,7 @@ class Call:
         if conversation is None or not self._is_up:
             return None
         leg = self._leg
-        if leg.is_held or not leg.is_agreed or not (self._is_acknowledged or self._is_believed(now)):
+        if leg.is_held or not leg.is_open or not (self._is_acknowledged or self._is_believed(now)):
             leg.skip_frame()
             return None
         frame, begins = conversation.next_frame(leg.frame_ms)

@@ -10,6 +10,8 @@ from sipagent.call.events import Address, SendRtcp
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.uplink import Uplink
 from sipagent.formats import AudioFormat, format_of
+from sipagent.rtp.dtls import Certificate
+from sipagent.rtp.ice import IceParameters
 from sipagent.rtp.session import (
     DigitReceived,
     Frame,
@@ -18,8 +20,9 @@ from sipagent.rtp.session import (
     RtpSession,
     RtpStats,
     SrtpParameters,
+    WebRtcParameters,
 )
-from sipagent.sdp.negotiation import MediaParameters, Negotiation, SrtpKeys, SrtpMode
+from sipagent.sdp.negotiation import MediaParameters, Negotiation, SrtpKeys, SrtpMode, WebRtcTerms
 
 COUNT_SAMPLES: Mapping[str, Callable[[bytes], int]] = {"opus": opus.samples, "L16": l16.samples}
 """How long a payload is on its RTP clock, where that is not its length in bytes."""
@@ -43,6 +46,7 @@ class SipLeg:
     :param translates: whether frames come in the call's format and in order; else, for a jitter buffer, as they came.
     :param audio_format: of the frames, whatever is agreed on; not given: what suits the first agreement.
     :param srtp: whether packets may, or must, be protected; it needs the extra of that name.
+    :param certificate: with which we meet browsers; without one they are refused.
     """
 
     def __init__(
@@ -59,7 +63,9 @@ class SipLeg:
         audio_format: AudioFormat | None = None,
         translates: bool = True,
         srtp: SrtpMode = "off",
+        certificate: Certificate | None = None,
     ) -> None:
+        self._certificate = certificate
         self._translates = translates
         self._early_packets: deque[tuple[bytes, Address, float]] = deque(maxlen=EARLY_PACKETS)
         self._early_frames: deque[tuple[Frame, float]] = deque(maxlen=EARLY_PACKETS)
@@ -98,6 +104,11 @@ class SipLeg:
     def is_agreed(self) -> bool:
         """Whether there is anything to send and to hear: an offer has met its answer."""
         return self._media is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether we can be heard: it is agreed how, and a browser's checks and keys are through."""
+        return self._media is not None and self._rtp.is_open
 
     @property
     def awaits_answer(self) -> bool:
@@ -182,6 +193,7 @@ class SipLeg:
             session_id=session_id,
             srtp=self._srtp,
             random=self._random,
+            fingerprint=self._certificate.fingerprint if self._certificate else "",
         )
 
     def _set_format(self, audio_format: AudioFormat) -> None:
@@ -222,6 +234,7 @@ class SipLeg:
                 send_telephone_event=media.telephone_event_payload_type,
                 signalling_host=self._signalling_host,
                 srtp=_protection(media.srtp),
+                webrtc=_way(media.webrtc, self._certificate),
             )
         )
 
@@ -307,6 +320,13 @@ class SipLeg:
     def close(self, *, now: float) -> None:
         """Say good-bye in RTCP."""
         self._rtp.close(now=now)
+
+
+def _way(terms: WebRtcTerms | None, certificate: Certificate | None) -> WebRtcParameters | None:
+    if terms is None or certificate is None:
+        return None
+    ice = IceParameters(terms.ufrag, terms.password, terms.peer.ufrag)
+    return WebRtcParameters(certificate, terms.peer.fingerprints, terms.is_client, ice)
 
 
 def _protection(keys: SrtpKeys | None) -> SrtpParameters | None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from sipagent.rtp.latch import Address
 from sipagent.rtp.srtp import SrtpParameters
+from sipagent.rtp.webrtc import WebRtcParameters
 
 COMFORT_NOISE = 13
 """The static payload type of :rfc:`3389`."""
@@ -51,7 +52,9 @@ class RtpParameters:
     clock_rate: int = 8000
     """Of what is sent."""
     srtp: SrtpParameters | None = None
-    """``None`` for plain RTP."""
+    """``None`` for plain RTP, and for a browser's, whose keys come by DTLS."""
+    webrtc: WebRtcParameters | None = None
+    """How a browser is reached; ``remote`` is then any address, the same throughout, and RTCP shares the port."""
 
     @property
     def is_authenticated(self) -> bool:

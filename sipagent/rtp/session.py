@@ -5,7 +5,7 @@ and ``next_packet`` are the hot path, 50 times a second and direction in every c
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from random import Random
@@ -22,10 +22,11 @@ from sipagent.rtp.rtcp import ReceiverReport, RtcpPacket, SenderReport, parse_co
 from sipagent.rtp.sender import Sender
 from sipagent.rtp.srtp import Protector, SrtpParameters
 from sipagent.rtp.timeline import Frame
+from sipagent.rtp.webrtc import Way, WebRtcParameters
 
 __all__ = [
     "G711", "Address", "DigitReceived", "Frame", "PayloadFormat", "RtpParameters", "RtpSession", "RtpStats", "SendRtcp",
-    "SrtpParameters",
+    "SrtpParameters", "WebRtcParameters",
 ]  # fmt: skip
 
 DIGIT_MS = 160
@@ -66,7 +67,7 @@ class RtpStats:
 
 @dataclass(frozen=True, slots=True)
 class SendRtcp:
-    """Send these bytes, from the RTP port if ``mux``, else from the one above it."""
+    """Send these bytes, from the RTP port if ``mux``, else from the one above it; to a browser also STUN and DTLS."""
 
     data: bytes
     destination: Address
@@ -103,6 +104,9 @@ class RtpSession:
         self._reporter = Reporter(self._sender.ssrc, cname=cname, random=random, wall_offset=wall_offset)
         self._parameters = UNCONFIGURED
         self._protector: Protector | None = None
+        self._way: Way | None = None
+        self._unwrap: Callable[[bytes, Address, float], tuple[bytes, Address] | None] | None = None
+        self._protect: Callable[[bytes], bytes] | None = None
         self._reports: deque[SendRtcp] = deque()
         self._released: list[Frame] = []
         self._rtcp_source: Address | None = None
@@ -116,10 +120,7 @@ class RtpSession:
         previous, self._parameters = self._parameters, parameters
         if (previous.remote, previous.remote_rtcp) != (parameters.remote, parameters.remote_rtcp):
             self._rtcp_source = None
-        if parameters.srtp is None or self._protector is None:
-            self._protector = None if parameters.srtp is None else Protector(parameters.srtp)
-        else:
-            self._protector.configure(parameters.srtp)
+        self._secure(parameters)
         if not self._is_closed:
             self._sender.configure(parameters)
             self._receiver.configure(parameters)
@@ -127,17 +128,24 @@ class RtpSession:
     @property
     def remote(self) -> Address | None:
         """Where packets go: the address of the SDP, or the one latched behind a NAT; ``None`` for nowhere."""
+        if self._way is not None:
+            return self._way.remote
         return None if self._parameters.remote is None else self._receiver.latch.source
+
+    @property
+    def is_open(self) -> bool:
+        """Whether packets have somewhere to go, as far as that takes more than an address."""
+        return self._way is None or self._way.remote is not None
 
     # The hot path
 
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
         """Take a datagram of the RTP port and return the frames that are now due to be heard, in order."""
-        if self._protector is not None:
-            opened = self._protector.open_rtcp(data) if is_rtcp(data) else self._protector.open(data)
+        if self._unwrap is not None:
+            opened = self._unwrap(data, source, now)
             if opened is None:
                 return ()
-            data = opened
+            data, source = opened
         frames = self._receiver.receive_packet(data, source, now=now)
         if frames is None:
             self._on_rtcp(data, source, now)
@@ -158,12 +166,14 @@ class RtpSession:
         if not self._is_running:
             self._run(now)
         packet = self._sender.next_packet(payload, now=now, marker=marker)
-        return packet if self._protector is None else self._protector.protect(packet)
+        return packet if self._protect is None else self._protect(packet)
 
     # Beside it
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take a datagram of the RTCP port."""
+        if self._way is not None:
+            return
         opened = data if self._protector is None else self._protector.open_rtcp(data)
         if opened is not None and self._on_rtcp(opened, source, now):
             self._rtcp_source = source
@@ -190,6 +200,9 @@ class RtpSession:
             return
         if self._sender.packets or self._reporter.has_reported:
             self._send_rtcp(self._reporter.farewell(self._sender, self._receiver.origin, now=now))
+        if self._way is not None:
+            self._way.close()
+            self._take_waiting(self._way)
         self._is_closed = True
         self._is_running = False
         self._reporter.stop()
@@ -206,7 +219,8 @@ class RtpSession:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        return min(self._receiver.due_at, self._reporter.due_at)
+        due_at = min(self._receiver.due_at, self._reporter.due_at)
+        return due_at if self._way is None else min(due_at, self._way.due_at)
 
     def get_timer(self) -> float | None:
         """When a gap, a key or a report is due."""
@@ -216,6 +230,9 @@ class RtpSession:
     def handle_timer(self, *, now: float) -> None:
         """Give up gaps, let go keys without an end, report."""
         self._released += self._receiver.release_due(now=now)
+        if self._way is not None:
+            self._way.handle_timer(now=now)
+            self._take_waiting(self._way)
         if now >= self._reporter.due_at:
             self._send_rtcp(self._reporter.report(self._sender, self._receiver.origin, now=now))
 
@@ -242,6 +259,7 @@ class RtpSession:
         """What has been counted so far."""
         sender, receiver, window = self._sender, self._receiver, self._receiver.window
         view = self._reporter.peer_view
+        protector = self._protector if self._way is None else self._way.protector
         return RtpStats(
             packets_sent=sender.packets,
             bytes_sent=sender.octets,
@@ -257,8 +275,57 @@ class RtpSession:
             round_trip_ms=self._reporter.round_trip_ms,
             peer_fraction_lost=view.fraction_lost / 256 if view else None,
             peer_jitter_ms=1000 * view.jitter / self._parameters.clock_rate if view else None,
-            unauthenticated=self._protector.unauthenticated if self._protector else 0,
+            unauthenticated=protector.unauthenticated if protector else 0,
         )
+
+    def _secure(self, parameters: RtpParameters) -> None:
+        """Choose, once an agreement, what each packet goes through: usually nothing."""
+        if parameters.srtp is None:
+            self._protector = None
+        elif self._protector is None:
+            self._protector = Protector(parameters.srtp)
+        else:
+            self._protector.configure(parameters.srtp)
+        if parameters.webrtc is None:
+            self._way = None
+        elif self._way is None:
+            self._way = Way(parameters.webrtc)
+        else:
+            self._way.configure(parameters.webrtc)
+        if self._way is not None:
+            self._unwrap, self._protect = self._open_from_way, self._protect_for_way
+        elif self._protector is not None:
+            self._unwrap, self._protect = self._open, self._protector.protect
+        else:
+            self._unwrap = self._protect = None
+
+    def _open(self, data: bytes, source: Address, _now: float) -> tuple[bytes, Address] | None:
+        protector = self._protector
+        if protector is None:
+            return None
+        opened = protector.open_rtcp(data) if is_rtcp(data) else protector.open(data)
+        return None if opened is None else (opened, source)
+
+    def _open_from_way(self, data: bytes, source: Address, now: float) -> tuple[bytes, Address] | None:
+        """Take a browser's datagram; what has come through checks and keys is its own, from wherever it comes."""
+        way, remote = self._way, self._parameters.remote
+        if way is None or remote is None or self._is_closed:
+            return None
+        sealed = way.receive(data, source, now=now)
+        self._take_waiting(way)
+        if sealed is None or way.protector is None:
+            return None
+        opened = way.protector.open_rtcp(sealed) if is_rtcp(sealed) else way.protector.open(sealed)
+        return None if opened is None else (opened, remote)
+
+    def _protect_for_way(self, packet: bytes) -> bytes:
+        """Protect a packet; before there are keys it is nothing, and ``remote`` is nowhere."""
+        protector = self._way.protector if self._way is not None else None
+        return b"" if protector is None else protector.protect(packet)
+
+    def _take_waiting(self, way: Way) -> None:
+        while way.waiting:
+            self._reports.append(SendRtcp(*way.waiting.popleft(), mux=True))
 
     def _run(self, now: float) -> None:
         """Begin to report with the first packet either way: only they bring the time in."""
@@ -311,6 +378,7 @@ class RtpSession:
     def _send_rtcp(self, data: bytes) -> None:
         destination = self._rtcp_remote()
         if destination is not None:
-            if self._protector is not None:
-                data = self._protector.protect_rtcp(data)
+            protector = self._protector if self._way is None else self._way.protector
+            if protector is not None:
+                data = protector.protect_rtcp(data)
             self._reports.append(SendRtcp(data, destination, self._parameters.rtcp_mux))

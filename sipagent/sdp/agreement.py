@@ -6,6 +6,7 @@ from typing import Final, Literal, TypeAlias
 
 from sipagent.sdp.crypto import SrtpKeys
 from sipagent.sdp.formats import Format
+from sipagent.sdp.webrtc import WebRtcTerms
 
 Address: TypeAlias = tuple[str, int]
 Direction: TypeAlias = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
@@ -53,6 +54,8 @@ class MediaParameters:
     """Ours: ``sendonly`` means that we send."""
     srtp: SrtpKeys | None = None
     """What packets are protected with; ``None`` for plain RTP."""
+    webrtc: WebRtcTerms | None = None
+    """How a browser is reached, and its keys are agreed on; ``remote`` then says nothing."""
 
     @property
     def receive_payload_types(self) -> dict[int, str]:

@@ -48,8 +48,19 @@ from sipagent.sdp.remote import (
     RemoteAudio,
     direction_of,
 )
+from sipagent.sdp.webrtc import WebRtcTerms, describe, describe_session, meet
 
-__all__ = ["DIRECTIONS", "Address", "Direction", "Format", "MediaParameters", "Negotiation", "SrtpKeys", "SrtpMode"]
+__all__ = [
+    "DIRECTIONS",
+    "Address",
+    "Direction",
+    "Format",
+    "MediaParameters",
+    "Negotiation",
+    "SrtpKeys",
+    "SrtpMode",
+    "WebRtcTerms",
+]
 
 USUAL_PAYLOAD_TYPES: Final[Mapping[Format, int]] = {
     Format(TELEPHONE_EVENT, OLDEST_CLOCK): 101,
@@ -77,10 +88,12 @@ class Negotiation:
         session_id: int,
         srtp: SrtpMode = "off",
         random: Random | None = None,
+        fingerprint: str = "",
     ) -> None:
         """Describe media at ``address`` (our IP address, as the peer sees it) and ``port``, ``codecs`` best first.
 
         :param random: that of the system, for the keys of SRTP
+        :param fingerprint: of our certificate, as SDP has it; without one browsers get 488
         :raises LocalProtocolError: for a codec we do not have
         """
         if not codecs or not set(codecs) <= CODECS.keys():
@@ -89,6 +102,8 @@ class Negotiation:
         self._codecs = codecs
         self._srtp: SrtpMode = srtp
         self._keys = make_keys(srtp, random)
+        self._random = random
+        self._fingerprint = fingerprint
         self._port = port
         self._connection = Connection(address, "IP6" if ":" in address else "IP4")
         self._session_id = session_id
@@ -115,10 +130,11 @@ class Negotiation:
         audio = self._choose(description)
         if audio.media.port:
             audio.prefer(self._codecs)
-            parameters = replace(audio.agree(self.direction), srtp=self._answer_crypto(audio))
-            cryptos = [parameters.srtp.ours] if parameters.srtp else []
+            agreed = audio.agree(self.direction)
+            parameters = replace(agreed, srtp=self._answer_crypto(audio), webrtc=self._answer_webrtc(audio))
+            security = self._secure(parameters.webrtc, [parameters.srtp.ours] if parameters.srtp else [])
             formats = _answer_formats(audio)
-            ours = self._describe(audio.media.protocol, formats, cryptos, parameters.direction, parameters)
+            ours = self._describe(audio.media.protocol, formats, security, parameters.direction, parameters)
             self._learn(audio)
         elif self._parameters:
             parameters = replace(self._parameters, remote=None, remote_rtcp=None, direction="inactive")
@@ -137,7 +153,8 @@ class Negotiation:
         formats = {self._number(entry): entry for entry in (*codecs, *events)}
         cryptos = self._keys.offer(now.srtp if now else None) if self._keys else []
         protocol = self._ours.protocol if self._ours else SECURE_RTP if self._srtp == "required" else PLAIN_RTP
-        self._offered = self._describe(protocol, formats, cryptos, self.direction, now)
+        security = self._secure(now.webrtc if now else None, cryptos, is_offer=True)
+        self._offered = self._describe(protocol, formats, security, self.direction, now)
         return self._publish(self._offered, self._media)
 
     def receive_answer(self, answer: bytes) -> MediaParameters:
@@ -151,7 +168,7 @@ class Negotiation:
         description = parse(answer)
         if len(description.media) != len(self._media):
             raise RemoteProtocolError("the answer has not the media lines of the offer")
-        audio = RemoteAudio(description, self._index, self._codecs, self._srtp)
+        audio = self._read(description, self._index)
         if not audio.media.port:
             raise RemoteProtocolError("the answer rejects the audio", status=NOT_ACCEPTABLE)
         agreed = audio.agree(direction_of(self._offered) or "sendrecv")
@@ -160,7 +177,8 @@ class Negotiation:
             raise RemoteProtocolError("the answer has a key for what was not offered", status=NOT_ACCEPTABLE)
         if self._keys and keys:
             self._keys.forget(keys)
-        self._ours, self._parameters = self._offered, _hear_as_offered(replace(agreed, srtp=keys), self._offered)
+        agreed = replace(agreed, srtp=keys, webrtc=self._answer_webrtc(audio))
+        self._ours, self._parameters = self._offered, _hear_as_offered(agreed, self._offered)
         return self._parameters
 
     def receive_refresh(self, answer: bytes) -> MediaParameters:
@@ -185,13 +203,33 @@ class Negotiation:
         Of two streams, one with SRTP and one without, by which some ask for either, that with it is taken.
         """
         numbers = [number for number, media in enumerate(description.media) if media.port]
-        heard = (RemoteAudio(description, number, self._codecs, self._srtp) for number in numbers)
+        heard = (self._read(description, number) for number in numbers)
         usable = sorted((audio for audio in heard if audio.codecs), key=lambda audio: audio.crypto is None)
         if usable:
             return usable[0]
         if self._index < len(description.media) and not numbers:
-            return RemoteAudio(description, self._index, self._codecs, self._srtp)
+            return self._read(description, self._index)
         raise RemoteProtocolError("no audio that we can do", status=NOT_ACCEPTABLE)
+
+    def _read(self, description: SessionDescription, index: int) -> RemoteAudio:
+        return RemoteAudio(
+            description, index, self._codecs, self._srtp, takes_webrtc=bool(self._fingerprint and self._random)
+        )
+
+    def _answer_webrtc(self, audio: RemoteAudio) -> WebRtcTerms | None:
+        """Return what meets a browser, if it is one."""
+        if self._random is None or audio.browser is None:
+            return None
+        return meet(audio.browser, self._parameters.webrtc if self._parameters else None, self._random)
+
+    def _secure(
+        self, webrtc: WebRtcTerms | None, cryptos: Iterable[Crypto], *, is_offer: bool = False
+    ) -> tuple[Attribute, ...]:
+        """Return what our stream says of its protection."""
+        if webrtc is None:
+            return tuple(line.to_attribute() for line in cryptos)
+        where, port = self._connection.address, self._port
+        return describe(webrtc, fingerprint=self._fingerprint, address=where, port=port, is_offer=is_offer)
 
     def _answer_crypto(self, audio: RemoteAudio) -> SrtpKeys | None:
         """Return the keys that answer the peer's, if it has one."""
@@ -224,7 +262,7 @@ class Negotiation:
         self,
         protocol: str,
         formats: Mapping[int, Format],
-        cryptos: Iterable[Crypto],
+        security: Iterable[Attribute],
         direction: Direction,
         parameters: MediaParameters | None,
     ) -> Media:
@@ -235,7 +273,7 @@ class Negotiation:
             for number, entry in formats.items()
             if entry.codec in PARAMETERS
         ]
-        attributes += [line.to_attribute() for line in cryptos]
+        attributes += security
         attributes.append(Attribute("ptime", str(parameters.ptime_ms if parameters else DEFAULT_PTIME_MS)))
         attributes.append(Attribute(direction))
         if parameters and parameters.rtcp_mux:
@@ -251,7 +289,8 @@ class Negotiation:
             self._version += 1
         where = self._connection
         origin = Origin("-", str(self._session_id), str(self._version), where.address, where.address_type)
-        return bytes(SessionDescription(origin, "sipagent", where, media=self._media))
+        about = describe_session(self._parameters.webrtc if self._parameters else None)
+        return bytes(SessionDescription(origin, "sipagent", where, about, media=self._media))
 
 
 def _answer_formats(audio: RemoteAudio) -> dict[int, Format]:

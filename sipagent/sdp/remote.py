@@ -19,6 +19,8 @@ from sipagent.sdp.formats import (
     rank,
     read_map,
 )
+from sipagent.sdp.webrtc import PROFILES as WEBRTC_PROFILES
+from sipagent.sdp.webrtc import read_peer
 
 PLAIN_RTP: Final = "RTP/AVP"
 SECURE_RTP: Final = "RTP/SAVP"
@@ -26,6 +28,8 @@ PLAIN_PROFILES: Final = frozenset({PLAIN_RTP, "RTP/AVPF"})
 """Feedback (:rfc:`4585`) may be asked for; it may be left out as well."""
 SECURE_PROFILES: Final = frozenset({SECURE_RTP, "RTP/SAVPF"})
 MAX_PORT: Final = 65_535
+BY_ICE: Final[Address] = ("0.0.0.0", 9)
+"""Where a browser is until it has passed a check; it writes the same itself."""
 DEFAULT_PTIME_MS: Final = 20
 
 NOT_ACCEPTABLE: Final = 488
@@ -43,11 +47,21 @@ UNHEARING: Final[Mapping[Direction, Direction]] = {
 class RemoteAudio:
     """One of the peer's audio streams: what of it we can do, and what comes of it."""
 
-    def __init__(self, session: SessionDescription, index: int, codecs: Iterable[str], srtp: SrtpMode = "off") -> None:
+    def __init__(
+        self,
+        session: SessionDescription,
+        index: int,
+        codecs: Iterable[str],
+        srtp: SrtpMode = "off",
+        *,
+        takes_webrtc: bool = False,
+    ) -> None:
         self.session = session
         self.index = index
         self.media = session.media[index]
         self.rtcp_mux = self.media.get("rtcp-mux") is not None
+        self.browser = read_peer(session, self.media) if takes_webrtc and self.is_webrtc else None
+        """What a browser says of the way to it."""
         self.crypto = next(read_cryptos(self.media), None) if srtp != "off" else None
         """The peer's key in the first line of ``a=crypto`` that we can do; telephones whose SRTP is optional say one in
         plain RTP/AVP, which those without SRTP ignore."""
@@ -66,9 +80,16 @@ class RemoteAudio:
         """Whether the profile is one of SRTP."""
         return self.media.protocol.upper() in SECURE_PROFILES
 
+    @property
+    def is_webrtc(self) -> bool:
+        """Whether the profile is a browser's."""
+        return self.media.protocol.upper() in WEBRTC_PROFILES
+
     def _is_usable(self, srtp: SrtpMode) -> bool:
         if not is_audio(self.media):
             return False
+        if self.is_webrtc:
+            return self.browser is not None
         return self.crypto is not None or (not self.is_secure and srtp != "required")
 
     def _read_formats(self) -> dict[int, Format]:
@@ -129,6 +150,8 @@ class RemoteAudio:
 
     def address(self) -> Address | None:
         """Return where to send RTP; see :attr:`MediaParameters.remote`."""
+        if self.is_webrtc:
+            return BY_ICE
         host = _unicast(self._connection().address)
         return (host, self.media.port) if host else None
 
@@ -162,13 +185,15 @@ class RemoteAudio:
         return connection
 
     def _is_nowhere(self) -> bool:
+        if self.is_webrtc:  # while it gathers candidates a browser writes 0.0.0.0
+            return False
         address = _parse_address(self._connection().address)
         return address is not None and address.is_unspecified
 
 
 def is_audio(media: Media) -> bool:
     """Whether it is audio over RTP or SRTP."""
-    return media.kind == "audio" and media.protocol.upper() in PLAIN_PROFILES | SECURE_PROFILES
+    return media.kind == "audio" and media.protocol.upper() in PLAIN_PROFILES | SECURE_PROFILES | WEBRTC_PROFILES
 
 
 def direction_of(section: Media | SessionDescription) -> Direction | None:

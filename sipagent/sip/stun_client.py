@@ -6,8 +6,8 @@ from random import Random
 from typing import Protocol
 
 from sipagent.sip.events import Address, Flow, Transmit
-from sipagent.sip.stun import Kind, build_request, parse_message
 from sipagent.sip.transaction import TimerKey
+from sipagent.stun import Kind, build_request, parse_message
 from sipagent.timers import Timers
 
 RTO_S = 0.5

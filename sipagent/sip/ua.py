@@ -24,8 +24,8 @@ from sipagent.sip.refer import ReferTo
 from sipagent.sip.registrations import Registrations
 from sipagent.sip.replaces import name_dialog
 from sipagent.sip.sessions import Sessions
-from sipagent.sip.stun import is_stun
 from sipagent.sip.uri import Uri
+from sipagent.stun import is_stun
 
 
 class UserAgent:

@@ -34,8 +34,8 @@ from sipagent.sip.framing import StreamFramer
 from sipagent.sip.headers import NameAddr
 from sipagent.sip.message import Request, make_response
 from sipagent.sip.message import parse_message as parse_sip
-from sipagent.sip.stun import Kind, parse_message
 from sipagent.sip.uri import Uri
+from sipagent.stun import Kind, parse_message
 
 US = NameAddr.parse(f"<sip:us@{HOST}>")
 

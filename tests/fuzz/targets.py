@@ -12,9 +12,9 @@ from zipfile import ZipFile
 
 from fuzz.talk import scripts, talk
 
+from sipagent import stun
 from sipagent.errors import RemoteProtocolError
 from sipagent.sdp.negotiation import Negotiation
-from sipagent.sip import stun
 from sipagent.sip.authentication import parse_authentications
 from sipagent.sip.binding import Binding
 from sipagent.sip.digest import read_challenges
@@ -28,8 +28,8 @@ from sipagent.sip.refer import ReferTo, SubscriptionState, read_event, read_sipf
 from sipagent.sip.reliable import RAck
 from sipagent.sip.replaces import Replaces
 from sipagent.sip.session_timer import SessionExpires
-from sipagent.sip.stun import build_request, is_stun
 from sipagent.sip.uri import Uri
+from sipagent.stun import build_request, is_stun
 
 TORTURE = Path(__file__).parents[1] / "sip" / "torture"
 CORPORA = Path(os.environ.get("SIPAGENT_CORPORA") or Path(__file__).parents[3] / "shared" / "corpora")

@@ -12,8 +12,8 @@ from sipagent.sip.core import Core, UserAgentSettings
 from sipagent.sip.events import Event, Flow, FlowDead, Ping, Transmit
 from sipagent.sip.keep_alive import ANSWER_S, DATAGRAM, KeepAlive, Method, choose_method
 from sipagent.sip.message import Request, make_response, parse_message
-from sipagent.sip.stun import is_stun
 from sipagent.sip.uri import Uri
+from sipagent.stun import is_stun
 
 PBX = ("203.0.113.5", 5060)
 UDP = Flow("UDP", PBX, ("192.0.2.1", 5060))

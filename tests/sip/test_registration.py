@@ -25,9 +25,9 @@ from sipagent.sip.events import (
 )
 from sipagent.sip.message import Request, parse_message
 from sipagent.sip.registration import LEAVE_S, PATIENCE_S, REFUSED_WAIT_S, RETURN_S, SHORTEST_S, back_off
-from sipagent.sip.stun import is_stun
 from sipagent.sip.ua import UserAgent
 from sipagent.sip.uri import Uri
+from sipagent.stun import is_stun
 
 FIRST = Flow("UDP", ("192.0.2.11", 5060), ALICE)
 SECOND = Flow("UDP", ("192.0.2.12", 5060), ALICE)

@@ -5,9 +5,9 @@ from random import Random
 from sip.test_stun import attribute, message, xored
 
 from sipagent.sip.events import Address, Flow, Transmit
-from sipagent.sip.stun import Kind, parse_message
 from sipagent.sip.stun_client import RC, RM, RTO_S, StunClient
 from sipagent.sip.transaction import TimerKey
+from sipagent.stun import Kind, parse_message
 from sipagent.timers import Timers
 
 SERVER = Flow("UDP", ("198.51.100.1", 3478), ("192.0.2.1", 5060))

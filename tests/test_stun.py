@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipagent.sip.stun import MAX_ATTRIBUTES, MAX_BYTES, Kind, StunMessage, build_request, is_stun, parse_message
+from sipagent.stun import MAX_ATTRIBUTES, MAX_BYTES, Kind, StunMessage, build_request, is_stun, parse_message
 
 TRANSACTION = bytes.fromhex("b7e7a701bc34d686fa87dfae")
 COOKIE = bytes.fromhex("2112a442")

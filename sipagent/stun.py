@@ -1,7 +1,7 @@
-"""STUN (:rfc:`8489`): what a server sees of our address, asked by a Binding request.
+"""STUN (:rfc:`8489`): what a server sees of our address, asked by a Binding request; ICE shares its attributes.
 
-- We are a client only: a request that comes to us is not answered, whoever sends it, nor is anything malformed. What
-  answers strangers can be used against a third party.
+- We are a client only, but for ICE, which has its own rules: a request that comes to us is not answered, whoever sends
+  it, nor is anything malformed. What answers strangers can be used against a third party.
 - A response counts when its transaction is ours and it came from the server we asked.
 - The only attributes read are the mapped addresses, ERROR-CODE and FINGERPRINT; lengths are checked before anything
   is read.
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 from struct import Struct
+from typing import TypeAlias
 from zlib import crc32
 
-from sipagent.sip.events import Address
+Address: TypeAlias = tuple[str, int]
 
 MAGIC_COOKIE = 0x2112A442
 HEADER = Struct("!HHI12s")
@@ -81,7 +82,7 @@ def is_stun(data: bytes) -> bool:
 def build_request(transaction: bytes) -> bytes:
     """Write a Binding request, with a FINGERPRINT as it shares its port with SIP (:rfc:`8489#section-7`)."""
     head = HEADER.pack(Kind.REQUEST.value, ATTRIBUTE.size + 4, MAGIC_COOKIE, transaction)
-    return head + ATTRIBUTE.pack(FINGERPRINT, 4) + _fingerprint(head).to_bytes(4, "big")
+    return head + ATTRIBUTE.pack(FINGERPRINT, 4) + fingerprint(head).to_bytes(4, "big")
 
 
 def parse_message(data: bytes) -> StunMessage | None:
@@ -91,7 +92,7 @@ def parse_message(data: bytes) -> StunMessage | None:
     kind, length, _, transaction = HEADER.unpack_from(data)
     if kind not in KINDS or length != len(data) - HEADER.size or length % 4:
         return None
-    attributes = _split(data)
+    attributes = split_attributes(data)
     if attributes is None or any(number < OPTIONAL and number not in KNOWN for number in attributes):
         return None
     match KINDS[kind]:
@@ -105,7 +106,7 @@ def parse_message(data: bytes) -> StunMessage | None:
             return StunMessage(other, transaction)
 
 
-def _split(data: bytes) -> dict[int, bytes] | None:
+def split_attributes(data: bytes) -> dict[int, bytes] | None:
     """Cut out the attributes; ``None`` when one reaches beyond the end, or the fingerprint is false.
 
     Of an attribute that comes twice the first counts, and nothing counts that comes after an integrity attribute or
@@ -122,7 +123,7 @@ def _split(data: bytes) -> dict[int, bytes] | None:
         if at > len(data):
             return None
         if number == FINGERPRINT:
-            is_true = size == 4 and int.from_bytes(data[start:end], "big") == _fingerprint(data[: start - 4])
+            is_true = size == 4 and int.from_bytes(data[start:end], "big") == fingerprint(data[: start - 4])
             return found if is_true and at == len(data) else None
         if not is_over:
             found.setdefault(number, data[start:end])
@@ -130,7 +131,7 @@ def _split(data: bytes) -> dict[int, bytes] | None:
     return None
 
 
-def _fingerprint(head: bytes) -> int:
+def fingerprint(head: bytes) -> int:
     """Of a message without its fingerprint, whose length field counts it in (:rfc:`8489#section-14.7`)."""
     return crc32(head) ^ FINGERPRINT_XOR
 
