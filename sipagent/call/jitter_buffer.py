@@ -25,7 +25,7 @@ from sipagent.call.lateness import Lateness
 from sipagent.rtp.session import Frame
 
 TICK_S: Final = 0.020
-"""What is taken at a time; it may need two frames, and so that much more delay than the network's."""
+"""What is taken at a time, until it shows; frames may begin in its midst, and so it needs that much more delay."""
 MARGIN_S: Final = 0.010
 """What the delay may fall below the target before anything is missed."""
 TOLERANCE_S: Final = 0.008
@@ -122,6 +122,7 @@ class JitterBuffer:
         self._pcm: Pcm = np.zeros(HISTORY_MS * rate // 1_000, np.int16)
         self._at = len(self._pcm)
         """The first sample not played yet; before it is what was played."""
+        self._tick_s = TICK_S
         self._target = TICK_S + MARGIN_S
         self._has_frames = False
         self._is_playing = False
@@ -212,7 +213,7 @@ class JitterBuffer:
                 self._cut()
 
     def _set_target(self) -> None:
-        wanted = min(MOST_TARGET_S, self._lateness.spread + TICK_S + MARGIN_S)
+        wanted = min(MOST_TARGET_S, self._lateness.spread + self._tick_s + MARGIN_S)
         if wanted > self._target or wanted < self._target - TARGET_FALL_S:
             self._target = wanted
 
@@ -220,6 +221,7 @@ class JitterBuffer:
 
     def take(self, samples: int, *, now: float) -> Pcm:
         """Take the next ``samples`` of sound, those of this tick; silence before the first frame."""
+        self._tick_s = samples / self._rate
         if not self._is_playing:
             if not self._frames or self._delay(now) < self._target - MARGIN_S:
                 return np.zeros(samples, np.int16)

@@ -28,7 +28,7 @@ class Released(NamedTuple):
 
     packet: Packet
     missing: int
-    """How many packets just before it were given up."""
+    """How many packets just before it were given up; -1 for one that was and came after all (``Passage``)."""
 
 
 class ReorderWindow:

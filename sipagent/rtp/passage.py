@@ -41,7 +41,7 @@ class Passage:
         return True
 
     def insert(self, number: int, packet: Packet, *, now: float) -> list[Released]:
-        """Return the packet, with how many are missing before it, unless it has come already."""
+        """Return the packet, unless it has come already, and how many are missing before it: -1 for one that was."""
         missing = number - self._next
         if missing >= 0:
             if missing < MAX_DROPOUT:
@@ -52,7 +52,7 @@ class Passage:
         if number in self._missing:
             self._missing.remove(number)
             self.lost -= 1
-            return [Released(packet, 0)]
+            return [Released(packet, -1)]
         if number < self._next - GIVEN_UP_MEMORY:
             self.late += 1
         else:

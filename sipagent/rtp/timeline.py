@@ -71,11 +71,13 @@ class Timeline:
     def play(self, packet: Packet, payload_format: PayloadFormat, missing: int, *, now: float) -> list[Frame]:
         """Return the frame of an audio packet behind those of the time before it.
 
-        :param missing: how many packets just before it were given up.
+        :param missing: how many packets just before it were given up; negative for one that fills an earlier gap.
         """
         payload_type, _, _, timestamp, _, payload = packet
-        frames = self._fill(timestamp, payload_format.clock_rate, missing, now)
         samples = payload_format.count_samples(payload)
+        if missing < 0:
+            return [Frame(payload, payload_type, timestamp, False, samples)]
+        frames = self._fill(timestamp, payload_format.clock_rate, missing, now)
         frames.append(Frame(payload, payload_type, timestamp, False, samples))
         self.expected = (timestamp + samples) & _MASK
         self.samples, self.payload_type, self.count_samples = samples, payload_type, payload_format.count_samples
@@ -83,7 +85,7 @@ class Timeline:
 
     def rest(self, timestamp: int, missing: int, *, now: float) -> list[Frame]:
         """Return the frames of the time before a packet of comfort noise; that after it comes with the next packet."""
-        if self.expected < 0:
+        if self.expected < 0 or missing < 0:
             return []
         frames = self._fill(timestamp, self._clock_rate, missing, now)
         self.expected = timestamp

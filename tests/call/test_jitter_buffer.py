@@ -448,3 +448,24 @@ def test_other_rates(rate: int, clock_rate: int) -> None:
     assert stats.delay_ms <= 45.0
     spectrum = np.abs(np.fft.rfft(np.concatenate(heard)[2 * size :]))
     assert int(spectrum.argmax()) * rate / (len(heard) - 2) / size == pytest.approx(200, abs=1)
+
+
+@pytest.mark.parametrize(("packet_ms", "tick_ms"), [(60, 60), (60, 20), (20, 60), (10, 20), (20, 10), (30, 20)])
+def test_packets_and_ticks_of_any_length(packet_ms: int, tick_ms: int) -> None:
+    """The delay settles as low as both allow, and nothing is concealed or stretched to and fro."""
+    law = encode_ulaw(speech(60.0))
+    buffer = JitterBuffer(decode=lambda frame: decode_ulaw(frame.payload), concealer=Repeater())
+    size, random, sent, delays = packet_ms * 8, Random(1), 0, []
+    for tick in range(20_000 // tick_ms):
+        now = tick * tick_ms / 1000
+        while (sent + 1) * packet_ms / 1000 + 0.0071 <= now:
+            payload = law[sent * size : (sent + 1) * size]
+            arrived = (sent + 1) * packet_ms / 1000 + 0.0071 + random.uniform(0.0, 0.001)
+            buffer.receive(make_frame(payload, sent * size, samples=size), now=arrived)
+            sent += 1
+        assert len(buffer.take(tick_ms * 8, now=now)) == tick_ms * 8
+        delays.append(buffer.stats.delay_ms)
+    stats = buffer.stats
+    assert stats.concealed_ms == 0.0
+    assert stats.lengthened_ms + stats.shortened_ms <= 40.0
+    assert delays[-1] <= tick_ms + 40.0
