@@ -15,7 +15,7 @@ WAYS: Final = ((8_000, 24_000), (24_000, 8_000), (16_000, 24_000), (24_000, 16_0
 """Hz: the telephone's rates and the model's."""
 TEST_HZ: Final = 1_000.0
 PASSBAND_HZ: Final = tuple(float(hertz) for hertz in range(100, 3_401, 100))
-RESPONSE_HZ: Final = (*PASSBAND_HZ, *(float(hertz) for hertz in range(3_500, 7_951, 50)))
+RESPONSE_HZ: Final = (*PASSBAND_HZ, *(float(hertz) for hertz in range(3_500, 11_951, 100)))
 PEAK: Final = 23_000.0
 """-3 dBFS: loud, and room for the ripple."""
 SECONDS: Final = 1.0
@@ -38,7 +38,7 @@ class Filter:
     """The greatest gain or loss from 100 Hz to 3.4 kHz."""
     delay_ms: float
     response: Sequence[tuple[float, float]]
-    """Hz and dB."""
+    """Hz and dB; of a tone for which the target's rate is too low, what is left of it at whatever frequency."""
 
 
 def measure_filters() -> list[Filter]:
@@ -49,7 +49,7 @@ def measure_filters() -> list[Filter]:
 def _measure(source: int, target: int) -> Filter:
     tone = _tone(TEST_HZ, source)
     oracle = soxr.resample(tone, source, target, "VHQ")
-    hertz = [each for each in RESPONSE_HZ if each < min(source, target) / 2 - 25]
+    hertz = [each for each in RESPONSE_HZ if each < source / 2 - 25]
     response = [(each, gain_db(_stream(_tone(each, source), source, target), each, target)) for each in hertz]
     ripple = max(abs(gain) for each, gain in response if each in PASSBAND_HZ)
     converted = _stream(tone, source, target)
@@ -74,8 +74,10 @@ def _tone(hertz: float, rate: int) -> Pcm:
 
 
 def gain_db(pcm: Pcm, hertz: float, rate: int) -> float:
-    """Return how much louder than :data:`PEAK` the tone is, once it has settled."""
-    return float(20 * np.log10(max(1e-9, np.hypot(*_fit(_settled(pcm, rate), hertz, rate)[0]) / PEAK)))
+    """Return how much louder than :data:`PEAK` the tone is, once it has settled, or what has become of it."""
+    settled = _settled(pcm, rate)
+    peak = np.hypot(*_fit(settled, hertz, rate)[0]) if hertz < rate / 2 else np.sqrt(2 * np.mean(settled**2))
+    return float(20 * np.log10(max(1e-9, peak / PEAK)))
 
 
 def thdn_db(pcm: Pcm, hertz: float, rate: int) -> float:

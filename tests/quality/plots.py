@@ -21,6 +21,7 @@ BLUE, ORANGE, GREY, RED, GREEN = "#1f5fa8", "#d9822b", "#8a8f98", "#b3261e", "#3
 COLOURS = dict(zip((*DIRECTIONS, BASELINE), (BLUE, ORANGE, GREY), strict=True))
 SIZE = (7.2, 4.2)
 DPI = 110
+LOWEST_DB = -100
 BURST_PERCENT = 12.0
 """Where the bursts stand on the axis, apart from the line."""
 
@@ -101,10 +102,10 @@ def _draw_filters(axes: Axes, filters: Sequence[Filter]) -> None:
     for each, colour, style in zip(filters, (BLUE, BLUE, ORANGE, ORANGE), ("-", "--", "-", "--"), strict=True):
         hertz, gains = zip(*each.response, strict=True)
         label = f"{each.source_rate // 1000} to {each.target_rate // 1000} kHz"
-        axes.plot(hertz, np.maximum(gains, -60), style, color=colour, label=label)
+        axes.plot(hertz, np.maximum(gains, LOWEST_DB), style, color=colour, label=label)
     axes.axvspan(0, 3400, color=GREEN, alpha=0.08)
-    axes.text(100, -10, "speech of the telephone:\nto be within 0.1 dB", fontsize=9, color=GREEN)
-    axes.set(xlabel="Hz", ylabel="dB", ylim=(-60, 3), xlim=(0, 8000))
+    axes.text(100, -17, "the telephone's band:\nto be within 0.1 dB", fontsize=9, color=GREEN)
+    axes.set(xlabel="Hz", ylabel="dB", ylim=(LOWEST_DB, 4), xlim=(0, 12_000))
     axes.set_title("What the resampler lets pass", loc="left", fontsize=11)
     axes.legend(frameon=False, fontsize=9, loc="lower left")
 

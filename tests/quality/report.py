@@ -56,7 +56,8 @@ FILTERS = """\
 
 ![Resampler](quality/resampler.png)
 
-The milliwatt is 1004 Hz at 0 dBm0, held both ways through the program.
+The milliwatt is 1004 Hz at 0 dBm0, held both ways through the program; what came to the caller is taken from the wire.
+The tone that the resampler is given has 16 bits and their noise; what soxr makes of it, in one piece, stands beside.
 """
 
 

@@ -34,6 +34,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sipagent.aio import loop
+from sipagent.audio.g711 import Pcm
 from sipagent.bench import plan as bench
 from sipagent.bench.load import run_load
 from sipagent.errors import SipagentError
@@ -56,7 +57,7 @@ class Steps:
         self._bar.update(row, completed=1.0)
 
 
-async def make_calls(plan: Plan, folder: Path, steps: Steps) -> tuple[list[Heard], Heard, list[Echo]]:
+async def make_calls(plan: Plan, folder: Path, steps: Steps) -> tuple[list[Heard], tuple[Pcm, Pcm], list[Echo]]:
     """Make every call to one and the same program."""
     async with open_exchange(folder, is_realtime=plan.is_realtime) as exchange:
         trials = list(plan.trials())
@@ -96,7 +97,7 @@ def measure(plan: Plan, *, is_quick: bool, bar: Progress) -> Findings:
         filters = measure_filters()
     with steps.step("PESQ and PLCMOS" if has_second_opinion() else "PESQ") as step:
         scores = score_all(heard, seeds=plan.seeds, progress=step)
-    tones = measure_tone(tone.by_model), measure_tone(tone.by_caller)
+    tones = measure_tone(tone[0]), measure_tone(tone[1])
     return Findings(plan, is_quick, scores, tones, echoes, filters, load, monotonic() - began_at)
 
 

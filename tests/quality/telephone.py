@@ -10,6 +10,7 @@ from random import Random
 from time import monotonic, time
 
 from quality.network import Fate
+from quality.plan import FRAME_S
 
 from sipagent.aio.udp import Address
 from sipagent.bench.caller import ANCILLARY_BYTES, MAX_PACKET, TIMESPEC, open_pair
@@ -19,6 +20,8 @@ from sipagent.sdp.negotiation import Negotiation
 
 FRAME_SAMPLES = 160
 """20 ms of G.711."""
+MOST_S = 60.0
+"""By so much a busy machine may be slower than time."""
 SILENCE = b"\xff" * FRAME_SAMPLES
 
 
@@ -44,6 +47,8 @@ class Telephone:
         )
         self.arrivals: list[tuple[float, bytes]] = []
         """Every packet that came, with its time by the monotonic clock."""
+        self._sent = self._wanted = 0
+        self._has_talked = asyncio.Event()
 
     def offer(self) -> bytes:
         """Describe what goes with the INVITE."""
@@ -56,6 +61,15 @@ class Telephone:
         """
         self._remote = self._negotiation.receive_answer(answer).remote
 
+    async def talk(self, packets: int) -> None:
+        """Wait until so many packets were sent, and as many have come, however long that takes.
+
+        :raises TimeoutError: when it takes far longer than it should
+        """
+        self._wanted = packets
+        async with asyncio.timeout(MOST_S + packets * FRAME_S):
+            await self._has_talked.wait()
+
     def on_beat(self, due_at: float) -> None:
         """Take what has arrived, and send the packet of this tick."""
         self.receive_all()
@@ -67,6 +81,9 @@ class Telephone:
                 self._loop.call_later(delay, self._send, packet)
             else:
                 self._send(packet)
+        self._sent += 1
+        if 0 < self._wanted <= min(self._sent, len(self.arrivals)):
+            self._has_talked.set()
 
     def receive_all(self) -> None:
         """Take what has arrived."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from quality import clips
 from quality.exchange import Exchange
-from quality.listen import listen
+from quality.listen import listen, read_wire
 from quality.network import carry, fates
-from quality.plan import PERFECT, Trial
+from quality.plan import FRAME_S, PERFECT, Network, Trial
 from quality.telephone import FRAME_SAMPLES, SILENCE, Telephone
 
-from sipagent.audio.g711 import SAMPLE_RATE, Pcm, decode_ulaw, encode_ulaw
+from sipagent.audio.g711 import Pcm, decode_ulaw, encode_ulaw
 
 LEAD_S = 0.5
 """Silence before the clip: what comes first may find the way not yet open."""
@@ -50,27 +50,33 @@ async def run_trials(
 
 async def run_trial(exchange: Exchange, trial: Trial) -> Heard:
     """Make a call; the caller and the model say the same clip."""
-    return await converse(exchange, trial, clips.clip(trial.clip))
+    by_model, arrivals = await converse(exchange, trial.network, trial.seed, clips.clip(trial.clip))
+    return Heard(trial, by_model, listen(carry(arrivals, trial.network, trial.seed + DOWN_SEED), seed=trial.seed))
 
 
-async def run_tone(exchange: Exchange, seconds: float) -> Heard:
-    """Make a call over a perfect network in which both hold a tone."""
-    return await converse(exchange, Trial(PERFECT, -1, 0), clips.tone(seconds))
+async def run_tone(exchange: Exchange, seconds: float) -> tuple[Pcm, Pcm]:
+    """Make a call over a perfect network in which both hold a tone; return what model and caller got."""
+    by_model, arrivals = await converse(exchange, PERFECT, 0, clips.tone(seconds))
+    return by_model, read_wire(arrivals)
 
 
-async def converse(exchange: Exchange, trial: Trial, pcm: Pcm) -> Heard:
-    """Make a call in which both say the same."""
+async def converse(
+    exchange: Exchange, network: Network, seed: int, pcm: Pcm
+) -> tuple[Pcm, Sequence[tuple[float, bytes]]]:
+    """Make a call in which both say the same.
+
+    :returns: what the model was sent, and what came to the telephone, before the network takes its share of it
+    """
     audio = encode_ulaw(pcm)
     said = _frames(audio)
-    telephone = Telephone(lambda: next(said, SILENCE), fates(trial.network, trial.seed), random=exchange.random)
+    telephone = Telephone(lambda: next(said, SILENCE), fates(network, seed), random=exchange.random)
     async with exchange.call(telephone, audio) as session:
-        await asyncio.sleep(LEAD_S + len(pcm) / SAMPLE_RATE + TAIL_S)
-    arrivals = carry(telephone.arrivals, trial.network, trial.seed + DOWN_SEED)
-    return Heard(trial, decode_ulaw(bytes(session.heard)), listen(arrivals))
+        await telephone.talk(round((LEAD_S + TAIL_S) / FRAME_S) + len(pcm) // FRAME_SAMPLES)
+    return decode_ulaw(bytes(session.heard)), telephone.arrivals
 
 
 def _frames(audio: bytes) -> Iterator[bytes]:
-    for _ in range(round(LEAD_S * SAMPLE_RATE / FRAME_SAMPLES)):
+    for _ in range(round(LEAD_S / FRAME_S)):
         yield SILENCE
     for at in range(0, len(audio), FRAME_SAMPLES):
         yield audio[at : at + FRAME_SAMPLES].ljust(FRAME_SAMPLES, SILENCE[:1])
