@@ -21,6 +21,7 @@ from sipagent.realtime.session import RealtimeSession
 from sipagent.rtp.packet import pack_packet
 from sipagent.rtp.session import RtpSession
 from sipagent.sip.refresh import Refresh
+from sipagent.sip.sessions import Sessions
 from sipagent.sip.ua import UserAgent
 from sipagent.sip.update import PromptOffer
 from sipagent.timers import Timers
@@ -107,7 +108,7 @@ def nothing(original: Callable[..., object]) -> Any:
         (RealtimeSession, "commit", commit_nothing, BARGE_IN, "the model complains"),
         (ResponseGate, "_ask_when_free", ask_at_any_time, DRAIN, "a second response"),
         (RtpSession, "skip", nothing, HOLD, "timestamp"),
-        (UserAgent, "on_gone", nothing, BARGE_IN, "remembers"),
+        (Sessions, "on_gone", nothing, BARGE_IN, "remembers"),
         (Refresh, "on_timer", nothing, TIMER, "outlives its session timer"),
         (PromptOffer, "_respond", nothing, UPDATE, "no final response"),
         (Call, "_end", say_more, BARGE_IN, "after the end"),

@@ -52,7 +52,6 @@ END_S = 5.0
 PATIENCE_MS = 10_000
 """How long SIPp waits for a message, where the scenario doesn't say."""
 
-PACKETS_A_SECOND = 50
 TOLERANCE = 25
 """Packets more or less: SIPp's pauses are not exact. Besides, on a busy machine beats are let go, which is counted."""
 
@@ -114,7 +113,9 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     never: tuple[str, ...] = ()
     """What none of them logs."""
     silent_s: float = 0.0
-    """For how long of each call nothing was sent; else it was a packet every 20 ms."""
+    """For how long of each call nothing was sent."""
+    packet_ms: int = 20
+    """How much a packet of ours holds."""
     received: int = 0
     """RTP packets in each call, at least."""
     lost: int = 0
@@ -384,7 +385,7 @@ def _has(entry: Entry, fields: dict[str, Any]) -> bool:
 def _judge_media(expectation: Expectation, entries: Sequence[Entry], skipped_beats: float) -> Iterator[str]:
     ended = next(entry for entry in entries if entry["event"] == "ended")
     media = ended["media"]
-    sent = round(max(0.0, ended["duration_s"] - expectation.silent_s) * PACKETS_A_SECOND)
+    sent = round(max(0.0, ended["duration_s"] - expectation.silent_s) * 1000 / expectation.packet_ms)
     if not -TOLERANCE - skipped_beats <= media["packets_sent"] - sent <= TOLERANCE:
         yield f"{media['packets_sent']} packets sent instead of {sent}"
     if media["packets_received"] < expectation.received:
