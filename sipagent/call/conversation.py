@@ -122,7 +122,7 @@ class Conversation:
         if self.is_ending or self.is_paused:
             return
         listener = self._listener
-        agent_speaks = self._speaker.is_speaking or self._is_announcing
+        agent_speaks = self._speaker.is_speaking or (self._ambience is not None and self._ambience.is_announcing)
         if listener.judge(frame, agent_speaks=agent_speaks, now=now) is TurnChange.STARTED:
             self._on_turn_started(now)
         if frame.payload:
@@ -180,7 +180,7 @@ class Conversation:
     def next_frame(self, ms: int = FRAME_MS) -> tuple[bytes | None, bool]:
         """Take what the caller hears in this tick, ``None`` for silence, and whether it begins a talkspurt."""
         ambience = self._ambience
-        if ambience is not None and self._is_announcing:
+        if ambience is not None and ambience.is_announcing:
             return ambience.announce(ms), False
         frame, begins = self._speaker.next_frame(ms)
         while (fact := self._speaker.pop_fact()) is not None:
@@ -259,10 +259,6 @@ class Conversation:
         self.is_paused = False
 
     # Within
-
-    @property
-    def _is_announcing(self) -> bool:
-        return self._ambience is not None and self._ambience.is_announcing
 
     @property
     def _is_thinking(self) -> bool:

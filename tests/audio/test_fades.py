@@ -6,10 +6,9 @@ from audio.clicks import click_dbfs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipagent.audio.fades import fade_in, fade_in_g711, fade_out, ramp, tail, tail_g711
-from sipagent.audio.g711 import SILENCE, Pcm, decode, encode
+from sipagent.audio.fades import fade_in, fade_out, ramp
+from sipagent.audio.g711 import Pcm, decode, encode
 from sipagent.audio.tones import silence, sine
-from sipagent.errors import LocalProtocolError
 
 LAWS = ["PCMU", "PCMA"]
 FRAME = 160
@@ -22,6 +21,11 @@ NOISE_DB = 2.0
 def voiced() -> Pcm:
     """Four frames of a loud tone whose third ends on a crest."""
     return sine(312.5, 400, level_dbfs=-10)[13 : 13 + 4 * FRAME]
+
+
+def tail(rest: Pcm, *, rate: int = 8_000) -> Pcm:
+    """What is played after a cut: the first 5 ms of what would have been played, fading."""
+    return fade_out(rest[: rate // 200], rate=rate)
 
 
 def alone(*parts: Pcm) -> Pcm:
@@ -45,8 +49,9 @@ def test_sound_that_goes_on_does_not_click() -> None:
 def test_in_g711_neither_is_louder_than_the_rounding_of_the_sound(codec: str) -> None:
     sound = voiced()
     frames = [encode(sound[at : at + FRAME], codec) for at in range(0, 4 * FRAME, FRAME)]
-    raised = fade_in_g711(frames[0], codec)
-    heard = [decode(frame, codec) for frame in (raised, *frames[1:3], tail_g711(frames[3], codec))]
+    raised = encode(fade_in(decode(frames[0], codec)), codec)
+    cut = encode(tail(decode(frames[3], codec)), codec)
+    heard = [decode(frame, codec) for frame in (raised, *frames[1:3], cut)]
     whole = decode(b"".join(frames), codec)
     rounding = click_dbfs(alone(fade_in(fade_out(whole))))
     assert click_dbfs(alone(*heard)) < rounding + NOISE_DB
@@ -54,35 +59,22 @@ def test_in_g711_neither_is_louder_than_the_rounding_of_the_sound(codec: str) ->
 
 
 @pytest.mark.parametrize("rate", [8_000, 24_000, 48_000])
-def test_a_tail_lasts_five_milliseconds_at_any_rate(rate: int) -> None:
+def test_a_fade_lasts_five_milliseconds_at_any_rate(rate: int) -> None:
     frame = np.full(rate // 50, 10_000, np.int16)
-    cut = tail(frame, rate=rate)
     length = rate // 200
-    assert len(cut) == len(frame)
-    assert cut[0] > 9_900
-    assert 0 <= cut[length - 1] < 100
-    assert not cut[length:].any()
-    assert (np.diff(cut[:length].astype(int)) <= 0).all()
-
-
-@pytest.mark.parametrize("codec", LAWS)
-def test_what_follows_a_tail_is_the_silence_of_its_law(codec: str) -> None:
-    cut = tail_g711(encode(voiced()[:FRAME], codec), codec)
-    assert len(cut) == FRAME
-    assert set(cut[40:]) == {SILENCE[codec]}
-
-
-@given(st.binary(max_size=400), st.sampled_from(LAWS))
-def test_frames_of_any_length_keep_it(frame: bytes, codec: str) -> None:
-    assert len(tail_g711(frame, codec)) == len(frame)
-    raised = fade_in_g711(frame, codec)
-    assert (len(raised), raised[40:]) == (len(frame), frame[40:])
+    faded, raised = fade_out(frame, rate=rate), fade_in(frame, rate=rate)
+    assert len(faded) == len(frame)
+    assert np.array_equal(raised, faded[::-1])
+    assert (raised[length:] == 10_000).all()
+    assert 0 <= raised[0] < 100
+    assert 9_900 < raised[length - 1] <= 10_000
+    assert (np.diff(raised[:length].astype(int)) >= 0).all()
 
 
 @given(st.integers(0, 300))
 def test_a_fade_is_never_louder_than_the_sound(length: int) -> None:
     loud = np.full(length, 32_767, np.int16)
-    for faded in (fade_in(loud), fade_out(loud), tail(loud)):
+    for faded in (fade_in(loud), fade_out(loud)):
         assert len(faded) == length
         assert (faded >= 0).all()
     assert np.array_equal(fade_in(loud)[40:], loud[40:])
@@ -92,8 +84,3 @@ def test_a_ramp_rises_from_nothing_to_all() -> None:
     assert len(ramp(0)) == 0
     assert ramp(1).tolist() == [pytest.approx(0.5)]
     assert np.allclose(ramp(40) + ramp(40)[::-1], 1.0), "what falls as another rises is as loud as either"
-
-
-def test_another_codec_is_refused() -> None:
-    with pytest.raises(LocalProtocolError):
-        tail_g711(b"abc", "G722")
