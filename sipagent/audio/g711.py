@@ -143,6 +143,12 @@ def decode(data: bytes, codec: str) -> Pcm:
     raise LocalProtocolError(f"G.711 is PCMU or PCMA, not {codec}")
 
 
+def translation(source: str, target: str) -> bytes | None:
+    """Return the table for :meth:`bytes.translate` from one codec to another; ``None`` where not both are laws."""
+    tables = {("PCMU", "PCMA"): ULAW_TO_ALAW, ("PCMA", "PCMU"): ALAW_TO_ULAW}
+    return tables.get((source, target))
+
+
 def _as_indices(pcm: Pcm) -> NDArray[np.uint16]:
     if pcm.dtype != np.int16:
         raise LocalProtocolError(f"samples are int16, not {pcm.dtype}")

@@ -1,7 +1,8 @@
 """The caller's frames in the call's own format: decoded where they must be, what was lost concealed.
 
-G.711 in a call of the same law passes byte for byte. Only around a loss is it made linear, and since a gap is given up
-only when a packet behind it has come, what is filled in leads from the sound before to the sound after.
+G.711 in a call of the same law passes byte for byte, of the other law by a table. Only around a loss is it made linear,
+and since a gap is given up only when a packet behind it has come, what is filled in leads from the sound before to the
+sound after.
 """
 
 from collections import deque
@@ -11,7 +12,7 @@ from random import Random
 import numpy as np
 
 from sipagent.audio.codecs import make_codec
-from sipagent.audio.g711 import Pcm
+from sipagent.audio.g711 import Pcm, translation
 from sipagent.audio.linear import from_linear, to_linear
 from sipagent.audio.plc import HISTORY_MS, Concealer
 from sipagent.audio.resample import Resampler
@@ -30,6 +31,7 @@ class Uplink:
         self._random = random
         self._streams: dict[int, _Stream] = {}
         self._passing: Mapping[int, deque[bytes | Pcm]] = {}
+        self._translated: Mapping[int, _Stream] = {}
 
     def configure(self, encodings: Mapping[int, str]) -> None:
         """Go on with these payload types; a codec that was there before goes on where it was.
@@ -42,6 +44,7 @@ class Uplink:
                 known[encoding] = _Stream(encoding, self._format, self._random)
         self._streams = {payload_type: known[encoding] for payload_type, encoding in encodings.items()}
         self._passing = {number: stream.past for number, stream in self._streams.items() if stream.passes}
+        self._translated = {number: stream for number, stream in self._streams.items() if stream.table is not None}
 
     def receive(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         """Return the frames in the call's format, with ``samples`` of it; silence that was not sent stays empty."""
@@ -51,6 +54,9 @@ class Uplink:
             if past is not None and frame.payload:
                 past.append(frame.payload)
                 return frames
+            stream = self._translated.get(frame.payload_type)
+            if stream is not None and frame.payload:
+                return (stream.translate(frame),)
         return self._convert(frames)
 
     def _convert(self, frames: Sequence[Frame]) -> list[Frame]:
@@ -78,8 +84,15 @@ class _Stream:
         self._concealer = Concealer(self._codec.rate, random=random)
         self._resampler = Resampler(self._codec.rate, audio_format.rate)
         self.passes = self._codec.name == audio_format.codec
+        self.table = translation(self._codec.name, audio_format.codec)
         self.past: deque[bytes | Pcm] = deque(maxlen=HISTORY_MS // 10)
-        """What was heard last, as it came: frames of 10 ms or more."""
+        """What was heard last, linear or in the call's law: frames of 10 ms or more."""
+
+    def translate(self, frame: Frame) -> Frame:
+        """Return the frame in the call's law."""
+        payload = frame.payload.translate(self.table)
+        self.past.append(payload)
+        return frame._replace(payload=payload)
 
     def bridge(self, lost: Sequence[Frame], frame: Frame) -> list[Frame]:
         """Return what fills in for ``lost`` and the frame behind it."""

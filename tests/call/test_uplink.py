@@ -59,12 +59,13 @@ def likeness(one: Pcm, other: Pcm, *, lag: int = 600) -> float:
     """The best normalised correlation of two sounds, one up to ``lag`` samples later than the other."""
     length = min(len(one), len(other)) - lag
     reference = one[lag : lag + length // 2].astype(float)
-    best = 0.0
-    for shift in range(2 * lag):
-        part = other[shift : shift + len(reference)].astype(float)
-        if len(part) == len(reference):
-            best = max(best, float(reference @ part / (np.linalg.norm(reference) * np.linalg.norm(part) + 1e-9)))
-    return best
+    other = other[: len(reference) + 2 * lag].astype(float)
+    size = len(other) + len(reference)
+    products = np.fft.irfft(np.fft.rfft(other, size) * np.fft.rfft(reference, size).conj(), size)
+    energies = np.concatenate([[0.0], np.cumsum(np.square(other))])
+    starts = np.arange(len(other) - len(reference))
+    norms = np.sqrt(np.maximum(energies[starts + len(reference)] - energies[starts], 1.0))
+    return float((products[starts] / norms).max() / np.linalg.norm(reference))
 
 
 def chirp(rate: int, seconds: float) -> Pcm:
