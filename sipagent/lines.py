@@ -28,6 +28,7 @@ from sipagent.call.listener import ListenerSettings
 from sipagent.call.settings import CallSettings
 from sipagent.call.transfer import TransferSettings
 from sipagent.call.turn import TurnSettings
+from sipagent.call.watchdog import DeadAirSettings
 from sipagent.config import Config
 from sipagent.config.settings import AgentConfig, EngineConfig, LineConfig, TransferConfig
 from sipagent.config.values import Server, ToolReference
@@ -238,6 +239,7 @@ def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[
     call = CallSettings(
         conversation=conversation,
         max_call_s=agent.max_call_s,
+        dead_air=DeadAirSettings(line.dead_air.warn_s, line.dead_air.probe_s, line.dead_air.hang_up_s),
         records=agent.record,
         recording_tone=agent.record_tone,
         hears_keys=line.dtmf_in_band,

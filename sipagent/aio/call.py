@@ -40,7 +40,15 @@ NOT_ACCEPTABLE = 488
 
 REQUEST_PENDING = 491
 
-SipCommand: TypeAlias = events.Ring | events.Accept | events.Reject | events.Refer | events.PressKeys | events.HangUp
+SipCommand: TypeAlias = (
+    events.Ring
+    | events.Accept
+    | events.Reject
+    | events.Refer
+    | events.PressKeys
+    | events.AskForLife
+    | events.HangUp
+)
 
 SAMPLE_EVERY = 50
 """One packet in that many is timed on its way to the model: a figure a second and call."""
@@ -242,6 +250,8 @@ class CallRunner:
                 command(self._refer, target)
             case events.PressKeys(digits):
                 command(self._press, digits)
+            case events.AskForLife():
+                command(agent.refresh, handle)
             case events.HangUp():
                 command(agent.hang_up, handle)
 

@@ -21,15 +21,13 @@ from sipagent.call.replacement import Replacement
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import MAX_SENTENCE_S, TAIL_MS, Transfer
+from sipagent.call.watchdog import Step, Watchdog
 from sipagent.errors import RemoteProtocolError
 from sipagent.rtp.session import Frame
 from sipagent.timers import Timers
 
 ENDING_S = 20.0
 """A goodbye that has not come to its end by then is cut."""
-
-LOOK_FOR_LIFE_S = 5.0
-"""How often a call is asked whether its caller is still there."""
 
 UNACKNOWLEDGED_S = 2.0
 """How long we talk to somebody who has not acknowledged our answer: the ACK of a phone comes sooner."""
@@ -70,6 +68,7 @@ class Call:
             leg, emit=self._outputs.append, is_up=lambda: self._is_up, replaced=self._on_replaced
         )
         """The way by which another dialog takes the place of the caller's."""
+        self._watchdog = Watchdog(settings.dead_air)
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
         self._offer = b""
         self._answer = b""
@@ -372,12 +371,18 @@ class Call:
                 self._transfer.on_timer(self._conversation, now=now)
 
     def _look_for_life(self, now: float) -> None:
-        """Hang up on a caller of whom nothing came for long, neither sound nor RTCP; on hold that is no wonder."""
-        since = max(self._answered_at or now, self._leg.heard_at, self._unheld_at)
-        if self._leg.is_held or self._transfer.is_active or now < since + self._settings.no_media_s:
-            self._timers.set("silence", now + LOOK_FOR_LIFE_S)
-        else:
-            self._hang_up("no_media", now)
+        """Do what is due about a caller of whom nothing comes; on hold, or in a transfer, that is no wonder."""
+        is_excused = self._leg.is_held or self._transfer.is_active
+        since = now if is_excused else max(self._answered_at or now, self._leg.heard_at, self._unheld_at)
+        match self._watchdog.look(since, now=now):
+            case Step.WARN:
+                self._outputs.append(events.DeadAir(now - since))
+            case Step.PROBE:
+                self._outputs.append(events.AskForLife())
+            case Step.HANG_UP:
+                self._hang_up("no_media", now)
+                return
+        self._timers.set("silence", self._watchdog.due_at)
 
     def _follow(self, now: float) -> None:
         """Act on what the conversation has come to."""
@@ -419,7 +424,7 @@ class Call:
         self._is_up = True
         self._answered_at = now
         self._timers.set("max_call", now + self._settings.max_call_s)
-        self._timers.set("silence", now + LOOK_FOR_LIFE_S)
+        self._look_for_life(now)
         if self._settings.records:
             emit, has_tone = self._outputs.append, self._settings.recording_tone
             self.record = Record(self._leg.audio_format, began_at=now, emit=emit, has_tone=has_tone)

@@ -61,6 +61,11 @@ class Refer:
 
 
 @dataclass(frozen=True, slots=True)
+class AskForLife:
+    """Ask the peer by SIP whether the call still is; one that knows of none has ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class PressKeys:
     """Press keys in INFOs: the peer takes none in RTP."""
 
@@ -352,6 +357,14 @@ class HeldByPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadAir:
+    """Nothing comes from the caller, neither sound nor RTCP."""
+
+    silent_s: float
+    """For how long."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingPaused:
     """Nothing of what is said from now on is in the recording."""
 
@@ -381,6 +394,7 @@ Command: TypeAlias = (
     | HangUp
     | Refer
     | PressKeys
+    | AskForLife
     | ReplacementCommand
     | SendRtcp
     | ConnectModel
@@ -415,6 +429,7 @@ Fact: TypeAlias = (
     | TransferFailed
     | Replaced
     | HeldByPeer
+    | DeadAir
     | RecordingPaused
     | RecordingResumed
     | Ended

@@ -1,9 +1,10 @@
 """What a call is to be like, from its answer to its end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.transfer import TransferSettings
+from sipagent.call.watchdog import DeadAirSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +14,8 @@ class CallSettings:
     conversation: ConversationSettings
     max_call_s: float = 3300.0
     """After that long the agent says goodbye. The model ends a session after an hour, and more abruptly."""
-    no_media_s: float = 60.0
-    """A caller of whom nothing came for so long is gone."""
+    dead_air: DeadAirSettings = field(default_factory=DeadAirSettings)
+    """What is done about a caller of whom nothing comes."""
     records: bool = False
     recording_tone: bool = False
     """Whether the caller is reminded of it by a beep."""

@@ -89,6 +89,14 @@ class RouteConfig(Struct, frozen=True, forbid_unknown_fields=True):
     header: dict[str, Text] = field(default_factory=dict)
 
 
+class DeadAirConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done when nothing comes from a caller, neither sound nor RTCP, and in how many seconds."""
+
+    warn_s: Annotated[float, Meta(ge=1, le=86_400)] = 5.0
+    probe_s: Annotated[float, Meta(ge=1, le=86_400)] = 20.0
+    hang_up_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
+
+
 class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """A way in and out: an extension of a PBX, a trunk, or whoever dials us; and which agent takes its calls."""
 
@@ -126,6 +134,7 @@ class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     dtmf_in_band: bool = False
     codecs: Annotated[tuple[Codec, ...], Meta(min_length=1)] = DEFAULT_CODECS
     srtp: SrtpMode = "off"
+    dead_air: DeadAirConfig = field(default_factory=DeadAirConfig)
 
     @property
     def registers(self) -> bool:

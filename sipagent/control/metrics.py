@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from sipagent.control.http import Page
+from sipagent.rtp.session import Quality
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -29,6 +30,13 @@ DURATION_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 """Seconds."""
 
 
+MOS_BUCKETS = (1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.3, 4.4)
+"""Below 3.5 people complain; G.711 without a flaw is 4.41."""
+
+LOSS_BUCKETS = (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Fractions; from 0.01 on it is heard."""
+
+
 @dataclass(frozen=True, slots=True)
 class MediaTotals:
     """What one call's RTP came to, in packets."""
@@ -37,6 +45,10 @@ class MediaTotals:
     received: int
     lost: int
     from_strangers: int
+    heard: Quality | None = None
+    """How the caller sounded, ``None`` when nothing came."""
+    reported: Quality | None = None
+    """How the agent sounded, by the caller's reports, ``None`` without any."""
 
 
 class _State(Collector):
@@ -113,6 +125,8 @@ class Metrics:
         self._lost = self._counter("rtp_lost", "RTP packets that callers sent and that never came.")
         self._strangers = self._counter("rtp_strangers", "RTP packets dropped: not from the call's other end.")
         self._recordings_failed = self._counter("recordings_failed", "Recordings that ended before their calls.")
+        self._mos = self._by_direction("call_mos", "How a call sounded, by the E-model.", MOS_BUCKETS)
+        self._loss = self._by_direction("call_loss_ratio", "The part of a call's packets that was lost.", LOSS_BUCKETS)
         self._model_failures = Counter("sipagent_model_failures", "Failed models.", ["kind"], registry=registry)
 
     def call_answered(self, seconds: float) -> None:
@@ -151,6 +165,10 @@ class Metrics:
         self._packets.labels("received").inc(totals.received)
         self._lost.inc(max(0, totals.lost))
         self._strangers.inc(totals.from_strangers)
+        for direction, quality in ("received", totals.heard), ("sent", totals.reported):
+            if quality is not None:
+                self._mos.labels(direction).observe(quality.mos)
+                self._loss.labels(direction).observe(quality.loss)
 
     def recording_failed(self) -> None:
         """A recording ended early; the call goes on. From any thread."""
@@ -170,6 +188,9 @@ class Metrics:
 
     def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"sipagent_{name}", help_text, buckets=buckets, registry=self._registry)
+
+    def _by_direction(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"sipagent_{name}", help_text, ["direction"], buckets=buckets, registry=self._registry)
 
     def _counter(self, name: str, help_text: str) -> Counter:
         return Counter(f"sipagent_{name}", help_text, registry=self._registry)

@@ -99,9 +99,9 @@ class CallObserver:
                 metrics.tool_returned()
             case events.Ended(reason, duration_s, media):
                 metrics.call_ended(reason, duration_s or None)
-                metrics.media_ended(
-                    MediaTotals(media.packets_sent, media.packets_received, media.lost, media.from_strangers)
-                )
+                heard = media.heard if media.packets_received else None
+                counts = media.packets_sent, media.packets_received, media.lost, media.from_strangers
+                metrics.media_ended(MediaTotals(*counts, heard, media.sent))
 
     def _set_trouble(self, trouble: str | None) -> None:
         if trouble != self.model_trouble:
@@ -111,6 +111,8 @@ class CallObserver:
 
 
 def _short(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _short(within) for name, within in value.items()}
     return round(value, 3) if isinstance(value, float) else value
 
 

@@ -9,6 +9,7 @@ over more than ``MAX_GAP`` packets waits for nothing.
 from math import inf
 from typing import NamedTuple
 
+from sipagent.rtp.losses import Losses, LossLog
 from sipagent.rtp.packet import Packet
 from sipagent.rtp.patience import Patience
 from sipagent.rtp.source import MAX_DROPOUT
@@ -34,27 +35,43 @@ class Released(NamedTuple):
 class ReorderWindow:
     """Packets by extended sequence number; :meth:`pass_through` first, and :meth:`insert` when it says no."""
 
-    __slots__ = ("_given_up", "_held", "_next", "_start", "due_at", "duplicate", "late", "lost", "patience")
+    __slots__ = ("_given_up", "_held", "_next", "_start", "due_at", "duplicate", "late", "losses", "patience")
 
     def __init__(self) -> None:
-        self.lost = 0
+        self.losses = LossLog()
         """Packets given up; those that a sender's new start skips never were."""
         self.late = 0
         """Packets that came after they were given up, or from before the first."""
         self.duplicate = 0
         """Packets that had come already."""
         self.patience = Patience()
+        self._next = 0
         self.reset(0)
 
     def reset(self, number: int) -> None:
         """Begin anew at ``number``; what is held is forgotten, so :meth:`release_all` before. The counters stay."""
         self.due_at = inf
         """When :meth:`release_due` is to be called; infinity while no packet waits."""
+        self.losses.restart(self._next, number)
         self._next = number
         self._start = number
         self._held: dict[int, tuple[Packet, float]] = {}
         self._given_up: dict[int, float] = {}
         """When the first follower of each came, the oldest first."""
+
+    @property
+    def lost(self) -> int:
+        """Packets given up."""
+        return self.losses.lost
+
+    @property
+    def wait_s(self) -> float:
+        """How long a gap is waited for now."""
+        return self.patience.wait_s
+
+    def summarize(self) -> Losses:
+        """Return how the losses lie."""
+        return self.losses.summarize(self._next)
 
     def pass_through(self, number: int) -> bool:
         """Whether this packet is the next while none waits, which is the common case; then it's done, play it."""
@@ -104,6 +121,7 @@ class ReorderWindow:
         """Tell a packet whose turn has passed from one that came already."""
         followed_at = self._given_up.pop(number, None)
         if followed_at is not None:
+            self.losses.discarded += 1
             self.patience.filled(now - followed_at, now=now)
         if followed_at is not None or number < self._start:
             self.late += 1
@@ -114,8 +132,10 @@ class ReorderWindow:
         """Skip the first gap and release the packet behind it."""
         number = min(self._held)
         missing = number - self._next
-        if missing < MAX_DROPOUT:
-            self.lost += missing
+        if missing >= MAX_DROPOUT:
+            self.losses.restart(self._next, number)
+        elif missing:
+            self.losses.lose(self._next, missing)
         self._remember(range(max(self._next, number - GIVEN_UP_MEMORY), number))
         self._next = number + 1
         return Released(self._held.pop(number)[0], missing)

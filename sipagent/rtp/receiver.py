@@ -69,6 +69,11 @@ class Receiver:
             )
 
     @property
+    def packet_ms(self) -> float:
+        """How much audio was in the last packet; 0 before the first."""
+        return self._timeline.frame_ms
+
+    @property
     def due_at(self) -> float:
         """When :meth:`release_due` is to be called; infinity while nothing waits."""
         return min(self.window.due_at, self.digits.due_at)

@@ -7,6 +7,7 @@ from math import inf
 from random import Random
 
 from sipagent.rtp.rtcp import (
+    ExtendedReport,
     Goodbye,
     ReceiverReport,
     ReportBlock,
@@ -17,6 +18,7 @@ from sipagent.rtp.rtcp import (
 )
 from sipagent.rtp.sender import Sender
 from sipagent.rtp.source import Source
+from sipagent.rtp.xr import VoipMetrics
 
 FIRST_INTERVAL_S = (1.0, 2.5)
 """The first report comes sooner (:rfc:`3550#section-6.2`), so that a short call has one too."""
@@ -43,6 +45,8 @@ class Reporter:
         self.round_trip_ms: float | None = None
         self.peer_view: ReportBlock | None = None
         """How the peer receives us, from its last report."""
+        self.peer_metrics: VoipMetrics | None = None
+        """The same at length, from its last extended report."""
         self.heard_at: float | None = None
         """When a report of the peer came last."""
         self.has_reported = False
@@ -62,14 +66,19 @@ class Reporter:
         """Plan no other report."""
         self.due_at = inf
 
-    def report(self, sender: Sender, origin: Source | None, *, now: float) -> bytes:
-        """Return the report due now, and plan the next; ``origin`` is the source that is heard."""
-        self.due_at = now + self._random.uniform(*INTERVAL_S)
-        return build_compound(self._compose(sender, origin, now))
+    def report(self, sender: Sender, origin: Source | None, *, metrics: VoipMetrics | None = None, now: float) -> bytes:
+        """Return the report due now, and plan the next.
 
-    def farewell(self, sender: Sender, origin: Source | None, *, now: float) -> bytes:
+        :param origin: the source that is heard; ``metrics`` are of it.
+        """
+        self.due_at = now + self._random.uniform(*INTERVAL_S)
+        return build_compound(self._compose(sender, origin, metrics, now))
+
+    def farewell(
+        self, sender: Sender, origin: Source | None, *, metrics: VoipMetrics | None = None, now: float
+    ) -> bytes:
         """Return a last report with a BYE."""
-        return build_compound([*self._compose(sender, origin, now), Goodbye((self._ssrc,))])
+        return build_compound([*self._compose(sender, origin, metrics, now), Goodbye((self._ssrc,))])
 
     def receive(self, packets: list[RtcpPacket], *, now: float) -> None:
         """Take a compound of the peer's."""
@@ -81,8 +90,14 @@ class Reporter:
                 for block in packet.blocks:
                     if block.ssrc == self._ssrc:
                         self._on_block(block, now)
+            if isinstance(packet, ExtendedReport):
+                for metrics in packet.metrics:
+                    if metrics.ssrc == self._ssrc:
+                        self.peer_metrics = metrics
 
-    def _compose(self, sender: Sender, origin: Source | None, now: float) -> list[RtcpPacket]:
+    def _compose(
+        self, sender: Sender, origin: Source | None, metrics: VoipMetrics | None, now: float
+    ) -> list[RtcpPacket]:
         """An SR if we sent since the report before the last, else an RR, and who we are (:rfc:`3550#section-6.4`)."""
         self.has_reported = True
         blocks = (self._block(origin, now),) if origin is not None and origin.has_news else ()
@@ -92,7 +107,8 @@ class Reporter:
         if sender.packets != before:
             timestamp = sender.timestamp_at(now)
             report = SenderReport(self._ssrc, self._ntp_time(now), timestamp, sender.packets, sender.octets, blocks)
-        return [report, SourceDescription(self._ssrc, self._cname)]
+        extended = [ExtendedReport(self._ssrc, (metrics,))] if blocks and metrics is not None else []
+        return [report, SourceDescription(self._ssrc, self._cname), *extended]
 
     def _block(self, origin: Source, now: float) -> ReportBlock:
         last, delay = 0, 0

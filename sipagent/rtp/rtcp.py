@@ -1,4 +1,4 @@
-"""RTCP packets (RFC 3550, section 6): sender and receiver reports, source descriptions, goodbyes, built and parsed.
+"""RTCP packets (RFC 3550, section 6): sender, receiver and extended reports, source descriptions, goodbyes, both ways.
 
 The parser takes a whole compound datagram or nothing; packet types it doesn't know are skipped.
 """
@@ -9,11 +9,13 @@ from struct import Struct
 from typing import TypeAlias
 
 from sipagent.rtp.packet import MAX_PACKET, VERSION
+from sipagent.rtp.xr import VoipMetrics, build_blocks, parse_blocks
 
 SENDER_REPORT = 200
 RECEIVER_REPORT = 201
 SOURCE_DESCRIPTION = 202
 GOODBYE = 203
+EXTENDED_REPORT = 207
 
 CNAME = 1
 """The one SDES item every compound must carry (:rfc:`3550#section-6.5.1`)."""
@@ -87,7 +89,15 @@ class Goodbye:
     ssrcs: tuple[int, ...]
 
 
-RtcpPacket: TypeAlias = SenderReport | ReceiverReport | SourceDescription | Goodbye
+@dataclass(frozen=True, slots=True)
+class ExtendedReport:
+    """What reports have no room for (:rfc:`3611`)."""
+
+    ssrc: int
+    metrics: tuple[VoipMetrics, ...] = ()
+
+
+RtcpPacket: TypeAlias = SenderReport | ReceiverReport | SourceDescription | Goodbye | ExtendedReport
 
 
 def parse_compound(data: bytes) -> list[RtcpPacket] | None:
@@ -199,11 +209,17 @@ def _parse_goodbye(body: bytes, count: int) -> list[RtcpPacket] | None:
     return [Goodbye(tuple(_WORD.unpack_from(body, 4 * number)[0] for number in range(count)))]
 
 
+def _parse_extended_report(body: bytes, _: int) -> list[RtcpPacket] | None:
+    metrics = parse_blocks(body[_WORD.size :]) if len(body) >= _WORD.size else None
+    return None if metrics is None else [ExtendedReport(_WORD.unpack_from(body)[0], metrics)]
+
+
 _PARSERS: dict[int, Callable[[bytes, int], list[RtcpPacket] | None]] = {
     SENDER_REPORT: _parse_sender_report,
     RECEIVER_REPORT: _parse_receiver_report,
     SOURCE_DESCRIPTION: _parse_source_description,
     GOODBYE: _parse_goodbye,
+    EXTENDED_REPORT: _parse_extended_report,
 }
 
 
@@ -225,6 +241,8 @@ def _build(packet: RtcpPacket) -> bytes:
             return _with_header(SOURCE_DESCRIPTION, 1, chunk + bytes(4 - len(chunk) % 4))
         case Goodbye(ssrcs):
             return _with_header(GOODBYE, len(ssrcs), b"".join(_WORD.pack(ssrc) for ssrc in ssrcs))
+        case ExtendedReport(ssrc, metrics):
+            return _with_header(EXTENDED_REPORT, 0, _WORD.pack(ssrc) + build_blocks(metrics))
 
 
 def _with_header(packet_type: int, count: int, body: bytes) -> bytes:

@@ -20,7 +20,8 @@ class Sender:
     """Our stream; :meth:`next_packet` is called once for each frame's time."""
 
     __slots__ = (
-        "_digit", "_digits_waiting", "_frame_samples", "_parameters", "_payload_type", "_sent_at", "_sent_timestamp",
+        "_digit", "_digits_waiting", "_first_sequence_number", "_frame_samples", "_parameters",
+        "_payload_type", "_sent_at", "_sent_timestamp",
         "_sequence_number", "_timestamp", "octets", "packets", "ssrc",
     )  # fmt: skip
 
@@ -29,7 +30,8 @@ class Sender:
         self.packets = 0
         self.octets = 0
         """Of payload."""
-        self._sequence_number = random.getrandbits(15)  # far from its end: SRTP's count must not begin on a wrap
+        # far from its end: SRTP's count must not begin on a wrap
+        self._sequence_number = self._first_sequence_number = random.getrandbits(15)
         self._timestamp = random.getrandbits(32)
         self._sent_at = 0.0
         self._sent_timestamp = self._timestamp
@@ -74,6 +76,11 @@ class Sender:
         self._digits_waiting.append((digit, duration))
         if self._digit is None:
             self._press_next()
+
+    def count_up_to(self, sequence_number: int) -> int:
+        """How many packets were sent up to an extended number, as a receiver counts that heard us from the first."""
+        count = sequence_number - self._first_sequence_number + 1 & 0xFFFFFFFF
+        return min(count, self.packets)
 
     def timestamp_at(self, now: float) -> int:
         """The media clock at ``now``: it runs between packets, too."""

@@ -13,9 +13,11 @@ from typing import TypeAlias
 
 from sipagent.errors import LocalProtocolError
 from sipagent.rtp.dtmf import DigitReceived
+from sipagent.rtp.emodel import Quality
 from sipagent.rtp.latch import Address
 from sipagent.rtp.packet import is_rtcp
 from sipagent.rtp.parameters import G711, UNCONFIGURED, PayloadFormat, RtpParameters
+from sipagent.rtp.quality import QualityGauge
 from sipagent.rtp.receiver import Receiver
 from sipagent.rtp.reports import Reporter
 from sipagent.rtp.rtcp import ReceiverReport, RtcpPacket, SenderReport, parse_compound
@@ -25,8 +27,8 @@ from sipagent.rtp.timeline import Frame
 from sipagent.rtp.webrtc import Way, WebRtcParameters
 
 __all__ = [
-    "G711", "Address", "DigitReceived", "Frame", "PayloadFormat", "RtpParameters", "RtpSession", "RtpStats", "SendRtcp",
-    "SrtpParameters", "WebRtcParameters",
+    "G711", "Address", "DigitReceived", "Frame", "PayloadFormat", "Quality", "RtpParameters", "RtpSession", "RtpStats",
+    "SendRtcp", "SrtpParameters", "WebRtcParameters",
 ]  # fmt: skip
 
 DIGIT_MS = 160
@@ -61,6 +63,10 @@ class RtpStats:
     """From the peer's last report; so are the next two."""
     peer_fraction_lost: float | None
     peer_jitter_ms: float | None
+    heard: Quality
+    """How the peer sounds here."""
+    sent: Quality | None
+    """How we sound there, as the peer reports it; ``None`` when it never did."""
     unauthenticated: int = 0
     """What SRTP could not open: forged, damaged or replayed."""
 
@@ -102,6 +108,7 @@ class RtpSession:
         self._sender = Sender(random=random)
         self._receiver = Receiver(in_order=in_order)
         self._reporter = Reporter(self._sender.ssrc, cname=cname, random=random, wall_offset=wall_offset)
+        self._gauge = QualityGauge(self._sender, self._receiver, self._reporter)
         self._parameters = UNCONFIGURED
         self._protector: Protector | None = None
         self._way: Way | None = None
@@ -199,7 +206,9 @@ class RtpSession:
         if self._is_closed:
             return
         if self._sender.packets or self._reporter.has_reported:
-            self._send_rtcp(self._reporter.farewell(self._sender, self._receiver.origin, now=now))
+            self._send_rtcp(
+                self._reporter.farewell(self._sender, self._receiver.origin, metrics=self._gauge.metrics(), now=now)
+            )
         if self._way is not None:
             self._way.close()
             self._take_waiting(self._way)
@@ -234,7 +243,9 @@ class RtpSession:
             self._way.handle_timer(now=now)
             self._take_waiting(self._way)
         if now >= self._reporter.due_at:
-            self._send_rtcp(self._reporter.report(self._sender, self._receiver.origin, now=now))
+            self._send_rtcp(
+                self._reporter.report(self._sender, self._receiver.origin, metrics=self._gauge.metrics(), now=now)
+            )
 
     # What is known
 
@@ -253,6 +264,16 @@ class RtpSession:
     def noise_dbov(self) -> int | None:
         """The level of the peer's last comfort noise, -127 to 0; ``None`` when it never described any."""
         return self._receiver.noise_dbov
+
+    @property
+    def heard(self) -> Quality:
+        """How the peer sounds here, up to now."""
+        return self._gauge.heard()
+
+    @property
+    def sent(self) -> Quality | None:
+        """How we sound there, up to the peer's last report."""
+        return self._gauge.sent(clock_rate=self._parameters.clock_rate)
 
     @property
     def stats(self) -> RtpStats:
@@ -275,6 +296,8 @@ class RtpSession:
             round_trip_ms=self._reporter.round_trip_ms,
             peer_fraction_lost=view.fraction_lost / 256 if view else None,
             peer_jitter_ms=1000 * view.jitter / self._parameters.clock_rate if view else None,
+            heard=self.heard,
+            sent=self.sent,
             unauthenticated=protector.unauthenticated if protector else 0,
         )
 

@@ -64,6 +64,11 @@ class Timeline:
         self._clock_at = 0.0
         self._clock_timestamp = 0
 
+    @property
+    def frame_ms(self) -> float:
+        """How long the last frame was; 0 before the first."""
+        return 1000 * self.samples / self._clock_rate if self._clock_rate else 0.0
+
     def reset(self) -> None:
         """Forget the last frame: what comes next is of another clock, or another agreement."""
         self.expected = self.payload_type = -1

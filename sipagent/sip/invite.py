@@ -183,6 +183,12 @@ class InviteSession:
             raise LocalProtocolError("this telephone has not answered our first offer")
         self._changes.update(body, early.dialog if self.dialog is None and early else self.dialog, now=now)
 
+    def refresh(self, *, now: float) -> None:
+        """Ask whether the peer still has the call."""
+        if not self.is_up:
+            raise LocalProtocolError("only a call that is up can be refreshed")
+        self._changes.on_refresh_due(now=now)
+
     def refer(self, refer_to: ReferTo, headers: HeaderList, *, now: float) -> None:
         """Ask the peer to call somebody else."""
         if self.phase is not Phase.CONFIRMED:

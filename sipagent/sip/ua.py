@@ -281,6 +281,13 @@ class UserAgent:
         """
         self._sessions.get(handle).update(body, tag, now=now)
 
+    def refresh(self, handle: int, *, now: float) -> None:
+        """Ask whether the peer still has a call that is up, by the refresh of a session timer; one it has not ends.
+
+        :raises LocalProtocolError: when the call is not up.
+        """
+        self._sessions.get(handle).refresh(now=now)
+
     def hang_up(self, handle: int, *, now: float, headers: HeaderList = ()) -> None:
         """End a session by whatever fits: 480, CANCEL or BYE; it is :class:`~sipagent.sip.events.Ended` at once.
 

@@ -3,18 +3,20 @@ from base64 import b64decode
 from collections.abc import Callable
 
 import pytest
-from call.stage import CALLER, EVENT, FRAME_S, QUIET, REMNANT, SPEECH, Stage, describe, messages
+from call.stage import CALLER, EVENT, FRAME_S, QUIET, REMNANT, SPEECH, SSRC, Stage, describe, messages
 
 from sipagent.audio.g711 import ULAW_TO_ALAW
 from sipagent.call import events
-from sipagent.call.call import ENDING_S, LOOK_FOR_LIFE_S, RETRY_AFTER_S, Phase
+from sipagent.call.call import ENDING_S, RETRY_AFTER_S, Phase
 from sipagent.call.conversation import GOODBYE
-from sipagent.call.settings import CallSettings
 from sipagent.call.transfer import TAIL_MS
+from sipagent.call.watchdog import DeadAirSettings
 from sipagent.rtp.packet import Packet
+from sipagent.rtp.rtcp import ReceiverReport, SourceDescription, build_compound
 
 GREETING = "Greet the caller."
-NO_MEDIA_S = CallSettings.__dataclass_fields__["no_media_s"].default
+DEAD_AIR = DeadAirSettings()
+NO_MEDIA_S = DEAD_AIR.hang_up_s
 TAIL_S = TAIL_MS / 1000 + FRAME_S
 
 
@@ -650,14 +652,33 @@ def test_the_stage_knows_the_payload_type_of_keys() -> None:
     assert f"a=rtpmap:{EVENT} telephone-event/8000".encode() in stage.of(events.Accept)[0].body
 
 
-def test_a_caller_of_whom_nothing_comes_is_gone_after_a_minute() -> None:
+def test_a_caller_of_whom_nothing_comes_is_asked_for_and_gone_after_a_minute() -> None:
     stage = Stage()
     stage.answer()
     stage.hear("." * 50)
-    stage.advance(NO_MEDIA_S - 0.1)
+    stage.advance(DEAD_AIR.warn_s)
+    (dead_air,) = stage.of(events.DeadAir)
+    assert dead_air.silent_s == pytest.approx(DEAD_AIR.warn_s, abs=0.1)
+    assert not stage.of(events.AskForLife)
+    stage.advance(DEAD_AIR.probe_s - DEAD_AIR.warn_s)
+    assert len(stage.of(events.AskForLife)) == 1
+    stage.advance(NO_MEDIA_S - DEAD_AIR.probe_s - 0.1)
     assert not stage.of(events.HangUp)
-    stage.advance(LOOK_FOR_LIFE_S)
+    stage.advance(0.2)
     assert stage.ended.reason == "no_media"
+    assert len(stage.of(events.DeadAir)) == len(stage.of(events.AskForLife)) == 1
+
+
+def test_a_caller_who_sends_no_silence_is_heard_of_by_his_reports() -> None:
+    stage = Stage()
+    stage.answer()
+    stage.hear("." * 50)
+    report = build_compound([ReceiverReport(SSRC), SourceDescription(SSRC, "caller")])
+    for _ in range(60):
+        stage.advance(4.9)
+        stage.feed(stage.call.receive_rtcp, report, (CALLER[0], CALLER[1] + 1))
+    assert not stage.of(events.DeadAir)
+    assert not stage.of(events.Ended)
 
 
 def test_on_hold_a_caller_may_be_silent_for_as_long_as_he_likes(stage: Stage) -> None:

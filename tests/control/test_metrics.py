@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sipagent.control.metrics import MediaTotals, Metrics
+from sipagent.rtp.emodel import judge
 
 
 class State:
@@ -60,7 +61,8 @@ def test_a_call(state: State) -> None:
     metrics.barged_in(0.07)
     metrics.truncated()
     metrics.tool_returned()
-    metrics.media_ended(MediaTotals(sent=100, received=90, lost=2, from_strangers=1))
+    heard, reported = judge(loss=0.02), judge(loss=0.0, delay_ms=300.0)
+    metrics.media_ended(MediaTotals(100, 90, lost=2, from_strangers=1, heard=heard, reported=reported))
     metrics.call_ended("bye", 42.0)
     values = state.read()
     assert values["sipagent_invite_to_ok_seconds_bucket le=0.02"] == 0
@@ -74,6 +76,10 @@ def test_a_call(state: State) -> None:
     assert values["sipagent_rtp_packets_total direction=received"] == 90
     assert values["sipagent_rtp_lost_total"] == 2
     assert values["sipagent_rtp_strangers_total"] == 1
+    assert values["sipagent_call_mos_bucket direction=received le=4.2"] == 0
+    assert values["sipagent_call_mos_bucket direction=received le=4.3"] == 1
+    assert values["sipagent_call_mos_sum direction=sent"] == reported.mos
+    assert values["sipagent_call_loss_ratio_sum direction=received"] == 0.02
     assert values["sipagent_calls_total outcome=bye"] == 1
     assert values["sipagent_call_seconds_sum"] == 42
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 from zipfile import ZipFile
 
@@ -14,6 +15,18 @@ from fuzz.talk import scripts, talk
 
 from sipagent import stun
 from sipagent.errors import RemoteProtocolError
+from sipagent.rtp.packet import pack_packet
+from sipagent.rtp.rtcp import (
+    ExtendedReport,
+    Goodbye,
+    ReceiverReport,
+    ReportBlock,
+    SenderReport,
+    SourceDescription,
+    build_compound,
+)
+from sipagent.rtp.session import G711, RtpParameters, RtpSession
+from sipagent.rtp.xr import VoipMetrics
 from sipagent.sdp.negotiation import Negotiation
 from sipagent.sip.authentication import parse_authentications
 from sipagent.sip.binding import Binding
@@ -34,6 +47,8 @@ from sipagent.stun import build_request, is_stun
 TORTURE = Path(__file__).parents[1] / "sip" / "torture"
 CORPORA = Path(os.environ.get("SIPAGENT_CORPORA") or Path(__file__).parents[3] / "shared" / "corpora")
 """Other projects' messages, read in place; where they are not, there is less to begin with."""
+
+MEDIA = RtpParameters(0, {0: G711}, telephone_event={101: 8000}, remote=("192.0.2.1", 4000))
 
 FACTS_MAX = 20_000
 """Characters of what a model is told about a caller, however much that is."""
@@ -174,6 +189,20 @@ class Target(NamedTuple):
     seeds: Callable[[], Iterator[bytes]]
 
 
+def hear(data: bytes) -> None:
+    """Let a session have a datagram at each of its ports, more than once and before and after the peer's own."""
+    session = RtpSession(random=Random(1), cname="fuzz", parameters=MEDIA)
+    peer = MEDIA.remote or ("", 0)
+    for now, source in enumerate((peer, ("192.0.2.9", 5), peer)):
+        session.receive_packet(data, source, now=now)
+        session.receive_rtcp(data, (peer[0], peer[1] + 1), now=now)
+        session.receive_packet(pack_packet(0, now, 160 * now, 7, bytes(160)), peer, now=now)
+        session.handle_timer(now=now + 0.5)
+        assert session.stats.heard.mos >= 1
+        assert session.sent is None or session.sent.mos >= 1
+    session.close(now=9.0)
+
+
 def messages() -> Iterator[bytes]:
     """Messages, ours and others'."""
     for path in [*sorted(TORTURE.glob("*.sip")), *sorted(CORPORA.glob("rfc4475/*.dat"))]:
@@ -231,6 +260,20 @@ def descriptions() -> Iterator[bytes]:
     yield from shared("fuzz-sdp_seed_corpus", "fuzz-sdes_seed_corpus")
 
 
+def datagrams() -> Iterator[bytes]:
+    """RTP and RTCP."""
+    yield pack_packet(0, 1, 160, 7, bytes(160), marker=True)
+    yield pack_packet(13, 2, 320, 7, b"\x40")
+    yield pack_packet(101, 3, 480, 7, bytes.fromhex("058a0320"))
+    ours = RtpSession(random=Random(1), cname="fuzz", parameters=MEDIA)
+    ssrc = int.from_bytes(ours.next_packet(bytes(160), now=0.0)[8:12])
+    block = ReportBlock(ssrc, 12, 3, 700, 40, 0, 0)
+    metrics = VoipMetrics(ssrc, 10, 2, 90, 1, 120, 4000, 70, 40, 16, 80, 40, 38)
+    yield build_compound([SenderReport(7, 1, 2, 3, 4, (block,)), SourceDescription(7, "peer"), Goodbye((7,))])
+    yield build_compound([ReceiverReport(7, (block,)), ExtendedReport(7, (metrics, metrics))])
+    yield from shared("fuzz-rtcp_seed_corpus", "fuzz-rtp_seed_corpus")
+
+
 TARGETS = {
     "message": Target(read_message, messages),
     "value": Target(read_value, values),
@@ -238,4 +281,5 @@ TARGETS = {
     "stream": Target(read_stream, streams),
     "description": Target(negotiate, descriptions),
     "talk": Target(talk, scripts),
+    "media": Target(hear, datagrams),
 }

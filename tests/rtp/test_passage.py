@@ -57,7 +57,25 @@ def test_a_new_start_far_ahead_is_no_loss() -> None:
     passage.reset(0)
     assert passed(passage, 0, 50_000) == [(0, 0), (50_000, 49_999)]
     assert passage.lost == 0
-    assert len(passage._missing) == GIVEN_UP_MEMORY
+    assert passage.summarize().expected == 2
+
+
+def test_losses_are_told_once_nothing_can_fill_them() -> None:
+    passage = Passage()
+    passage.reset(0)
+    passed(passage, 0, 2, 3, 5)
+    assert (passage.lost, passage.summarize().lost) == (2, 0)
+    passed(passage, 4, *range(6, 6 + GIVEN_UP_MEMORY))
+    losses = passage.summarize()
+    assert (passage.lost, losses.lost, losses.expected) == (1, 1, 6 + GIVEN_UP_MEMORY)
+
+
+def test_an_outage_is_lost_but_for_what_may_come_yet() -> None:
+    passage = Passage()
+    passage.reset(0)
+    passed(passage, 0, 101 + GIVEN_UP_MEMORY)
+    assert (passage.lost, passage.summarize().lost) == (100 + GIVEN_UP_MEMORY, 100)
+    assert passage.summarize().burst_packets == 100
 
 
 def test_a_session_lets_frames_through_as_they_come() -> None:

@@ -10,6 +10,7 @@ from rtp.wire import read_pcap
 
 from sipagent.rtp.rtcp import (
     MAX_TEXT,
+    ExtendedReport,
     Goodbye,
     ReceiverReport,
     ReportBlock,
@@ -63,6 +64,11 @@ def test_any_bytes(data: bytes) -> None:
         pytest.param("81ca0003 00000007 02026869 01016100", [SourceDescription(7, "a")], id="other SDES items"),
         pytest.param("81ca0002 00000007 00000000", [], id="SDES without items"),
         pytest.param("81ca0001 00000007", [], id="SDES without its final zero"),
+        pytest.param("80cf0001 00000007", [ExtendedReport(7)], id="XR without blocks"),
+        pytest.param("80cf0003 00000007 04000001 00000000", [ExtendedReport(7)], id="other XR blocks"),
+        pytest.param("80cf0000", None, id="XR without its source"),
+        pytest.param("80cf0002 00000007 04000001", None, id="XR block past the end"),
+        pytest.param("80cf0003 00000007 07000001 00000000", None, id="XR metrics too short"),
         pytest.param("", None, id="empty"),
         pytest.param("80c900", None, id="header cut"),
         pytest.param("40c90001 00000007", None, id="version 1"),

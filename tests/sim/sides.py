@@ -23,6 +23,7 @@ from sipagent.call.phone import Phone, PhoneOutput, PickedUp
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import TransferSettings
+from sipagent.call.watchdog import DeadAirSettings
 from sipagent.errors import LocalProtocolError
 from sipagent.formats import PCMU, AudioFormat
 from sipagent.realtime.settings import SessionSettings
@@ -429,7 +430,7 @@ class AgentSide(Side):
         settings = CallSettings(
             conversation,
             max_call_s=scenario.call_limit_s,
-            no_media_s=scenario.no_media_s,
+            dead_air=DeadAirSettings(hang_up_s=scenario.no_media_s),
             records=scenario.records,
             transfer=TRANSFER if scenario.outcome else None,
         )
@@ -466,8 +467,9 @@ class AgentSide(Side):
             case events.Reject(status, _, retry_after_s):
                 headers = () if retry_after_s is None else (("Retry-After", str(retry_after_s)),)
                 self.command(self.ua.reject, self._handle, status, headers=headers)
-            case events.HangUp():
-                self.command(self.ua.hang_up, self._handle)
+            case events.HangUp() | events.AskForLife():
+                verb = self.ua.hang_up if isinstance(output, events.HangUp) else self.ua.refresh
+                self.command(verb, self._handle)
             case events.Refer(target):
                 self.ua_node.feed(self._refer, target)
             case events.SendRtcp():

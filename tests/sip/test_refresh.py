@@ -16,6 +16,7 @@ from sip.peers import (
     respond,
 )
 
+from sipagent.errors import LocalProtocolError
 from sipagent.sip import core
 from sipagent.sip.account import Account
 from sipagent.sip.events import Accepted, Acknowledged, Ended, Event, IncomingInvite, Refreshed, Reinvited
@@ -350,3 +351,36 @@ def test_two_of_us_keep_a_call_alive_and_end_it_together(
     assert world.alice.take(Ended) == Ended(handle, "expired")
     assert world.bob.take(Ended).reason == "expired"
     world.assert_clean()
+
+
+class TestAskedForLife:
+    """The refresh that a call wants whose media are dead; no timer was agreed on."""
+
+    @pytest.mark.parametrize(("takes", "method"), [(ALLOW, "UPDATE"), (NO_UPDATE, "INVITE")])
+    def test_a_peer_that_has_the_call_goes_on(self, takes: str, method: str) -> None:
+        bob = callee(takes)
+        bob.agent.refresh(bob.handle, now=20.0)
+        ((_, message),) = requests(bob, 20.1)
+        assert message.method == method
+        bob.say(respond(message, 200, body=OFFER if method == "INVITE" else b""), 20.1)
+        assert [asked for _, asked in requests(bob, 200.0) if asked.method != "ACK"] == []
+        assert bob.agent.sessions == 1
+
+    @pytest.mark.parametrize("takes", [ALLOW, NO_UPDATE])
+    def test_a_peer_that_has_it_no_more_has_ended_it(self, takes: str) -> None:
+        bob = callee(takes)
+        bob.agent.refresh(bob.handle, now=20.0)
+        ((_, message),) = requests(bob, 20.1)
+        bob.say(respond(message, 481), 20.1)
+        assert bob.take(Ended).status == 481
+
+    def test_a_peer_that_is_silent_has_gone(self) -> None:
+        bob = callee(ALLOW)
+        bob.agent.refresh(bob.handle, now=20.0)
+        requests(bob, 60.0)
+        assert bob.take(Ended).reason == "timeout"
+
+    def test_before_the_answer_there_is_nothing_to_ask(self) -> None:
+        alice = Caller()
+        with pytest.raises(LocalProtocolError):
+            alice.agent.refresh(alice.handle, now=0.0)
