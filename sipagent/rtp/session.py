@@ -269,7 +269,7 @@ class RtpSession:
             late=window.late + receiver.stale,
             duplicate=window.duplicate,
             ignored=receiver.ignored + receiver.digits.ignored,
-            from_strangers=receiver.from_strangers,
+            from_strangers=receiver.from_strangers + (self._way.from_strangers if self._way else 0),
             malformed=receiver.malformed,
             jitter_ms=receiver.origin.jitter_ms if receiver.origin else 0.0,
             round_trip_ms=self._reporter.round_trip_ms,
