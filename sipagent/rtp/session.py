@@ -137,6 +137,11 @@ class RtpSession:
         """Whether packets have somewhere to go, as far as that takes more than an address."""
         return self._way is None or self._way.remote is not None
 
+    @property
+    def failure(self) -> str:
+        """Why there will be no keys; empty as long as there may be."""
+        return "" if self._way is None else self._way.failure
+
     # The hot path
 
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
