@@ -106,6 +106,9 @@ class Call:
             self._conversation.handle_timer(now=now)
         while (key := self._timers.pop_due(now)) is not None:
             self._on_timer(key, now)
+        if self._leg.failure:
+            self._outputs.append(events.LegComplained(self._leg.failure))
+            self._hang_up("no_keys", now)
         self._follow(now)
 
     # The caller's dialog

@@ -222,7 +222,7 @@ class ModelComplained:
 
 @dataclass(frozen=True, slots=True)
 class LegComplained:
-    """The caller's side sent a session description that is none."""
+    """The caller's side sent a session description that is none, or can't agree with us on keys."""
 
     message: str
 

@@ -111,6 +111,11 @@ class SipLeg:
         return self._media is not None and self._rtp.is_open
 
     @property
+    def failure(self) -> str:
+        """Why nothing will ever be heard: a browser's handshake has failed; empty as long as it has not."""
+        return self._rtp.failure
+
+    @property
     def awaits_answer(self) -> bool:
         """Whether the last offer was ours."""
         return self._awaits_answer

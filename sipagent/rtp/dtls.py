@@ -104,7 +104,7 @@ class Dtls:
         self.is_closed = False
         """Whether the peer has said that it leaves."""
         self.due_at = inf
-        """When :meth:`handle_timer` is due."""
+        """When :meth:`handle_timer` is due: to repeat something, or, at once, to tell that it has failed."""
         self._fingerprints = fingerprints
         self._is_client = is_client
         self._read = 0
@@ -121,6 +121,7 @@ class Dtls:
         self._read += 1
         if self.keys is None and self._read > MAX_DATAGRAMS:
             self._fail("a handshake without end")
+            self.due_at = now
             return []
         try:
             self._connection.bio_write(data)
@@ -130,7 +131,10 @@ class Dtls:
 
     def handle_timer(self, *, now: float) -> list[bytes]:
         """Return again what seems to be lost."""
-        if self.failure or self.is_closed or now < self.due_at:
+        is_over = self.failure or self.is_closed
+        if is_over:
+            self.due_at = inf
+        if is_over or now < self.due_at:
             return []
         try:
             self._connection.DTLSv1_handle_timeout()
@@ -167,9 +171,9 @@ class Dtls:
 
     def _drain(self, now: float) -> list[bytes]:
         datagrams = list(_datagrams(self._take()))
-        is_over = self.keys is not None or self.failure or self.is_closed
-        timeout = None if is_over else self._connection.DTLSv1_get_timeout()
-        self.due_at = inf if timeout is None else now + max(timeout, RETRY_S)
+        is_over = self.keys is not None or self.is_closed
+        timeout = None if is_over or self.failure else self._connection.DTLSv1_get_timeout()
+        self.due_at = now if self.failure else inf if timeout is None else now + max(timeout, RETRY_S)
         return datagrams
 
     def _take(self) -> bytes:
@@ -208,7 +212,6 @@ class Dtls:
     def _fail(self, why: str) -> None:
         self.keys = None
         self.failure = why
-        self.due_at = inf
 
 
 def _connect(certificate: Certificate, *, is_client: bool) -> "SSL.Connection":

@@ -144,6 +144,11 @@ class RtpSession:
         """Whether packets have somewhere to go, as far as that takes more than an address."""
         return self._way is None or self._way.remote is not None
 
+    @property
+    def failure(self) -> str:
+        """Why there will be no keys; empty as long as there may be."""
+        return "" if self._way is None else self._way.failure
+
     # The hot path
 
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
@@ -290,7 +295,7 @@ class RtpSession:
             late=window.late + receiver.stale,
             duplicate=window.duplicate,
             ignored=receiver.ignored + receiver.digits.ignored,
-            from_strangers=receiver.from_strangers,
+            from_strangers=receiver.from_strangers + (self._way.from_strangers if self._way else 0),
             malformed=receiver.malformed,
             jitter_ms=receiver.origin.jitter_ms if receiver.origin else 0.0,
             round_trip_ms=self._reporter.round_trip_ms,

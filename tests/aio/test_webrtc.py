@@ -1,6 +1,7 @@
 """A browser, which is aiortc's connection here, calls by SIP over a WebSocket; both sides hear what is said."""
 
 import asyncio
+import re
 from fractions import Fraction
 from pathlib import Path
 from time import time
@@ -20,6 +21,7 @@ from sipagent.call import events
 from sipagent.rtp.dtls import make_certificate
 from sipagent.sip.events import Accepted
 
+FINGERPRINT = re.compile(rb"sha-(256|384|512) [0-9A-F:]+")
 RATE = 48_000
 FRAME = RATE // 50
 LIKE = 0.8
@@ -125,3 +127,25 @@ def test_a_browser_hears_and_is_heard(run: Clean, tmp_path: Path, codec: str) ->
     begins = np.flatnonzero(np.abs(agent) > 500)[0]
     assert correlate(agent[begins : begins + 8_000], np.concatenate(heard))[1] > LIKE
     assert correlate(said[::6], caller)[1] > LIKE
+
+
+def test_a_browser_with_another_certificate_than_it_says_is_hung_up_on(run: Clean, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, certificate=make_certificate(wall=time())) as world:
+            port = (await world.endpoint.listen("WS", (HOST, 0)))[1]
+            browser = Browser("PCMU", chirps(1.0, seed=1))
+            caller = await world.caller()
+            try:
+                offer = await browser.offer()
+                caller.invite(port, transport="WS", body=FINGERPRINT.sub(b"sha-256 " + b":".join([b"00"] * 32), offer))
+                accepted = await caller.expect(Accepted)
+                await browser.take(accepted.body)
+                (ended,) = await world.over()
+                assert ended.reason == "no_keys"
+                (complaint,) = world.ledger.all(events.LegComplained)
+                assert "certificate" in complaint.message
+                await until(lambda: browser.connection.connectionState == "connected", within_s=10.0)
+            finally:
+                await browser.close()
+
+    run(main())

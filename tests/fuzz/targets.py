@@ -154,15 +154,23 @@ def cut(pieces: list[bytes]) -> tuple[list[bytes], int | None]:
     return messages, None
 
 
+BROWSER = (
+    b"a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\na=mid:0\r\na=rtcp-mux\r\n"
+    b"a=fingerprint:sha-256 " + b":".join([b"AB"] * 32) + b"\r\na=candidate:1 1 UDP 1 192.0.2.1 9 typ host\r\n"
+)
+
+
 def negotiate(data: bytes) -> None:
     """An offer, and another after the first; an answer to ours. What is refused changes nothing."""
     first, _, second = data.partition(b"\n%%\n")
     for offer in (first, second or first):
-        ours = Negotiation(address="192.0.2.2", port=4000, session_id=1)
+        ours = Negotiation(
+            address="192.0.2.2", port=4000, session_id=1, srtp="optional", random=Random(1), fingerprint="sha-256 00"
+        )
         answer(ours, OFFER)
         answer(ours, offer)
         offered = ours.offer()
-        assert len(offered) < 4096 + len(offer)
+        assert len(offered) < 4096 + 2 * len(offer)
         before = ours.parameters
         try:
             ours.receive_answer(second or first)
@@ -257,6 +265,9 @@ def descriptions() -> Iterator[bytes]:
     yield OFFER
     yield OFFER + b"\n%%\n" + OFFER.replace(b"m=audio 4000", b"m=audio 0")
     yield OFFER.replace(b"IP4 192.0.2.1", b"IP4 0.0.0.0").replace(b" 0 8 101", b" 96 97").replace(b":101", b":97")
+    yield OFFER + b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + b"A" * 40 + b"|2^31|1:4 UNENCRYPTED_SRTCP\r\n"
+    yield OFFER.replace(b"RTP/AVP", b"RTP/SAVP") + b"a=crypto:2 AEAD_AES_128_GCM inline:" + b"A" * 38 + b"==|2^20\r\n"
+    yield OFFER.replace(b"RTP/AVP", b"UDP/TLS/RTP/SAVPF") + BROWSER
     yield from shared("fuzz-sdp_seed_corpus", "fuzz-sdes_seed_corpus")
 
 

@@ -1,5 +1,6 @@
 """DTLS: two of us agree on keys, each knows the other by fingerprint, and nothing that comes raises."""
 
+from math import inf
 from random import Random
 
 import pytest
@@ -50,7 +51,7 @@ def test_both_sides_have_the_same_keys() -> None:
     assert ours.suite == "AEAD_AES_256_GCM"
     assert ours.send_key != ours.receive_key
     assert max(map(len, sent)) <= MTU
-    assert (client.due_at, server.due_at) == (float("inf"), float("inf"))
+    assert (client.due_at, server.due_at) == (inf, inf)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,9 @@ def test_another_certificate_than_the_descriptions_is_refused(
         assert sides[number].keys is None
         assert "certificate" in sides[number].failure
         assert sides[number].receive(b"\x16" * 50, now=1.0) == []
+        assert sides[number].due_at == 0.0, "it is told at once"
+        assert sides[number].handle_timer(now=1.0) == []
+        assert sides[number].due_at == inf, "and once"
 
 
 def test_any_of_several_fingerprints_will_do() -> None:

@@ -92,6 +92,7 @@ def test_a_hello_of_who_passed_no_check_is_not_read() -> None:
         assert browser.send(data, now=1.0, source=THERE) == 0
     alert = bytes.fromhex("15fefd00000000000000000002") + b"\x02\x28"
     browser.send(alert, now=1.0, source=THERE)
+    assert browser.session.stats.from_strangers == 2
     assert browser.session.poll() is None
     browser.connect(now=1.1)
     assert browser.session.remote == HERE
