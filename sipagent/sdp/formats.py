@@ -47,8 +47,9 @@ STATIC_PAYLOAD_TYPES: Final[Mapping[Format, int]] = {
 """The payload types that need no map (:rfc:`3551#section-6`)."""
 CHANNELS: Final[Mapping[str, int]] = {"opus": 2}
 """What the map says, not what is sent: opus is always mapped with two (:rfc:`7587#section-7`)."""
-PARAMETERS: Final[Mapping[str, str]] = {TELEPHONE_EVENT: "0-15", "opus": "useinbandfec=1"}
-"""What we are ready to receive: the sixteen keys; forward error correction. Mono is what opus has by default."""
+PARAMETERS: Final[Mapping[str, str]] = {TELEPHONE_EVENT: "0-15"}
+"""What we are ready to receive: the sixteen keys. Of opus we want what is its default: mono, and no copies for error
+correction, for its decoder is not asked for them."""
 
 EQUALS: Final = frozenset({"PCMU", "PCMA"})
 """The two laws cost us the same and sound the same, but a gateway would have to translate: the peer's order decides."""

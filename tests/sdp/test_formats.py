@@ -118,7 +118,6 @@ def test_what_an_offer_says() -> None:
         "a=rtpmap:101 telephone-event/8000",
         "a=rtpmap:110 telephone-event/48000",
         "a=rtpmap:98 telephone-event/16000",
-        "a=fmtp:111 useinbandfec=1",
         "a=fmtp:101 0-15",
         "a=fmtp:110 0-15",
         "a=fmtp:98 0-15",

@@ -65,7 +65,6 @@ def test_the_answer_to_a_browser() -> None:
         "m=audio 10000 UDP/TLS/RTP/SAVPF 111 110",
         "a=rtpmap:111 opus/48000/2",
         "a=rtpmap:110 telephone-event/48000",
-        "a=fmtp:111 useinbandfec=1",
         "a=fmtp:110 0-15",
         "a=mid:0",
         f"a=ice-ufrag:{agreed.ufrag}",
