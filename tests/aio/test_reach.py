@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from loopback import HOST, Caller, Clean, until, within
 from name_server import NameServer
-from sip.test_stun import message, xored
+from test_stun import message, xored
 
 from sipagent.aio import routes as routes_module
 from sipagent.aio import ua as ua_module

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from sip.test_stun import attribute, message, xored
+from test_stun import attribute, message, xored
 
 from sipagent.sip.core import Core, UserAgentSettings
 from sipagent.sip.discovery import INTERVAL_S, RETRY_S, SERVERS_MAX, Discovery

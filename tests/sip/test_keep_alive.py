@@ -5,7 +5,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from sip.test_stun import message, xored
+from test_stun import message, xored
 
 from sipagent.sip.account import Account, KeepAliveMethod
 from sipagent.sip.core import Core, UserAgentSettings

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sip.peers import ALICE, OFFER, Endpoint, respond
-from sip.test_stun import message, xored
+from test_stun import message, xored
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.account import Account

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from sip.test_stun import attribute, message, xored
+from test_stun import attribute, message, xored
 
 from sipagent.sip.events import Address, Flow, Transmit
 from sipagent.sip.stun_client import RC, RM, RTO_S, StunClient

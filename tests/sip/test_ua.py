@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sip.peers import ALICE, ALICE_FROM, ANSWER, BOB, OFFER, TARGET, Endpoint, describe_all, invite, request, write
-from sip.test_stun import attribute, message, xored
+from test_stun import attribute, message, xored
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.core import ALLOW, SUPPORTED, UserAgentSettings
