@@ -25,7 +25,9 @@ FINGERPRINT = re.compile(rb"sha-(256|384|512) [0-9A-F:]+")
 RATE = 48_000
 FRAME = RATE // 50
 LIKE = 0.8
-"""Opus and a busy machine change a waveform, but not much of it; another sound is below 0.2."""
+"""Opus changes a waveform, but not much of it; another sound is below 0.6."""
+FOUND = 0.75
+"""On a busy machine a browser's clock stumbles, and a quarter second is not like itself."""
 
 
 def chirps(seconds: float, seed: int) -> np.ndarray[Any, np.dtype[np.int16]]:
@@ -36,6 +38,13 @@ def chirps(seconds: float, seed: int) -> np.ndarray[Any, np.dtype[np.int16]]:
         tone = np.sin(2 * np.pi * random.uniform(300, 2500) * np.arange(RATE // 8) / RATE) * np.hanning(RATE // 8)
         pieces.append(tone * 12_000)
     return np.concatenate(pieces).astype(np.int16)
+
+
+def share_found(wanted: np.ndarray[Any, Any], within: np.ndarray[Any, Any]) -> float:
+    """How many of the quarter seconds of ``wanted``, but for silent ones, are heard again."""
+    pieces = [wanted[at : at + 2_000] for at in range(0, len(wanted) - 1_999, 2_000)]
+    fits = [correlate(piece, within)[1] for piece in pieces if np.abs(piece).max() > 500]
+    return sum(fit > LIKE for fit in fits) / len(fits)
 
 
 class Microphone(MediaStreamTrack):
@@ -125,8 +134,8 @@ def test_a_browser_hears_and_is_heard(run: Clean, tmp_path: Path, codec: str) ->
     rate, sides = read_wav(recording.read_bytes())
     agent, caller = sides[:: rate // 8_000, 1], sides[:: rate // 8_000, 0]
     begins = np.flatnonzero(np.abs(agent) > 500)[0]
-    assert correlate(agent[begins : begins + 8_000], np.concatenate(heard))[1] > LIKE
-    assert correlate(said[::6], caller)[1] > LIKE
+    assert share_found(agent[begins : begins + 16_000], np.concatenate(heard)) >= FOUND
+    assert share_found(said[::6], caller) >= FOUND
 
 
 def test_a_browser_with_another_certificate_than_it_says_is_hung_up_on(run: Clean, tmp_path: Path) -> None:
