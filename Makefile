@@ -6,9 +6,10 @@ BIN := .venv/bin
 RUN := .venv/.run.stamp
 TEST := .venv/.test.stamp
 FUZZ := .venv/.fuzz.stamp
+QUALITY := .venv/.quality.stamp
 FUZZ_S ?= 60
 
-.PHONY: help run demo test interop check fuzz loss rate bench profile image container tools lock clean
+.PHONY: help run demo test interop check fuzz loss rate bench profile quality image container tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -47,13 +48,16 @@ bench: $(RUN) ## measure 50 calls at once on this machine
 profile: $(TEST) ## who takes the time of a packet in our Python; build/profile.json
 	@$(BIN)/python tests/bench/hot_path.py
 
+quality: $(QUALITY) tools ## measure how it sounds: speech over bad networks, tones, delays; write docs/quality.md
+	@$(BIN)/python tests/quality/run.py
+
 image: ## build the container image
 	docker build -t sipagent .
 
 container: ## run the image's steps in a bare Debian root, without Docker (root, debootstrap)
 	@tests/container/run.sh
 
-tools: ## install SIPp, baresip and flite, which some tests drive
+tools: ## install SIPp, baresip, flite and recorded speech, which some tests need
 	@scripts/setup_test_tools.sh $(TOOLS)
 
 lock: $(TEST) ## write requirements/*.txt anew from pyproject.toml (needs uv)
@@ -76,4 +80,8 @@ $(TEST): $(RUN) requirements/test.txt
 
 $(FUZZ): $(TEST) requirements/fuzz.txt
 	@scripts/install.sh requirements/fuzz.txt
+	@touch $@
+
+$(QUALITY): $(TEST) requirements/quality.txt
+	@scripts/install.sh requirements/quality.txt
 	@touch $@

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from statistics import fmean
+from statistics import fmean, pvariance
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -67,6 +67,8 @@ class Mean:
     network: Network
     direction: Direction
     pesq: float
+    error: float
+    """The standard error of that: chance decides what a burst hits."""
     worst: float
     worst_clip: int
     plcmos: float | None
@@ -95,6 +97,7 @@ def _mean(network: Network, direction: Direction, scores: Sequence[Score]) -> Me
         network,
         direction,
         fmean(each.pesq for each in scores),
+        (pvariance([each.pesq for each in scores]) / len(scores)) ** 0.5,
         by_clip[worst],
         worst,
         fmean(opinions) if opinions else None,
@@ -106,9 +109,9 @@ def speech_figures(found: Sequence[Mean]) -> Iterator[Figure]:
     """Yield PESQ and the second opinion of each network, both ways."""
     for mean in found:
         name = mean.network.name
-        appendix = f"Appendix I: {APPENDIX_I[name]:.2f}" if name in APPENDIX_I else ""
+        note = f"± {mean.error:.2f}" + (f"; Appendix I: {APPENDIX_I[name]:.2f}" if name in APPENDIX_I else "")
         bar = BARS.get(name) if mean.direction in DIRECTIONS else None
-        yield Figure(f"PESQ-NB, {mean.direction}", name, mean.pesq, "", bar, "at least", appendix)
+        yield Figure(f"PESQ-NB, {mean.direction}", name, mean.pesq, "", bar, "at least", note)
         if mean.plcmos is not None:
             yield Figure(f"PLCMOS, {mean.direction}", name, mean.plcmos)
 

@@ -86,7 +86,7 @@ def print_report(findings: Findings, console: Console) -> None:
 
 def _page(findings: Findings) -> Iterator[str]:
     plan, missed = findings.plan, findings.missed
-    verdict = "Every bar is met." if not missed else f"{len(missed)} of the bars are missed."
+    verdict = "Every bar is met." if not missed else f"Bars missed: {len(missed)}."
     realtime = ", before all else on the machine" if plan.is_realtime else ""
     quick = " in its quick form" if findings.is_quick else ""
     yield HEAD.format(quick=quick, realtime=realtime, minutes=findings.seconds / 60, verdict=verdict, **machine())

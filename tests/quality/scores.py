@@ -4,7 +4,7 @@ PESQ compares with the original; PLCMOS, a neural network, hears only the result
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
@@ -85,30 +85,30 @@ def score_all(heard: Sequence[Heard], *, seeds: int, progress: Callable[[float],
     """
     scores: list[Score] = []
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        jobs = [
-            pool.submit(score, each.trial, direction, pcm, asks=_is_asked(each.trial, seeds))
-            for each in heard
-            for direction, pcm in ways(each)
-        ]
+        jobs = [pool.submit(score_call, each, asks=_is_asked(each.trial, seeds)) for each in heard]
         for done, job in enumerate(as_completed(jobs), 1):
-            scores.append(job.result())
+            scores += job.result()
             progress(done / len(jobs))
     return sorted(scores, key=lambda each: (each.trial.seed, each.direction))
 
 
-def score(trial: Trial, direction: Direction, heard: Pcm, *, asks: bool) -> Score:
-    """Judge one; ``asks`` for the second opinion on it, too."""
-    reference = clips.clip(trial.clip)
-    opinion = second_opinion(reference, heard) if asks and direction != BASELINE else None
-    return Score(trial, direction, judge(reference, heard), opinion)
+def score_call(heard: Heard, *, asks: bool) -> list[Score]:
+    """Judge a call both ways; ``asks`` for the second opinion, too.
 
-
-def ways(heard: Heard) -> Iterator[tuple[Direction, Pcm]]:
-    """Yield both directions of a call; and, when its network loses anything, or nothing goes wrong, the baseline."""
-    yield "caller to model", heard.by_model
-    yield "model to caller", heard.by_caller
-    if heard.trial.network in (*RANDOM, BURSTS):
-        yield BASELINE, with_silence(heard.trial)
+    The baseline goes with it when its network loses packets, or does nothing wrong.
+    """
+    trial, reference = heard.trial, clips.clip(heard.trial.clip)
+    ways: tuple[tuple[Direction, Pcm], ...] = (
+        ("caller to model", heard.by_model),
+        ("model to caller", heard.by_caller()),
+    )
+    scores = [
+        Score(trial, direction, judge(reference, pcm), second_opinion(reference, pcm) if asks else None)
+        for direction, pcm in ways
+    ]
+    if trial.network in (*RANDOM, BURSTS):
+        scores.append(Score(trial, BASELINE, judge(reference, with_silence(trial)), None))
+    return scores
 
 
 def with_silence(trial: Trial) -> Pcm:

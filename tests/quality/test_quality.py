@@ -1,6 +1,7 @@
 """The fast part of ``make quality``, and its instruments: each has to find the fault that it is made for."""
 
 import asyncio
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,10 @@ import pytest
 from quality import clips
 from quality.echo import Echo, run_echo
 from quality.exchange import open_exchange
-from quality.figures import Figure
+from quality.figures import DIRECTIONS, Figure, means, speech_figures
 from quality.filters import measure_filters, thdn_db
 from quality.listen import listen, read_wire
-from quality.network import carry, fates
+from quality.network import CLIP_PACKETS, TOLERANCE, carry, fates
 from quality.plan import BURST_S, BURSTS, FRAME_S, PERFECT, RANDOM, Network, Plan, Trial
 from quality.tone import measure_tone
 from quality.trials import Heard, run_tone, run_trials
@@ -21,7 +22,7 @@ from sipagent.audio.g711 import Pcm, decode_ulaw, encode_ulaw, to_pcm
 from sipagent.rtp.packet import pack_packet
 
 pytest.importorskip("pesq")
-from quality.scores import align, judge, with_silence
+from quality.scores import Score, align, judge, with_silence
 
 LOSSY = RANDOM[3]
 BAR = 3.1
@@ -48,8 +49,8 @@ def test_speech_both_ways_through_the_program(tmp_path: Path) -> None:
     silent = judge(reference, with_silence(Trial(LOSSY, 0, 1)))
     exact = decode_ulaw(encode_ulaw(reference))
     assert np.array_equal(align(perfect.by_model, reference), exact), "not one sample differs"
-    assert judge(reference, perfect.by_caller) >= judge(reference, exact) - 0.1
-    for pcm in (lossy.by_model, lossy.by_caller):
+    assert judge(reference, perfect.by_caller()) >= judge(reference, exact) - 0.1
+    for pcm in (lossy.by_model, lossy.by_caller()):
         assert judge(reference, pcm) >= max(BAR, silent + 0.2)
     for tone in map(measure_tone, tones):
         assert tone.phase_step_deg < 1
@@ -59,11 +60,13 @@ def test_speech_both_ways_through_the_program(tmp_path: Path) -> None:
 
 def test_losses_are_as_many_and_as_long_as_asked() -> None:
     for network, mean_s in ((LOSSY, FRAME_S), (BURSTS, BURST_S)):
-        way = fates(network, 1)
-        lost = [not next(way) for _ in range(200_000)]
+        lost: list[bool] = []
+        for seed in range(300):
+            clip = [not fate for fate in islice(fates(network, seed), CLIP_PACKETS)]
+            assert sum(clip) / len(clip) == pytest.approx(network.loss, rel=TOLERANCE)
+            lost += clip
         bursts = sum(is_lost and not before for before, is_lost in zip([False, *lost], lost, strict=False))
-        assert sum(lost) / len(lost) == pytest.approx(network.loss, rel=0.05)
-        assert sum(lost) / bursts * FRAME_S == pytest.approx(mean_s, rel=0.06)
+        assert sum(lost) / bursts * FRAME_S == pytest.approx(mean_s, rel=0.08)
 
 
 def test_a_network_reorders_and_doubles_but_loses_nothing() -> None:
@@ -98,7 +101,7 @@ def test_a_missing_sample_is_a_step_of_the_phase() -> None:
     assert measure_tone(tone).phase_step_deg < 0.1
     broken = np.delete(tone, 4000)
     assert measure_tone(broken).phase_step_deg > 20
-    assert measure_tone(to_pcm(tone * 0.98)).level_error_db == pytest.approx(0.175, abs=0.02)
+    assert measure_tone(to_pcm(tone.astype(np.float64) * 0.98)).level_error_db == pytest.approx(0.175, abs=0.02)
     assert measure_tone(tone[:80]).phase_step_deg == np.inf
 
 
@@ -117,6 +120,22 @@ def test_the_resampler_is_measured_right() -> None:
         assert each.thdn_db <= -80
         assert each.ripple_db <= 0.1
         assert each.delay_ms <= 2
+
+
+def test_scores_become_means_by_network_and_direction() -> None:
+    scores = [
+        Score(Trial(LOSSY, clip, 1), direction, pesq, None)
+        for clip, pesq in ((0, 3.0), (0, 3.2), (1, 4.0), (1, 4.2))
+        for direction in DIRECTIONS
+    ]
+    first, second = means(scores)
+    assert (first.direction, second.direction) == DIRECTIONS
+    assert first.pesq == pytest.approx(3.6)
+    assert (first.worst, first.worst_clip, first.count) == (pytest.approx(3.1), 0, 4)
+    assert first.error == pytest.approx(0.255, abs=0.001)
+    figures = list(speech_figures([first]))
+    assert [figure.value for figure in figures] == [first.pesq]
+    assert not figures[0].is_missed
 
 
 def test_a_figure_knows_its_bar() -> None:

@@ -23,11 +23,21 @@ DOWN_SEED = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came of a call, PCM at 8 kHz: the clip somewhere in it."""
+    """What came of a call, the clip somewhere in it."""
 
     trial: Trial
     by_model: Pcm
-    by_caller: Pcm
+    """At 8 kHz."""
+    arrivals: Sequence[tuple[float, bytes]]
+    """What came to the telephone, before the network takes its share of it."""
+
+    def by_caller(self) -> Pcm:
+        """Listen to it; that takes its time, so it is not done while there are calls.
+
+        :returns: PCM at 8 kHz
+        """
+        trial = self.trial
+        return listen(carry(self.arrivals, trial.network, trial.seed + DOWN_SEED), seed=trial.seed)
 
 
 async def run_trials(
@@ -51,7 +61,7 @@ async def run_trials(
 async def run_trial(exchange: Exchange, trial: Trial) -> Heard:
     """Make a call; the caller and the model say the same clip."""
     by_model, arrivals = await converse(exchange, trial.network, trial.seed, clips.clip(trial.clip))
-    return Heard(trial, by_model, listen(carry(arrivals, trial.network, trial.seed + DOWN_SEED), seed=trial.seed))
+    return Heard(trial, by_model, arrivals)
 
 
 async def run_tone(exchange: Exchange, seconds: float) -> tuple[Pcm, Pcm]:
