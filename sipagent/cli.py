@@ -164,7 +164,12 @@ def _model(arguments: argparse.Namespace, _console: Console) -> bool:
 
 def _bench(arguments: argparse.Namespace, console: Console) -> bool:
     usual = QUICK if arguments.quick else Plan()
-    plan = Plan(arguments.calls or usual.calls, arguments.seconds or usual.seconds, is_realtime=arguments.realtime)
+    plan = Plan(
+        arguments.calls or usual.calls,
+        arguments.seconds or usual.seconds,
+        is_realtime=arguments.realtime,
+        stalls=arguments.stall,
+    )
     return run_bench(plan, console=console, config_out=arguments.config_out)
 
 
@@ -267,6 +272,7 @@ def _add_bench(commands: Any) -> None:
     parser.add_argument("--seconds", type=float, metavar="S", help=f"to measure ({usual.seconds:g})")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK.calls} calls for {QUICK.seconds:g} s instead")
     parser.add_argument("--realtime", action="store_true", help="on a busy machine: let nothing interrupt the service")
+    parser.add_argument("--stall", action="store_true", help="hold up the control port and the log meanwhile")
     parser.add_argument("--config-out", type=Path, metavar="FILE", help="keep the settings that the service ran on")
 
 

@@ -26,6 +26,8 @@ class Plan:
     detection: Detection = "server"
     is_realtime: bool = False
     """Whether the program has its processor before all others, as on a machine of its own."""
+    stalls: bool = False
+    """Whether its control side is held up meanwhile; the CPU then says nothing of calls."""
 
 
 QUICK = Plan(calls=10, seconds=10.0)

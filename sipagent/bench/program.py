@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Set
+from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from shutil import which
@@ -15,6 +16,7 @@ from typing import Self
 from sipagent.aio.udp import Address
 from sipagent.bench.figures import Usage
 from sipagent.bench.plan import HOST, MAX_CALLS, Plan
+from sipagent.bench.stall import Staller
 from sipagent.errors import SipagentError
 
 START_S = 20.0
@@ -54,8 +56,10 @@ class Program:
         self._control_port = _free_port(socket.SOCK_STREAM)
         self._processors = processors
         self._is_realtime = plan.is_realtime
+        self._stalls = plan.stalls
         self._config = folder / f"bench-{plan.detection}.yaml"
         self._log = folder / f"bench-{plan.detection}.log"
+        self._holding = ExitStack()
         self._config.write_text(
             CONFIG.format(
                 host=HOST,
@@ -71,13 +75,17 @@ class Program:
         command = [sys.executable, "-m", "sipagent", "run", str(self._config)]
         if which("setpriv"):  # of util-linux: when the bench itself is killed, the kernel ends the program
             command = ["setpriv", "--pdeathsig", "TERM", *command]
-        with self._log.open("wb") as log:
+        staller = self._holding.enter_context(Staller(self._log)) if self._stalls else None
+        with ExitStack() as opened:
+            log = staller.sink if staller else opened.enter_context(self._log.open("wb"))
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
             os.sched_setaffinity(self._process.pid, self._processors)
             if self._is_realtime:
                 self._prefer()
             self._wait_until_ready()
+            if staller is not None:
+                staller.begin(self._control_port)
         except BaseException:
             self._stop()
             raise
@@ -145,6 +153,10 @@ class Program:
             connection.close()
 
     def _stop(self) -> None:
+        with self._holding:
+            self._end()
+
+    def _end(self) -> None:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
             if self._process.poll() is None:
                 self._process.send_signal(number)

@@ -50,7 +50,8 @@ def _count(spread: Spread | None) -> int:
 def print_report(loads: Sequence[Measurement], limit_us: float, *, console: Console) -> None:
     """Print the loads side by side, and the limit below."""
     plan = loads[0].plan
-    table = Table(title=f"{plan.calls} calls for {plan.seconds:g} s", title_justify="left")
+    stalls = ", the control side held up for 200 ms each second" if plan.stalls else ""
+    table = Table(title=f"{plan.calls} calls for {plan.seconds:g} s{stalls}", title_justify="left")
     table.add_column("")
     for load in loads:
         seconds = "" if load.plan.seconds == plan.seconds else f"\n({load.plan.seconds:.3g} s)"

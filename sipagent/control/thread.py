@@ -58,7 +58,11 @@ class ControlThread:
         started: Future[tuple[str, int]] = Future()
         self._thread = Thread(target=self._run, args=(host, port, home, started), name="control", daemon=True)
         self._thread.start()
-        return await asyncio.wrap_future(started)
+        try:
+            return await asyncio.wrap_future(started)
+        except BaseException:
+            self._thread = None  # it has ended, and its loop is closed
+            raise
 
     async def close(self) -> None:
         """Stop listening and end the thread; to do so twice is no error."""
