@@ -156,5 +156,13 @@ def load_figures(load: Measurement) -> Iterator[Figure]:
     yield Figure(part, "callers behind their own beat, p95", late, "ms", note="what the machine does to everybody")
 
 
+def stall_figures(load: Measurement) -> Iterator[Figure]:
+    """Yield those of the load while the control side stalls; a stall that reached the calls would make packets late."""
+    part = f"{load.plan.calls} calls"
+    p99, p999 = DEVIATION_MS
+    yield Figure(part, "the same with 200 ms stalls in the control side, p99", load.deviation.p99_ms, "ms", p99)
+    yield Figure(part, "the same with 200 ms stalls in the control side, p99.9", load.deviation.p999_ms, "ms", p999)
+
+
 def _percentile_ms(seconds: NDArray[np.float64], share: float) -> float:
     return float(np.percentile(seconds, share) * 1000) if len(seconds) else float("inf")

@@ -16,6 +16,7 @@ from quality.figures import (
     load_figures,
     means,
     speech_figures,
+    stall_figures,
     tone_figures,
 )
 from quality.filters import Filter
@@ -38,6 +39,8 @@ class Findings:
     echoes: Sequence[Echo]
     filters: Sequence[Filter]
     load: Measurement
+    stalled: Measurement
+    """The same load while the control side was held up for 200 ms each second."""
     seconds: float
     """How long it all took."""
 
@@ -56,12 +59,13 @@ class Findings:
         for echo in self.echoes:
             found += echo_figures(echo)
         found += load_figures(self.load)
+        found += stall_figures(self.stalled)
         return found
 
     @property
     def missed(self) -> list[str]:
         """The bars that were missed, and why the load was none, in words."""
-        return [str(figure) for figure in self.figures if figure.is_missed] + list(self.load.faults())
+        return [str(figure) for figure in self.figures if figure.is_missed] + list(self.load.faults()) + list(self.stalled.faults())
 
     def as_data(self) -> dict[str, object]:
         """For a file."""
@@ -74,6 +78,7 @@ class Findings:
             "figures": [asdict(figure) | {"missed": figure.is_missed} for figure in self.figures],
             "scores": [asdict(score) for score in self.scores],
             "load": asdict(self.load),
+            "stalled": asdict(self.stalled),
         }
 
 

@@ -36,6 +36,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sipagent.aio import loop
 from sipagent.audio.g711 import Pcm
 from sipagent.bench import plan as bench
+from sipagent.bench.figures import Measurement
 from sipagent.bench.load import run_load
 from sipagent.errors import SipagentError
 
@@ -76,6 +77,16 @@ async def make_calls(plan: Plan, folder: Path, steps: Steps) -> tuple[list[Heard
     return heard, tone, echoes
 
 
+def make_load(plan: Plan, folder: Path, step: Step, *, stalls: bool = False) -> Measurement:
+    """Measure many calls at once as ``sipagent bench`` does."""
+    return run_load(
+        bench.Plan(calls=plan.load_calls, seconds=plan.load_s, is_realtime=plan.is_realtime, stalls=stalls),
+        processors=bench.share_processors(),
+        folder=folder,
+        progress=lambda what, share: step(share if what == "measuring" else 0.0),
+    )
+
+
 def measure(plan: Plan, *, is_quick: bool, bar: Progress) -> Findings:
     """Do everything.
 
@@ -85,20 +96,16 @@ def measure(plan: Plan, *, is_quick: bool, bar: Progress) -> Findings:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         heard, tone, echoes = loop.run(make_calls(plan, folder, steps))
-        load_plan = bench.Plan(calls=plan.load_calls, seconds=plan.load_s, is_realtime=plan.is_realtime)
-        with steps.step(f"{load_plan.calls} calls as in the bench") as step:
-            load = run_load(
-                load_plan,
-                processors=bench.share_processors(),
-                folder=folder,
-                progress=lambda what, share: step(share if what == "measuring" else 0.0),
-            )
+        with steps.step(f"{plan.load_calls} calls as in the bench") as step:
+            load = make_load(plan, folder, step)
+        with steps.step("the same, the control side held up") as step:
+            stalled = make_load(plan, folder, step, stalls=True)
     with steps.step("the resampler"):
         filters = measure_filters()
     with steps.step("PESQ and PLCMOS" if has_second_opinion() else "PESQ") as step:
         scores = score_all(heard, seeds=plan.seeds, progress=step)
     tones = measure_tone(tone[0]), measure_tone(tone[1])
-    return Findings(plan, is_quick, scores, tones, echoes, filters, load, monotonic() - began_at)
+    return Findings(plan, is_quick, scores, tones, echoes, filters, load, stalled, monotonic() - began_at)
 
 
 def main(arguments: Sequence[str]) -> int:
