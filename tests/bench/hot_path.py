@@ -140,7 +140,7 @@ class Line:
         driver.feed(lambda *, now: call.receive_ack(b"", now=now))
         for _ in range(round(seconds) + 1):
             cast(Model, self.runner._socket).speak(1000)
-        self.packets = [self.caller.say(QUIET["PCMU"]) for _ in range(round(seconds * TICKS))]
+        self.packets = [self.caller.say(QUIET["PCMU"]) for _ in range(round((seconds + SLICE_S) * TICKS))]
         self.packets.reverse()
 
     def tick(self, now: float) -> None:
