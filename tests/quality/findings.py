@@ -65,7 +65,8 @@ class Findings:
     @property
     def missed(self) -> list[str]:
         """The bars that were missed, and why the load was none, in words."""
-        return [str(figure) for figure in self.figures if figure.is_missed] + list(self.load.faults()) + list(self.stalled.faults())
+        faults = (*self.load.faults(), *self.stalled.faults())
+        return [*(str(figure) for figure in self.figures if figure.is_missed), *faults]
 
     def as_data(self) -> dict[str, object]:
         """For a file."""
