@@ -25,7 +25,7 @@ HISTORY_MS: Final = 60
 """What is worth handing over of the past, for a pause to be found in it; less is made do with."""
 HOLD_MS: Final = 30.0
 """So long a prolongation keeps its level."""
-FADE_MS: Final = 50.0
+FADE_MS: Final = 60.0
 """Thereafter it falls to nothing in so long."""
 MERGE_MS: Final = 1.5
 """The cross-fade at the start of the first good frame, when it was not known before."""
