@@ -5,36 +5,24 @@ It looks for packets when it sends one, for the kernel has written down when the
 nobody, which on one machine would cost the program more than the sending.
 """
 
-import socket
-import struct
 from array import array
 from dataclasses import dataclass, field
 from random import Random
-from time import monotonic, time
+from time import monotonic
 
-from sipagent.aio.udp import Address
 from sipagent.bench.mark import AGENT, AGENT_BEGINS, CALLER, MARK_BYTES, make_mark, read_age
-from sipagent.bench.plan import HOST
 from sipagent.bench.speech import FRAME_BYTES, frames, hiss, speak
-from sipagent.rtp.packet import HEADER_LENGTH, pack_packet
-from sipagent.sdp.negotiation import Negotiation
+from sipagent.bench.wire import Wire
+from sipagent.rtp.packet import HEADER_LENGTH
 
 SCRIPT_S = 10.0
 SPEECH_S = 1.5
 PITCH_HZ = 120.0
 
-SO_TIMESTAMPNS = 35
-"""Asks Linux when a datagram arrived; the ``socket`` module has no name for it."""
-TIMESPEC = struct.Struct("=qq")
-ANCILLARY_BYTES = socket.CMSG_SPACE(TIMESPEC.size)
-MAX_PACKET = 2048
-
 STOPPED_S = 0.2
 """So long without agent, and it has stopped."""
 UNSTOPPED_S = 2.0
 """An agent that speaks on for so long over its caller was not stopped."""
-
-PAIR_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,34 +62,15 @@ class CallerFigures:
 
 
 class Caller:
-    """A socket, a script and a stopwatch."""
+    """A wire, a script and a stopwatch."""
 
     def __init__(self, script: Script, *, first_frame: int, random: Random) -> None:
         self._script = script
         self._position = first_frame
-        self._ssrc = random.getrandbits(32)
-        self._sequence_number = random.getrandbits(16)
-        self._timestamp = random.getrandbits(32)
-        self._wall_offset = time() - monotonic()
-        self._remote: Address | None = None
+        self.wire = Wire(random=random)
         self._audible_at = 0.0
         self._onset_at: float | None = None
         self.figures = CallerFigures()
-        self._media, self._reports = open_pair()
-        self._negotiation = Negotiation(
-            address=HOST, port=self._media.getsockname()[1], codecs=("PCMU",), session_id=1 + random.getrandbits(31)
-        )
-
-    def offer(self) -> bytes:
-        """Describe what goes with the INVITE."""
-        return self._negotiation.offer()
-
-    def receive_answer(self, answer: bytes) -> None:
-        """Take the answer of the 200.
-
-        :raises RemoteProtocolError: when it is none.
-        """
-        self._remote = self._negotiation.receive_answer(answer).remote
 
     def begin(self) -> None:
         """Count from now on."""
@@ -118,32 +87,18 @@ class Caller:
         self._receive_all()
         now = monotonic()
         position = self._position
-        if self._remote is None:
+        if not self.wire.is_connected:
             return
-        payload = make_mark(CALLER, now) + self._script.frames[position]
-        packet = pack_packet(0, self._sequence_number, self._timestamp, self._ssrc, payload)
-        self._media.sendto(packet, self._remote)
-        self._sequence_number = (self._sequence_number + 1) & 0xFFFF
-        self._timestamp = (self._timestamp + FRAME_BYTES) & 0xFFFFFFFF
+        self.wire.send(self.wire.next_packet(make_mark(CALLER, now) + self._script.frames[position]))
         self._position = (position + 1) % len(self._script.frames)
         self.figures.sent += 1
         self.figures.late.append(now - due_at)
         if position == self._script.onset and now - self._audible_at < STOPPED_S:
             self._onset_at = now
 
-    def close(self) -> None:
-        """Close the sockets."""
-        self._media.close()
-        self._reports.close()
-
     def _receive_all(self) -> None:
-        while True:
-            try:
-                packet, ancillary, _, _ = self._media.recvmsg(MAX_PACKET, ANCILLARY_BYTES)
-            except OSError:  # no more; or an ICMP error, once the program has closed its side
-                return
-            seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
-            self._receive(packet, seconds - self._wall_offset + nanoseconds / 1e9)
+        for at, packet in self.wire.arrivals():
+            self._receive(packet, at)
 
     def _receive(self, packet: bytes, at: float) -> None:
         figures = self.figures
@@ -170,23 +125,3 @@ class Caller:
             return
         self._onset_at = None
 
-
-def open_pair() -> tuple[socket.socket, socket.socket]:
-    """Open a port for RTP and the next for RTCP, which nobody reads: it only spares the program ICMP errors.
-
-    :raises OSError: when there is no pair.
-    """
-    for _ in range(PAIR_TRIES):
-        media = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        reports = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        media.bind((HOST, 0))
-        try:
-            reports.bind((HOST, media.getsockname()[1] + 1))
-        except OSError:
-            media.close()
-            reports.close()
-            continue
-        media.setblocking(False)
-        media.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        return media, reports
-    raise OSError("no two ports side by side")

@@ -100,7 +100,7 @@ class Generator:
         target = Uri("sip", "agent", host=self._target[0], port=self._target[1])
         us = NameAddr(None, Uri("sip", "bench", host=HOST))
         flow = self._endpoint.flow_to("UDP", self._target)
-        handle = self._endpoint.agent.invite(target, flow, from_=us, body=caller.offer(), now=now)
+        handle = self._endpoint.agent.invite(target, flow, from_=us, body=caller.wire.offer(), now=now)
         self._invited[handle] = (caller, now)
 
     def _receive(self, event: Event) -> None:
@@ -108,7 +108,7 @@ class Generator:
             case Accepted(handle, _, body):
                 caller, invited_at = self._invited[handle]
                 self._answer.append(monotonic() - invited_at)
-                caller.receive_answer(body)
+                caller.wire.receive_answer(body)
                 self._ticker.add(caller.on_beat)
             case Ended(_, reason, status) if not self._is_stopping:
                 self._ended.append(f"{reason} {status or ''}".strip())
@@ -134,7 +134,7 @@ class Generator:
             self._ticker.remove(caller.on_beat)
         await asyncio.sleep(BYE_S)
         for caller in self._callers:
-            caller.close()
+            caller.wire.close()
         await self._endpoint.close()
 
     def _reasons(self) -> str:

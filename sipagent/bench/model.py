@@ -15,13 +15,13 @@ from random import Random
 from time import monotonic
 from typing import Any
 
-import msgspec
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
+from picows import WSMsgType, WSTransport, ws_create_server
 
 from sipagent.aio import loop
 from sipagent.bench.child import Boss, Order
 from sipagent.bench.mark import AGENT, AGENT_BEGINS, CALLER, MARK_BYTES, MARK_CHARACTERS, make_mark, read_age
 from sipagent.bench.plan import HOST
+from sipagent.bench.session import APPEND, ModelSession, encode
 from sipagent.bench.speech import FRAME_BYTES, frames, speak
 from sipagent.realtime.protocol import append_audio
 
@@ -35,14 +35,10 @@ VOICE_S = 6.0
 """The agent says the same again after that."""
 PITCH_HZ = 190.0
 
-APPEND = append_audio(b"").removesuffix(b'"}')
-"""How a message with the caller's audio begins."""
 ENVELOPE = len(append_audio(b""))
 """What of its length is not audio."""
 ONE_FRAME = len(append_audio(bytes(FRAME_BYTES)))
 """How long it is with the audio of one packet."""
-
-_encode = msgspec.json.encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +94,13 @@ class BeatModel:
                 self.unmarked += 1
 
 
-class Session(WSListener):
+class Session(ModelSession):
     """One connection."""
 
     def __init__(self, model: BeatModel, number: int) -> None:
+        super().__init__(number)
         self._model = model
-        self._number = number
         self._loop = asyncio.get_running_loop()
-        self._session: dict[str, Any] = {"id": f"sess_{number}", "object": "realtime.session", "type": "realtime"}
         self._timer: asyncio.TimerHandle | None = None
         self._responses = 0
         self._response_id: str | None = None
@@ -113,32 +108,16 @@ class Session(WSListener):
         self._next_at = 0.0
         self._edges = (b"", b"")
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        """The server speaks first."""
-        self._transport = transport
-        self._send({"type": "session.created", "session": self._session})
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Take an event; anything but audio is rare."""
-        if frame.msg_type is WSMsgType.CLOSE:
-            transport.send_close()
-            transport.disconnect()
-        elif frame.msg_type is WSMsgType.TEXT:
-            message = frame.get_payload_as_bytes()
-            if message.startswith(APPEND):
-                self._model.receive_append(message)
-            else:
-                self._on_event(msgspec.json.decode(message))
-
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Say no more."""
         self._set_timer(None)
 
+    def _on_append(self, message: bytes) -> None:
+        self._model.receive_append(message)
+
     def _on_event(self, event: dict[str, Any]) -> None:
+        super()._on_event(event)
         match event["type"]:
-            case "session.update":
-                self._session |= event["session"]
-                self._send({"type": "session.updated", "session": self._session})
             case "response.create" if self._response_id is None:
                 self._begin(event.get("response", {}).get("metadata"))
             case "response.cancel" if self._response_id is not None:
@@ -155,7 +134,7 @@ class Session(WSListener):
         self._response_id = f"resp_{self._number}_{self._responses}"
         item_id = f"item_{self._number}_{self._responses}"
         head = {"type": "response.output_audio.delta", "response_id": self._response_id, "item_id": item_id}
-        before, after = _encode({**head, "output_index": 0, "content_index": 0, "delta": "#"}).split(b"#")
+        before, after = encode({**head, "output_index": 0, "content_index": 0, "delta": "#"}).split(b"#")
         self._edges = (before, after)
         response = {"id": self._response_id, "status": "in_progress", "output": [], "metadata": metadata}
         self._send({"type": "response.created", "response": response})
@@ -191,9 +170,6 @@ class Session(WSListener):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if at is None else self._loop.call_at(at, self._begin if begins else self._on_beat)
-
-    def _send(self, event: dict[str, Any]) -> None:
-        self._transport.send(WSMsgType.TEXT, _encode(event))
 
 
 def run_model(pipe: "connection.Connection[Any, Any]") -> None:

@@ -28,6 +28,9 @@ TICK_S: Final = 0.020
 """What is taken at a time, until it shows; frames may begin in its midst, and so it needs that much more delay."""
 MARGIN_S: Final = 0.010
 """What the delay may fall below the target before anything is missed."""
+LEAST_TARGET_S: Final = 0.040
+"""However even the network: then the packet behind a gap is there before the gap is played to its end, and its last part
+is led up to from both sides."""
 TOLERANCE_S: Final = 0.008
 """A delay as near to the target is left alone. Half of what a clock that is off by 200 millionths makes in a minute."""
 TARGET_FALL_S: Final = 0.015
@@ -123,7 +126,7 @@ class JitterBuffer:
         self._at = len(self._pcm)
         """The first sample not played yet; before it is what was played."""
         self._tick_s = TICK_S
-        self._target = TICK_S + MARGIN_S
+        self._target = LEAST_TARGET_S
         self._has_frames = False
         self._is_playing = False
         self._loud_until = 0
@@ -213,7 +216,8 @@ class JitterBuffer:
                 self._cut()
 
     def _set_target(self) -> None:
-        wanted = min(MOST_TARGET_S, self._lateness.spread + self._tick_s + MARGIN_S)
+        needed = self._lateness.spread + self._tick_s + MARGIN_S
+        wanted = min(MOST_TARGET_S, max(LEAST_TARGET_S, needed))
         if wanted > self._target or wanted < self._target - TARGET_FALL_S:
             self._target = wanted
 

@@ -5,7 +5,7 @@ of the other side is the level of what it hears.
 
 It has two ears. The stopwatch's hears each packet at the moment it comes: what it times is what was on the wire. The
 recording has what a person would have heard, through a jitter buffer and with losses concealed, and so later by the
-buffer's delay, 20 to 40 ms on an even network; our own voice is in it when it was said.
+buffer's delay, some 40 ms on an even network; our own voice is in it when it was said.
 """
 
 from collections import deque

@@ -161,8 +161,8 @@ class Dtls:
                 self._conclude()
             else:
                 self._connection.recv(1)  # nothing is said in it but good-bye; what was repeated is repeated
-        except SSL.WantReadError:
-            pass
+        except SSL.WantReadError:  # the peer has not said all of it: what we have to say meanwhile goes out
+            return self._drain(now)
         except SSL.ZeroReturnError:
             self.is_closed = True
         except SSL.Error as error:

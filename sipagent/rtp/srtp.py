@@ -85,27 +85,15 @@ class Protector:
         return self._open(data, pylibsrtp.Session.unprotect_rtcp)
 
     def _open(self, data: bytes, unprotect: "Callable[[pylibsrtp.Session, bytes], bytes]") -> bytes | None:
-        if len(data) <= MAX_PACKET:
-            try:
-                opened = unprotect(self._inbound, data)
-            except pylibsrtp.Error:
-                return self._open_with_previous(data, unprotect)
+        """Try the key, and the one before it as long as nothing came under this one."""
+        opened = _attempt(unprotect, self._inbound, data)
+        if opened is not None:
             self._previous = None
-            return opened
-        self.unauthenticated += 1
-        return None
-
-    def _open_with_previous(
-        self, data: bytes, unprotect: "Callable[[pylibsrtp.Session, bytes], bytes]"
-    ) -> bytes | None:
-        """Try the key before this one, as long as nothing came under this one."""
-        if self._previous is not None:
-            try:
-                return unprotect(self._previous, data)
-            except pylibsrtp.Error:  # what neither key opens
-                pass
-        self.unauthenticated += 1
-        return None
+        elif self._previous is not None:
+            opened = _attempt(unprotect, self._previous, data)
+        if opened is None:
+            self.unauthenticated += 1
+        return opened
 
     def _set_outbound(self, parameters: SrtpParameters) -> None:
         self._outbound = _open_context(parameters.suite, parameters.send_key, inbound=False)
@@ -113,6 +101,16 @@ class Protector:
         """Return the SRTP packet of an RTP packet."""
         self.protect_rtcp: Callable[[bytes], bytes] = self._outbound.protect_rtcp
         """Return the SRTCP packet of an RTCP packet."""
+
+
+def _attempt(
+    unprotect: "Callable[[pylibsrtp.Session, bytes], bytes]", context: "pylibsrtp.Session", data: bytes
+) -> bytes | None:
+    """Open a packet by one key; ``None`` when it is none, was sealed by another, or came before."""
+    try:
+        return unprotect(context, data) if len(data) <= MAX_PACKET else None
+    except pylibsrtp.Error:
+        return None
 
 
 def _open_context(suite: str, key: bytes, *, inbound: bool) -> "pylibsrtp.Session":

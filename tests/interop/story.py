@@ -147,6 +147,19 @@ def ask(call: Call) -> None:
     call.wait_for("agent_said", is_cut=False)
 
 
+def hear_each_other(call: Call, phone: Telephone, voices: Voices, *, early: int = 0) -> None:
+    """The telephone asks, is answered and hangs up; each heard what the other said, and nothing was lost.
+
+    :param early: as :func:`judge_media`.
+    """
+    ask(call)
+    phone.hang_up()
+    phone.stop()
+    judge_ears(call, voices)
+    judge_voice(call, phone.heard())
+    judge_media(call, early=early)
+
+
 def judge_ears(call: Call, voices: Voices, *, likest: float = SAME) -> None:
     """sipagent heard the question."""
     heard, _ = call.recording()

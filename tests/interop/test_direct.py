@@ -15,9 +15,9 @@ from interop.story import (
     Call,
     Voices,
     ask,
+    hear_each_other,
     hold_and_resume,
     judge_ears,
-    judge_media,
     judge_voice,
     press_and_listen,
 )
@@ -54,12 +54,7 @@ def test_each_hears_the_other(name: str, transport: Transport, server: Server, v
     call = Call(server)
     with PHONES[name](folder / name, voices.caller, transport=transport) as phone:
         phone.dial(server.uri("agent", transport))
-        ask(call)
-        phone.hang_up()
-        phone.stop()
-        judge_ears(call, voices)
-        judge_voice(call, phone.heard())
-        judge_media(call)
+        hear_each_other(call, phone, voices)
 
 
 @each("hold")

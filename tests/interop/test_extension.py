@@ -19,9 +19,9 @@ from interop.story import (
     Voices,
     ask,
     extension,
+    hear_each_other,
     hold_and_resume,
     judge_ears,
-    judge_media,
     judge_voice,
     press_and_listen,
 )
@@ -82,12 +82,7 @@ def test_a_call_in(name: str, server: Server, voices: Voices, phone_at: Extensio
     call = Call(server)
     with PHONES[name](folder / name, voices.caller, extension=phone_at) as phone:
         phone.dial(phone_at.pbx.uri(USER))
-        ask(call)
-        phone.hang_up()
-        phone.stop()
-        judge_ears(call, voices)
-        judge_voice(call, phone.heard())
-        judge_media(call)
+        hear_each_other(call, phone, voices)
 
 
 @each("call out")
@@ -96,12 +91,7 @@ def test_a_call_out(name: str, server: Server, voices: Voices, phone_at: Extensi
         call = Call(server)
         server.place_call("main", phone_at.user)
         phone.wait_until_up()
-        ask(call)
-        phone.hang_up()
-        phone.stop()
-        judge_ears(call, voices)
-        judge_voice(call, phone.heard())
-        judge_media(call, early=EARLY)
+        hear_each_other(call, phone, voices, early=EARLY)
 
 
 @pytest.mark.parametrize(

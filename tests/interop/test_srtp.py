@@ -9,7 +9,7 @@ import pytest
 from interop.baresip import Baresip
 from interop.matrix import cell
 from interop.sound import SAME, correlate
-from interop.story import Call, Voices, ask, judge_ears, judge_media, judge_voice
+from interop.story import Call, Voices, hear_each_other
 from program import Server
 
 from sipagent.aio.phone import PhoneRunner
@@ -50,12 +50,7 @@ def test_baresip_calls(ours: str, theirs: str, is_encrypted: bool, voices: Voice
     with serve(folder / "server", ours) as server, Baresip(folder / "phone", voices.caller, encryption=theirs) as phone:
         call = Call(server)
         phone.dial(server.uri("agent"))
-        ask(call)
-        phone.hang_up()
-        phone.stop()
-        judge_ears(call, voices)
-        judge_voice(call, phone.heard())
-        judge_media(call)
+        hear_each_other(call, phone, voices)
         assert bool(phone.suites) == is_encrypted
         assert call.wait_until_over()["media"]["unauthenticated"] <= OPEN_REPORTS
 
@@ -77,12 +72,7 @@ def test_baresip_is_called(ours: str, theirs: str, is_encrypted: bool, voices: V
             call = Call(server)
             server.place_call("main", f"sip:baresip@{domain}")
             phone.wait_until_up()
-            ask(call)
-            phone.hang_up()
-            phone.stop()
-            judge_ears(call, voices)
-            judge_voice(call, phone.heard())
-            judge_media(call, early=EARLY)
+            hear_each_other(call, phone, voices, early=EARLY)
             assert bool(phone.suites) == is_encrypted
 
 

@@ -74,7 +74,7 @@ class Exchange:
             telephone.receive_all()
             if self._answers.pop(handle, None) is not None:
                 self.endpoint.command(self.endpoint.agent.hang_up, handle)
-            telephone.close()
+            telephone.wire.close()
 
     async def _dial(self, telephone: Telephone) -> int:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -86,12 +86,12 @@ class Exchange:
             nonlocal handle
             target = Uri("sip", "agent", host=HOST, port=address[1])
             flow = self.endpoint.flow_to("UDP", address)
-            handle = self.endpoint.agent.invite(target, flow, from_=us, body=telephone.offer(), now=now)
+            handle = self.endpoint.agent.invite(target, flow, from_=us, body=telephone.wire.offer(), now=now)
             self._answers[handle] = answer
 
         self.endpoint.command(dial)
         async with asyncio.timeout(ANSWER_S):
-            telephone.receive_answer(await answer)
+            telephone.wire.receive_answer(await answer)
         return handle
 
     def _receive(self, event: Event) -> None:

@@ -9,73 +9,47 @@ from binascii import a2b_base64, b2a_base64
 from collections import deque
 from typing import Any
 
-import msgspec
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
+from picows import WSMsgType, ws_create_server
 
 from sipagent.bench.plan import HOST
-from sipagent.realtime.protocol import append_audio
+from sipagent.bench.session import APPEND, APPEND_END, ModelSession, encode
 
 DELTA_BYTES = 1600
 """200 ms of G.711."""
-APPEND, APPEND_END = append_audio(b"").removesuffix(b'"}'), b'"}'
-"""How a message with the caller's audio begins and ends."""
-
 SILENT = b2a_base64(b"\xff" * 9, newline=False)
 """How silence begins; 9 bytes are 12 characters of their own."""
 
-_encode = msgspec.json.encode
 
-
-class Session(WSListener):
+class Session(ModelSession):
     """One connection.
 
     :param audio: what it says when it is asked to, G.711; ``None`` makes it an echo.
     """
 
     def __init__(self, number: int, audio: bytes | None) -> None:
-        self._number = number
+        super().__init__(number)
         self._audio = audio
-        self._session: dict[str, Any] = {"id": f"sess_{number}", "object": "realtime.session", "type": "realtime"}
         self._edges: tuple[bytes, bytes] | None = None
         self.heard = bytearray()
         """All of the caller's audio, G.711; an echo keeps none."""
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        """The server speaks first."""
-        self._transport = transport
-        self._send({"type": "session.created", "session": self._session})
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Take an event."""
-        if frame.msg_type is WSMsgType.CLOSE:
-            transport.send_close()
-            transport.disconnect()
-        elif frame.msg_type is WSMsgType.TEXT:
-            message = frame.get_payload_as_bytes()
-            if message.startswith(APPEND):
-                self._on_audio(message.removeprefix(APPEND).removesuffix(APPEND_END))
-            else:
-                self._on_event(msgspec.json.decode(message))
-
-    def _on_audio(self, encoded: bytes) -> None:
+    def _on_append(self, message: bytes) -> None:
+        encoded = message.removeprefix(APPEND).removesuffix(APPEND_END)
         if self._audio is not None:
             self.heard += a2b_base64(encoded)
         elif not encoded.startswith(SILENT):
             self._send_delta(encoded)
 
     def _on_event(self, event: dict[str, Any]) -> None:
-        match event["type"]:
-            case "session.update":
-                self._session |= event["session"]
-                self._send({"type": "session.updated", "session": self._session})
-            case "response.create" if self._edges is None:
-                self._respond(event.get("response", {}).get("metadata"))
+        super()._on_event(event)
+        if event["type"] == "response.create" and self._edges is None:
+            self._respond(event.get("response", {}).get("metadata"))
 
     def _respond(self, metadata: object) -> None:
         """Begin the only response; say all of it at once."""
         names = {"response_id": f"resp_{self._number}", "item_id": f"item_{self._number}"}
         place = names | {"output_index": 0, "content_index": 0}
-        before, after = _encode({"type": "response.output_audio.delta", **place, "delta": "#"}).split(b"#")
+        before, after = encode({"type": "response.output_audio.delta", **place, "delta": "#"}).split(b"#")
         self._edges = before, after
         response = {"id": names["response_id"], "output": [], "metadata": metadata}
         self._send({"type": "response.created", "response": response | {"status": "in_progress"}})
@@ -89,9 +63,6 @@ class Session(WSListener):
         if self._edges is not None:
             before, after = self._edges
             self._transport.send(WSMsgType.TEXT, before + encoded + after)
-
-    def _send(self, event: dict[str, Any]) -> None:
-        self._transport.send(WSMsgType.TEXT, _encode(event))
 
 
 class Model:
