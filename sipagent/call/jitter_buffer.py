@@ -29,8 +29,8 @@ TICK_S: Final = 0.020
 MARGIN_S: Final = 0.010
 """What the delay may fall below the target before anything is missed."""
 LEAST_TARGET_S: Final = 0.040
-"""However even the network: then the packet behind a gap is there before the gap is played to its end, and its last part
-is led up to from both sides."""
+"""However even the network: so the packet behind a gap is there before the gap is played to its end, whose last part is
+then led up to from both sides."""
 TOLERANCE_S: Final = 0.008
 """A delay as near to the target is left alone. Half of what a clock that is off by 200 millionths makes in a minute."""
 TARGET_FALL_S: Final = 0.015

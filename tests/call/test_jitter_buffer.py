@@ -211,7 +211,7 @@ def test_it_grows_with_the_jitter_and_comes_back(name: str, pause_s: float) -> N
     """40 to 240 ms under jitter of 200 ms; 60 ms or less within ten seconds of calm, pauses or not."""
     ear = Ear(speech(40.0, pause_s=pause_s))
     stats = ear.listen(traces("calm", 500, 1) + traces(name, 1_000, 2) + traces("calm", 700, 3))
-    assert max(ear.delays[:500]) <= 55.0
+    assert max(ear.delays[:500]) <= 45.0
     assert 180.0 <= max(ear.delays[600:1500]) <= 240.0
     assert max(ear.delays[2000:]) <= 60.0
     assert stats.late <= 10, "one of a hundred, of those with jitter"
@@ -223,7 +223,7 @@ def test_a_longer_way_is_no_jitter_for_long() -> None:
     stats = ear.listen(in_turn([0.01] * 1_000 + [0.21] * 1_000))
     assert stats.late == 0
     assert stats.concealed_ms <= 220.0
-    assert ear.delays[-1] <= 55.0
+    assert ear.delays[-1] <= 45.0
 
 
 def test_a_spike_is_played_late_and_not_thrown_away() -> None:
@@ -251,7 +251,7 @@ def test_pauses_are_changed_before_speech_is() -> None:
 def test_without_pauses_speech_is_stretched() -> None:
     ear = Ear(speech(30.0, pause_s=0.0))
     ear.listen(in_turn([0.0] * 500 + [0.05] + [0.0] * 999))
-    assert ear.delays[-1] <= 55.0
+    assert ear.delays[-1] <= 45.0
     bends = np.abs(np.diff(ear.pcm.astype(np.float64), 2))
     said = np.abs(np.diff(ear.audio.astype(np.float64), 2))
     assert bends[520 * SIZE :].max() <= 1.2 * said.max(), "no click"
@@ -279,7 +279,7 @@ def test_what_is_missing_without_word_is_given_up_in_time(missing: int) -> None:
     ear = Ear(speech(20.0))
     stats = ear.listen([0.0] * 500, lose=lambda number: 200 <= number < 200 + missing)
     assert stats.concealed_ms == pytest.approx(missing * 20.0, abs=12.0)
-    assert max(ear.delays[300:]) <= 55.0
+    assert max(ear.delays[300:]) <= 45.0
     assert stats.late == 0
 
 
@@ -337,7 +337,7 @@ def test_silence_told_in_time_is_played_as_silence() -> None:
 def test_an_outage_ends_where_the_stream_is_then() -> None:
     ear = Ear(speech(20.0))
     stats = ear.listen([0.0] * 900, lose=lambda number: 300 <= number < 400)
-    assert ear.delays[-1] <= 55.0
+    assert ear.delays[-1] <= 45.0
     assert stats.played >= 790
 
 
@@ -355,7 +355,7 @@ def test_another_source_is_heard_at_once(first: int) -> None:
     assert stats.restarts == 1
     assert stats.played >= 197
     assert (stats.late, stats.concealed_ms) == (0, 0.0)
-    assert stats.delay_ms <= 55.0
+    assert stats.delay_ms <= 50.0
     assert all(heard.any() for heard in ear.heard[3:])
 
 
@@ -369,7 +369,7 @@ def test_a_source_that_rests_without_counting_goes_on() -> None:
     stats = ear.buffer.stats
     assert stats.restarts == 1
     assert stats.played >= 157
-    assert stats.delay_ms <= 55.0
+    assert stats.delay_ms <= 45.0
 
 
 # Bounds
@@ -445,7 +445,7 @@ def test_other_rates(rate: int, clock_rate: int) -> None:
     assert {len(piece) for piece in heard} == {size}
     stats = buffer.stats
     assert (stats.played, stats.concealed_ms) == (pytest.approx(498, abs=2), 0.0)
-    assert stats.delay_ms <= 55.0
+    assert stats.delay_ms <= 45.0
     spectrum = np.abs(np.fft.rfft(np.concatenate(heard)[2 * size :]))
     assert int(spectrum.argmax()) * rate / (len(heard) - 2) / size == pytest.approx(200, abs=1)
 
