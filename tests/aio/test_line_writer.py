@@ -60,3 +60,4 @@ def test_a_reader_that_is_gone_ends_nothing() -> None:
     stream.close()
     writer.write("nobody reads\n")
     writer.close()
+    assert not writer._thread.is_alive(), "it came to its end, by itself"
