@@ -39,9 +39,7 @@ async def run(folder: Path, *, calls: int, rate: float, loss: float, seed: int) 
         relay = Relay((HOST, server.sip_port), loss=loss, seed=seed)
         address = await relay.open(HOST)
         timeout_s = calls / rate + PATIENCE_S
-        count = await play(
-            folder, address, name=NAME, calls=calls, rate=rate, call_ms=CALL_MS, timeout_s=timeout_s
-        )
+        count = await play(folder, address, name=NAME, calls=calls, rate=rate, call_ms=CALL_MS, timeout_s=timeout_s)
         await asyncio.to_thread(wait_for_ends, server)
         relay.close()
         left = round(server.metrics()["sipagent_active_calls"])
@@ -96,9 +94,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        figures = asyncio.run(
-            run(Path(folder), calls=given.calls, rate=given.rate, loss=given.loss, seed=given.seed)
-        )
+        figures = asyncio.run(run(Path(folder), calls=given.calls, rate=given.rate, loss=given.loss, seed=given.seed))
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "sip_loss.json").write_text(json.dumps(figures, indent=1) + "\n")
     for name, value in figures.items():

@@ -66,9 +66,7 @@ async def play(
         "-trace_stat", "-stf", str(statistics), "-fd", "1", "-trace_rtt", "-rtt_freq", "1",
     ]  # fmt: skip
     began_at = monotonic()
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
-    )
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
     await process.wait()
     last = _last_line(statistics)
     rtt = folder / f"{SCENARIO.stem}_{process.pid}_rtt.csv"
