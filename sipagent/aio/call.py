@@ -175,8 +175,10 @@ class CallRunner:
         if isinstance(output, events.SendModel):
             if self._socket is not None:
                 self._socket.send(output.data)
-            if self._media.received_at is not None:
-                self._time(self._media.received_at)
+            if (received_at := self._media.received_at) is not None:
+                self._sent += 1
+                if self._sent % SAMPLE_EVERY == 1:
+                    self._observer.observe_delay("packet_to_model", monotonic() - received_at)
             return
         match output:
             case events.SendRtcp():
@@ -270,11 +272,6 @@ class CallRunner:
 
     def _model_lost(self, code: int, reason: str) -> None:
         self.driver.feed(partial(self.call.model_lost, code, reason))
-
-    def _time(self, received_at: float) -> None:
-        self._sent += 1
-        if self._sent % SAMPLE_EVERY == 1:
-            self._observer.observe_delay("packet_to_model", monotonic() - received_at)
 
     def _close_model(self) -> None:
         if self._connecting is not None:

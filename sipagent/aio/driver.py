@@ -10,11 +10,12 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from sipagent.machine import Machine
 
 Output = TypeVar("Output")
+Address: TypeAlias = tuple[str, int]
 
 PAUSE_S = 0.1
 """A machine that crashed and was not closed is left alone for so long, so that a bug in a timer does not spin."""
@@ -30,6 +31,13 @@ class Input(Protocol):
         """Take the input."""
 
 
+class PacketInput(Protocol):
+    """A machine's method for a packet."""
+
+    def __call__(self, data: bytes, source: Address, *, now: float) -> object:
+        """Take the packet; say whether it may have brought a deadline near."""
+
+
 class Driver(Generic[Output]):
     """Runs ``machine`` on the running loop.
 
@@ -42,6 +50,7 @@ class Driver(Generic[Output]):
         self, machine: Machine[Output], *, carry: Callable[[Output], None], crashed: Callable[[Exception], None]
     ) -> None:
         self._machine = machine
+        self._poll = machine.poll
         self._carry = carry
         self._crashed = crashed
         self._loop = asyncio.get_running_loop()
@@ -51,34 +60,63 @@ class Driver(Generic[Output]):
         self._is_busy = False
         self.is_closed = False
 
-    def feed(self, receive: Callable[..., object], *arguments: object, arms: bool = True) -> None:
+    def feed(self, receive: Callable[..., object], *arguments: object) -> None:
         """Give the machine an input, now or as soon as the present one is done.
 
-        It is one flat piece because of frames: 100 a second and call come through it.
-
         :param receive: a method of the machine's; it gets the arguments and the time.
-        :param arms: whether to look at the machine's timer afterwards. For a frame that would be a tenth of its cost,
-            so there the machine says by what the method returns whether a deadline may have come near.
         """
         if self._is_busy or self.is_closed:
             if not self.is_closed:
                 self._inbox.append(partial(receive, *arguments))
             return
         self._is_busy = True
-        poll, carry, crashed = self._machine.poll, self._carry, self._crashed
+        crashed = self._crashed
         try:
-            looks = receive(*arguments, now=monotonic())
+            self._step(partial(receive, *arguments))
+            self._settle()
+        except Exception as error:  # noqa: BLE001 - any bug of this one machine
+            self._fail(crashed, error)
+        finally:
+            self._is_busy = False
+
+    def feed_packet(self, receive: PacketInput, data: bytes, source: Address, now: float) -> None:
+        """The same for a packet that was read at ``now``; flat, for fifty a second and call come through it.
+
+        A look at the machine's timer afterwards would be a tenth of the cost, so there is one only when ``receive``
+        returns that a deadline may have come near.
+        """
+        if self._is_busy or self.is_closed:
+            self.feed(receive, data, source)
+            return
+        self._is_busy = True
+        poll, carry, crashed = self._poll, self._carry, self._crashed
+        try:
+            looks = receive(data, source, now=now)
             while (output := poll()) is not None:
                 carry(output)
-            while self._inbox:
-                arms = True
-                self._step(self._inbox.popleft())
-            if arms or looks:
-                self._arm()
+            if looks or self._inbox:
+                self._settle()
         except Exception as error:  # noqa: BLE001 - any bug of this one machine
-            crashed(error)
-            if not self.is_closed:
-                self._loop.call_later(PAUSE_S, self.feed, _nothing)
+            self._fail(crashed, error)
+        finally:
+            self._is_busy = False
+
+    def feed_beat(self, beat: Input, now: float) -> None:
+        """The same for a tick of the call's clock."""
+        if self._is_busy or self.is_closed:
+            self.feed(beat)
+            return
+        self._is_busy = True
+        poll, carry, crashed = self._poll, self._carry, self._crashed
+        try:
+            looks = beat(now=now)
+            while (output := poll()) is not None:
+                looks = True
+                carry(output)
+            if looks or self._inbox:
+                self._settle()
+        except Exception as error:  # noqa: BLE001 - any bug of this one machine
+            self._fail(crashed, error)
         finally:
             self._is_busy = False
 
@@ -92,10 +130,22 @@ class Driver(Generic[Output]):
             self._timer, self._timer_at = None, inf
 
     def _step(self, receive: Input) -> None:
-        poll, carry = self._machine.poll, self._carry
+        poll, carry = self._poll, self._carry
         receive(now=monotonic())
         while (output := poll()) is not None:
             carry(output)
+
+    def _settle(self) -> None:
+        """Take what came from within, and look at the timer."""
+        while self._inbox:
+            self._step(self._inbox.popleft())
+        self._arm()
+
+    def _fail(self, crashed: Callable[[Exception], None], error: Exception) -> None:
+        """Tell of a bug; who was to be told before it happened is told, for the driver may be closed by now."""
+        crashed(error)
+        if not self.is_closed:
+            self._loop.call_later(PAUSE_S, self.feed, _nothing)
 
     def _arm(self) -> None:
         due_at = None if self.is_closed else self._machine.get_timer()

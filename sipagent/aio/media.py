@@ -34,8 +34,8 @@ class Talker(Machine[Output_co], Protocol[Output_co]):
         """Make the packet of this tick."""
 
 
-LOOK_EVERY = 4
-"""Beats between two looks at the talker's timer: what frames set due is a turn's end or an RTCP report, far off."""
+LOOK_EVERY = 10
+"""Beats between two looks at the talker's timer when nothing comes of them: what frames set due is far off."""
 
 
 class Media:
@@ -76,8 +76,8 @@ class Media:
     def _receive_rtp(self, data: bytes, source: Address) -> None:
         talker, driver = self._talker, self._driver
         if talker is not None and driver is not None:
-            self.received_at = monotonic()
-            driver.feed(talker.receive_rtp, data, source, arms=False)
+            self.received_at = now = monotonic()
+            driver.feed_packet(talker.receive_rtp, data, source, now)
             self.received_at = None
 
     def send_rtcp(self, packet: SendRtcp) -> None:
@@ -104,7 +104,7 @@ class Media:
     def _on_beat(self, due_at: float) -> None:
         """Send this tick's packet before anything else is done; then carry what the tick gave rise to."""
         if self._driver is not None:
-            self._driver.feed(self._tick, arms=False)
+            self._driver.feed_beat(self._tick, monotonic())
 
     def _tick(self, *, now: float) -> bool:
         talker = self._talker

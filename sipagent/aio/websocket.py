@@ -24,6 +24,8 @@ MAX_UNSENT = 512 * 1024
 
 PING_S = 10.0
 
+TEXT = WSMsgType.TEXT  # to look a member up in its enumeration takes longer than to frame the message
+
 NO_ANSWER = 0
 """The code of a connection that never was, and that nobody refused."""
 
@@ -95,7 +97,7 @@ class WebSocket(WSListener):
         transport = self._transport
         if transport is None or self._is_closed:
             return
-        transport.send(WSMsgType.TEXT, data)
+        transport.send(TEXT, data)
 
     def close(self) -> None:
         """Close; nothing more is received, and whoever received is let go of."""
@@ -121,7 +123,7 @@ class WebSocket(WSListener):
         if self._is_closed:
             return
         kind = frame.msg_type
-        if kind is WSMsgType.TEXT and frame.fin:
+        if kind is TEXT and frame.fin:
             self._received(frame.get_payload_as_bytes())
         elif kind is WSMsgType.CLOSE:
             self._close = (int(frame.get_close_code().value) or NO_CODE, frame.get_close_reason() or "")

@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 from math import log10
 from typing import Final
+from zlib import adler32
 
 import numpy as np
 
@@ -166,7 +167,12 @@ class EnergyVad:
         return IS_SPEECH[self._loud]
 
     def _hear(self, audio: bytes) -> None:
-        self._root = root = _root_level(audio, self._roots)
+        roots = self._roots
+        if roots is not None:  # the quickest sum of up to 256 bytes is one less than the lower half of their Adler-32
+            root = ((adler32(audio.translate(roots)) & 0xFFFF) - 1) / len(audio)
+        else:
+            root = _root_level(audio, None)
+        self._root = root
         self._loud = (self._loud << 1 | (root > self._threshold)) & 7
         if root <= SILENCE_ROOT:
             self._hear_silence()

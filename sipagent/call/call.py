@@ -251,10 +251,14 @@ class Call:
         return self._leg.frame_ms
 
     def receive_rtp(self, data: bytes, source: Address, *, now: float) -> bool:
-        """Take a packet of the caller's; say whether a deadline may be near: the next frame brings none."""
+        """Take a packet of the caller's; say whether a deadline may be near: none is as long as all is as usual."""
         frames = self._leg.receive_packet(data, source, now=now)
+        if len(frames) == 1 and self._is_up and not self._leg.is_held:
+            self._listen(frames[0], now)
+            return len(self._outputs) > 1  # of a frame comes a message for the model; of a turn that starts comes more
         self._hear(frames, now)
-        return len(frames) != 1
+        self._take_digits(now)
+        return True
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take an RTCP packet of the caller's."""
@@ -274,7 +278,7 @@ class Call:
             return None
         frame, begins = conversation.next_frame(leg.frame_ms)
         heard = frame or leg.silence
-        if self.record:
+        if self.record is not None:
             heard = self.record.receive_agent(heard, now=now)
         packet = leg.send_frame(heard, marker=begins, now=now)
         if conversation.is_finished:
@@ -315,30 +319,29 @@ class Call:
         return self._is_outgoing and self.phase in (Phase.RINGING, Phase.DIALLED)
 
     def _hear(self, frames: Sequence[Frame], now: float) -> None:
-        if frames and self._is_up and not self._leg.is_held:
-            self._listen(frames, now)
+        if self._is_up and not self._leg.is_held:
+            for frame in frames:
+                self._listen(frame, now)
         elif frames and self.phase is Phase.DIALLED:
             self._leg.keep_early(frames, now=now)
-        if len(frames) != 1:  # a packet that is the next frame, as nearly all are, brings nothing else
-            self._take_digits(now)
 
     def _hear_early(self, now: float) -> None:
         """Hear what whoever picked up said before word of it came: the "Hello?" that overtook the 200."""
         early = self._leg.take_early(now=now)
         if not self._leg.is_held:
-            self._listen([frame for frame, _ in early], now)
+            for frame, _ in early:
+                self._listen(frame, now)
 
-    def _listen(self, frames: Sequence[Frame], now: float) -> None:
+    def _listen(self, frame: Frame, now: float) -> None:
         if self._conversation is None:
             return
-        for frame in frames:
-            if self.record and frame.payload:
-                self.record.receive_caller(frame.payload, now=now)
-            if self._audible_keys:
-                frame, keys = self._audible_keys.receive(frame)
-                for key in keys:
-                    self._press("audio", key, now)
-            self._conversation.receive_frame(frame, now=now)
+        if self.record is not None and frame.payload:
+            self.record.receive_caller(frame.payload, now=now)
+        if self._audible_keys is not None:
+            frame, keys = self._audible_keys.receive(frame)
+            for key in keys:
+                self._press("audio", key, now)
+        self._conversation.receive_frame(frame, now=now)
 
     def _take_digits(self, now: float) -> None:
         """Take what the leg has; a key pressed before the answer or on hold is meant for nobody."""

@@ -19,7 +19,6 @@ from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener, ListenerSettings
 from sipagent.call.speaker import Speaker
-from sipagent.call.turn import TurnChange
 from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
 from sipagent.realtime.session import RealtimeSession
@@ -123,13 +122,14 @@ class Conversation:
             return
         listener = self._listener
         agent_speaks = self._speaker.is_speaking or (self._ambience is not None and self._ambience.is_announcing)
-        if listener.judge(frame, agent_speaks=agent_speaks, now=now) is TurnChange.STARTED:
+        if listener.judge(frame, agent_speaks=agent_speaks, now=now) is not None:  # a frame can but start a turn
             self._on_turn_started(now)
         if frame.payload:
             listener.forward(frame.payload, now=now)
         else:
             listener.forward_silence(frame.samples, now=now)
-        self._drain_session(now)
+        if self._session.outputs:
+            self._drain_session(now)
 
     def receive_digit(self, digit: str, *, now: float) -> None:
         """Take a key; it silences the agent, whatever the barge-in settings: nobody presses one by accident."""

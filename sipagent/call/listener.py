@@ -91,9 +91,9 @@ class Listener:
         if agent_speaks is not self._is_over_agent:
             self._is_over_agent = agent_speaks
             self._vad.gate_dbfs = OVER_AGENT_DBFS if agent_speaks else GATE_DBFS
-        is_speech = bool(payload) and not frame.lost and self._vad.is_speech(payload)
-        ms = len(payload) / self._bytes_per_ms
-        return self._turn.receive_frame(is_speech, ms, agent_speaks=agent_speaks, now=now)
+        if not payload or frame.lost or not self._vad.is_speech(payload):
+            return None  # to a turn that is no news: that it ends is a deadline
+        return self._turn.receive_speech(len(payload) / self._bytes_per_ms, agent_speaks=agent_speaks, now=now)
 
     def forward(self, payload: bytes, *, now: float) -> None:
         """Give the frame to the model, or keep it in case a turn is about to start."""

@@ -111,16 +111,13 @@ class Transfer:
         self._emit = emit
         self._timers = timers
         self._state = State.IDLE
+        self.is_active = False
+        """Whether the call is on its way to somebody else."""
         self._tail_ms = 0
         self._function_call_id = ""
         self._destination = ""
         self._target: Uri | None = None
         self._was_accepted = False
-
-    @property
-    def is_active(self) -> bool:
-        """Whether the call is on its way to somebody else."""
-        return self._state is not State.IDLE
 
     def begin(self, conversation: Conversation, *, now: float) -> None:
         """Take the model's wish, if it has one; let the sentence that announces it be heard, or ask for one."""
@@ -132,7 +129,7 @@ class Transfer:
         if problem is not None:
             conversation.tool_finished(function_call_id, problem, now=now)
             return
-        self._state = State.ANNOUNCED
+        self._enter(State.ANNOUNCED)
         self._function_call_id = function_call_id
         conversation.pause(ANNOUNCE.format(destination=self._destination), now=now)
         sentence_s = min(conversation.queued_ms / 1000, MAX_SENTENCE_S)
@@ -193,19 +190,23 @@ class Transfer:
 
     def _refer(self, now: float) -> None:
         if self._target is not None:
-            self._state = State.REFERRED
+            self._enter(State.REFERRED)
             self._timers.set(TIMER, now + self._settings.limit_s)
             self._emit(events.TransferStarted(self._destination, str(self._target)))
             self._emit(events.Refer(self._target))
 
     def _fail(self, status: int | None, conversation: Conversation, now: float) -> None:
         """The caller is still there: let the model say why, and go on."""
-        self._state = State.IDLE
+        self._enter(State.IDLE)
         self._timers.cancel(TIMER)
         reason = explain(self._destination, status)
         self._emit(events.TransferFailed(self._destination, status, reason))
         conversation.resume()
         conversation.tool_finished(self._function_call_id, reason, now=now)
+
+    def _enter(self, state: State) -> None:
+        self._state = state
+        self.is_active = state is not State.IDLE
 
 
 def explain(destination: str, status: int | None) -> str:

@@ -55,10 +55,8 @@ class Turn:
         """From the first frame of speech to the last."""
         return round((self._speech_at - self.onset_at) * 1000)
 
-    def receive_frame(self, is_speech: bool, ms: float, *, agent_speaks: bool, now: float) -> TurnChange | None:
-        """Take one frame of ``ms`` milliseconds."""
-        if not is_speech:
-            return None
+    def receive_speech(self, ms: float, *, agent_speaks: bool, now: float) -> TurnChange | None:
+        """Take a frame with speech, of ``ms`` milliseconds; of others there is nothing to tell."""
         if self.is_speaking:
             self._go_on(now)
             return None

@@ -7,13 +7,17 @@ a server may leave some out, and then they are ``""`` and ``0``.
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import msgspec
+
 FailureKind: TypeAlias = Literal["fatal", "transient"]
 """``fatal``: it will fail again in the same way until a person changes something; ``transient``: try again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send these bytes as one WebSocket text message."""
+class Send(msgspec.Struct, frozen=True, gc=False):
+    """Send these bytes as one WebSocket text message.
+
+    A struct, unlike the others: there are fifty a second, and it is made in an eighth of the time.
+    """
 
     data: bytes
 

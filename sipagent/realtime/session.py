@@ -82,6 +82,8 @@ class RealtimeSession:
         """What was not acted on, by a fixed set of names: ``malformed``, ``unknown_event``, ``stale_event``..."""
         self._settings = settings
         self._state = _State.NEW
+        self.is_ready = False
+        """Whether audio and commands may flow."""
         self.outputs: deque[Output] = deque()
         """What :meth:`poll` returns; where every frame counts they are taken from here."""
         self._event_id = protocol.EventIds(f"{random.getrandbits(32):08x}")
@@ -101,11 +103,6 @@ class RealtimeSession:
     # What the call reads.
 
     @property
-    def is_ready(self) -> bool:
-        """Whether audio and commands may flow."""
-        return self._state is _State.READY
-
-    @property
     def server_silence_ms(self) -> int:
         """How much silence lets the server's own turn detection say that the turn is over."""
         vad = self._settings.server_vad
@@ -114,7 +111,7 @@ class RealtimeSession:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        due_at = self._responses.due_at if self._state is _State.READY else self._setup_due_at
+        due_at = self._responses.due_at if self.is_ready else self._setup_due_at
         return inf if due_at is None else due_at
 
     @property
@@ -138,13 +135,13 @@ class RealtimeSession:
 
     def get_timer(self) -> float | None:
         """Return when :meth:`handle_timer` is due."""
-        if self._state is _State.READY:
+        if self.is_ready:
             return self._responses.get_timer()
         return self._setup_due_at
 
     def handle_timer(self, *, now: float) -> None:
         """Give up the set-up, or a response that the server forgot."""
-        if self._state is _State.READY:
+        if self.is_ready:
             self._responses.handle_timer(now=now)
         elif self._setup_due_at is not None and now >= self._setup_due_at:
             awaited = "session.created" if self._state is _State.OPENING else "an answer to session.update"
@@ -168,7 +165,7 @@ class RealtimeSession:
 
     def append_audio(self, audio: bytes) -> None:
         """Send the caller's audio, raw bytes of the session's format, as they came."""
-        if self._state is not _State.READY and not self._may_command():
+        if not self.is_ready and not self._may_command():
             return
         self._appended_bytes += len(audio)
         self.outputs.append(Send(protocol.append_audio(audio)))
@@ -236,8 +233,8 @@ class RealtimeSession:
             self._send(protocol.create_item(self._event_id("create-item"), item))
 
     def _may_command(self) -> bool:
-        if self._state in (_State.READY, _State.ENDED):
-            return self._state is _State.READY
+        if self.is_ready or self._state is _State.ENDED:
+            return self.is_ready
         raise LocalProtocolError("the session is not ready: the server has not confirmed its configuration")
 
     def _send(self, data: bytes) -> None:
@@ -249,6 +246,7 @@ class RealtimeSession:
 
     def _end(self) -> None:
         self._state = _State.ENDED
+        self.is_ready = False
         self._setup_due_at = None
 
     # What the server says.
@@ -300,6 +298,7 @@ class RealtimeSession:
             self._fail("fatal", None, f"the model did not take our configuration: {'; '.join(wrong)}")
             return
         self._state = _State.READY
+        self.is_ready = True
         self._handlers = self._READY_HANDLERS
         self._setup_due_at = None
         self.outputs.append(SessionReady(self._session_id, self._expires_at))
@@ -312,7 +311,7 @@ class RealtimeSession:
         message = text(error, "message")[:MAX_MESSAGE_CHARACTERS]
         if error_class in (ErrorClass.FATAL, ErrorClass.EXPIRED):
             self._fail(failure_kind(error_class), code, message)
-        elif error_class is not ErrorClass.BENIGN and self._state is not _State.READY:
+        elif error_class is not ErrorClass.BENIGN and not self.is_ready:
             self._fail(failure_kind(error_class), code, f"the model refused our configuration: {message}")
         elif self._responses.receive_error(error, command, now=self._now):
             self.counters["response_refused"] += 1

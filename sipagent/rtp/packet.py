@@ -89,7 +89,7 @@ def _payload_bounds(data: bytes) -> tuple[int, int] | None:
 
 
 def pack_packet(
-    payload_type: int, sequence_number: int, timestamp: int, ssrc: int, payload: bytes, *, marker: bool = False
+    payload_type: int, sequence_number: int, timestamp: int, ssrc: int, payload: bytes, marker: bool = False
 ) -> bytes:
     """Return the packet's bytes; the numbers must be in the range of their fields."""
     second = payload_type | _MARKER if marker else payload_type

@@ -55,7 +55,11 @@ class Sender:
         self._timestamp = (timestamp + self._frame_samples) & 0xFFFFFFFF
         if self._digit is not None:
             return self._next_event(self._digit, timestamp)
-        return self._pack(self._payload_type, timestamp, payload, marker)
+        sequence_number = self._sequence_number
+        self._sequence_number = (sequence_number + 1) & 0xFFFF
+        self.packets += 1
+        self.octets += len(payload)
+        return pack_packet(self._payload_type, sequence_number, timestamp, self.ssrc, payload, marker)
 
     def skip(self, samples: int) -> None:
         """Let time pass on the media clock without a packet."""
@@ -96,12 +100,9 @@ class Sender:
         event = digit.next_packet(timestamp, frame_samples=self._frame_samples)
         if event.is_last:
             self._press_next()
-        payload_type = self._parameters.send_telephone_event or 0
-        return self._pack(payload_type, event.timestamp, event.payload, event.marker)
-
-    def _pack(self, payload_type: int, timestamp: int, payload: bytes, marker: bool) -> bytes:
         sequence_number = self._sequence_number
         self._sequence_number = (sequence_number + 1) & 0xFFFF
         self.packets += 1
-        self.octets += len(payload)
-        return pack_packet(payload_type, sequence_number, timestamp, self.ssrc, payload, marker=marker)
+        self.octets += len(event.payload)
+        payload_type = self._parameters.send_telephone_event or 0
+        return pack_packet(payload_type, sequence_number, event.timestamp, self.ssrc, event.payload, event.marker)

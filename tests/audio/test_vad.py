@@ -344,3 +344,11 @@ def test_linear_samples_are_heard_as_g711_is() -> None:
     linear = [wide.tobytes()[start : start + size] for start in range(0, 2 * len(wide), size)]
     assert hear(EnergyVad(PCM), linear) == hear(EnergyVad(PCMU), frames(signal))
     assert level_dbfs(linear[60], PCM) == pytest.approx(level_dbfs(frames(signal)[60], PCMU), abs=0.5)
+
+
+@pytest.mark.parametrize("code", [0x00, 0x2A, 0x55, 0x7F, 0x80, 0xAA, 0xFF])
+def test_the_level_of_a_slice_is_exact_up_to_full_scale(code: int) -> None:
+    """The sum of a slice is taken by a checksum, which must not wrap."""
+    vad, frame = EnergyVad(PCMU), bytes([code]) * (SLICE_MS * 8)
+    vad.is_speech(frame)
+    assert vad.level_dbfs == level_dbfs(frame, PCMU)

@@ -23,8 +23,10 @@ class Caller:
         """Feed ``s`` for speech, ``.`` for none, and a space for a frame that did not come."""
         changes = []
         for letter in pattern:
-            if letter != " ":
-                changes.append(self.turn.receive_frame(letter == "s", 20.0, agent_speaks=agent_speaks, now=self.now))
+            if letter == "s":
+                changes.append(self.turn.receive_speech(20.0, agent_speaks=agent_speaks, now=self.now))
+            elif letter == ".":
+                changes.append(None)
             self.ticks += 1
         return changes
 
@@ -69,7 +71,7 @@ def test_a_turn_starts_once(caller: Caller) -> None:
 @pytest.mark.parametrize(("ms", "frames"), [(10.0, 4), (20.0, 2), (30.0, 2), (60.0, 1)])
 def test_speech_is_weighed_by_time_not_by_frames(ms: float, frames: int) -> None:
     turn = Turn(TurnSettings())
-    changes = [turn.receive_frame(True, ms, agent_speaks=False, now=n * ms / 1000) for n in range(frames)]
+    changes = [turn.receive_speech(ms, agent_speaks=False, now=n * ms / 1000) for n in range(frames)]
     assert changes == [None] * (frames - 1) + [STARTED]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any, Generic, TypeVar
 
+from sipagent.aio.media import LOOK_EVERY
 from sipagent.machine import Machine
 
 Output = TypeVar("Output")
@@ -66,6 +67,7 @@ class Node(Generic[Output]):
         self._inbox: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         self._is_busy = False
         self._due_at: float | None = None
+        self._beats = 0
 
     def feed(self, receive: Callable[..., object], *args: object) -> None:
         """Give the machine an input, now or as soon as the present one is done."""
@@ -73,16 +75,41 @@ class Node(Generic[Output]):
             self._inbox.append((receive, args))
             return
         self._is_busy = True
-        poll, carry, now = self._machine.poll, self._carry, self._clock.now
-        receive(*args, now=now)
-        while (output := poll()) is not None:
-            carry(output)
-        while self._inbox:
-            receive, args = self._inbox.popleft()
-            receive(*args, now=now)
-            while (output := poll()) is not None:
-                carry(output)
+        self._step(receive, args)
+        self._settle()
         self._is_busy = False
+
+    def feed_packet(self, receive: Callable[..., object], *args: object) -> None:
+        """The same for a packet: the timer is looked at only if the machine says so."""
+        self._feed_frame(receive, args, outputs_count=False)
+
+    def feed_beat(self, beat: Callable[..., object]) -> None:
+        """The same for a tick: the timer is looked at when something came of it, and now and then."""
+        self._beats += 1
+        self._feed_frame(beat, (), outputs_count=True, looks=self._beats % LOOK_EVERY == 0)
+
+    def _feed_frame(
+        self, receive: Callable[..., object], args: tuple[object, ...], *, outputs_count: bool, looks: bool = False
+    ) -> None:
+        assert not self._is_busy
+        self._is_busy = True
+        said, has_outputs = self._step(receive, args)
+        if said or looks or self._inbox or (has_outputs and outputs_count):
+            self._settle()
+        self._is_busy = False
+
+    def _step(self, receive: Callable[..., object], args: tuple[object, ...]) -> tuple[object, bool]:
+        """Give it the input and carry what comes of it; return what it said, and whether there was anything."""
+        poll, carry, has_outputs = self._machine.poll, self._carry, False
+        said = receive(*args, now=self._clock.now)
+        while (output := poll()) is not None:
+            has_outputs = True
+            carry(output)
+        return said, has_outputs
+
+    def _settle(self) -> None:
+        while self._inbox:
+            self._step(*self._inbox.popleft())
         self._arm()
 
     def _arm(self) -> None:

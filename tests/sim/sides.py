@@ -295,13 +295,13 @@ class CallerSide(Side):
                 self._plan(lambda deed: deed.after_answer)
 
     def receive_rtp(self, data: bytes) -> None:
-        self.node.feed(self.phone.receive_rtp, data, (AGENT, RTP_PORTS[AGENT]))
+        self.node.feed_packet(self.phone.receive_rtp, data, (AGENT, RTP_PORTS[AGENT]))
 
     def receive_rtcp(self, data: bytes) -> None:
         self.node.feed(self.phone.receive_rtcp, data, (AGENT, RTP_PORTS[AGENT] + 1))
 
     def _on_beat(self) -> bool:
-        self.node.feed(self._tick)
+        self.node.feed_beat(self._tick)
         if self.end.is_over:
             self._aftermath -= 1
         return self._aftermath > 0
@@ -497,7 +497,7 @@ class AgentSide(Side):
 
     def receive_rtp(self, data: bytes) -> None:
         if self.call is not None:
-            self._node.feed(self.call.receive_rtp, data, (CALLER, RTP_PORTS[CALLER]))
+            self._node.feed_packet(self.call.receive_rtp, data, (CALLER, RTP_PORTS[CALLER]))
             self.watch.settled()
 
     def receive_rtcp(self, data: bytes) -> None:
@@ -505,7 +505,7 @@ class AgentSide(Side):
             self._node.feed(self.call.receive_rtcp, data, (CALLER, RTP_PORTS[CALLER] + 1))
 
     def _on_beat(self) -> bool:
-        self._node.feed(self._tick)
+        self._node.feed_beat(self._tick)
         self.watch.settled()
         if self.end.is_over:
             self._aftermath -= 1
