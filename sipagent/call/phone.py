@@ -275,10 +275,11 @@ class Phone:
         return self._leg.frame_ms
 
     def receive_rtp(self, data: bytes, source: Address, *, now: float) -> bool:
-        """Take a packet; it may have brought a deadline near."""
-        self._hear(self._leg.receive_packet(data, source, now=now), now)
+        """Take a packet; say whether a deadline may be near: none is as long as all is as usual."""
+        frames = self._leg.receive_packet(data, source, now=now)
+        self._hear(frames, now)
         self._take_rtcp()
-        return True
+        return len(frames) != 1 or bool(self._outputs)
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
         """Take an RTCP packet."""
