@@ -173,12 +173,7 @@ class CallRunner:
 
     def _carry(self, output: events.Output) -> None:
         if isinstance(output, events.SendModel):
-            if self._socket is not None:
-                self._socket.send(output.data)
-            if (received_at := self._media.received_at) is not None:
-                self._sent += 1
-                if self._sent % SAMPLE_EVERY == 1:
-                    self._observer.observe_delay("packet_to_model", monotonic() - received_at)
+            self._send(output.data)
             return
         match output:
             case events.SendRtcp():
@@ -272,6 +267,14 @@ class CallRunner:
 
     def _model_lost(self, code: int, reason: str) -> None:
         self.driver.feed(partial(self.call.model_lost, code, reason))
+
+    def _send(self, data: bytes) -> None:
+        if self._socket is not None:
+            self._socket.send(data)
+        if (received_at := self._media.received_at) is not None:
+            self._sent += 1
+            if self._sent % SAMPLE_EVERY == 1:
+                self._observer.observe_delay("packet_to_model", monotonic() - received_at)
 
     def _close_model(self) -> None:
         if self._connecting is not None:
