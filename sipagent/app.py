@@ -39,7 +39,7 @@ from sipagent.lines import (
     usable_codecs,
 )
 from sipagent.rtp import dtls
-from sipagent.sip.core import UserAgentSettings
+from sipagent.sip.core import HeaderList, UserAgentSettings
 from sipagent.sip.dialog import DEFAULT_PORTS, URI_TRANSPORTS
 from sipagent.sip.events import Event, SourceBanned
 from sipagent.sip.uri import Parameters, Uri
@@ -167,10 +167,11 @@ class Application:
             self._log.warning("srtp_keys_in_the_open", line=name, instead="transport: tls, so that nobody reads them")
         self._log.info("ready", listen=[str(listener) for listener in config.sip.listen], model=", ".join(models))
 
-    async def dial(self, line: str, to: str) -> str:
+    async def dial(self, line: str, to: str, headers: HeaderList = ()) -> str:
         """Have the agent of a line call somebody; return the id of the call.
 
         :param to: a SIP URI, or a number at the line's own domain.
+        :param headers: fields of the INVITE that are the user's own.
         :raises SipagentError: when it can't be tried.
         """
         account = next((one for one in self._accounts if one.name == line), None)
@@ -181,7 +182,7 @@ class Application:
         reason = make_targets(settings, settings.allow_out).refusal(target)
         if reason is not None:
             raise SipagentError(f"{target} may not be called: {reason}; allow_out of line {line} says who may")
-        return await self.service.dial(line, target)
+        return await self.service.dial(line, target, headers)
 
     def pause_recording(self, call_id: str, is_paused: bool) -> None:
         """Have a call's recording pause, or go on.

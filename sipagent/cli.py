@@ -131,8 +131,16 @@ def _call(arguments: argparse.Namespace, console: Console) -> bool:
         linger_s=arguments.linger,
         max_call_s=arguments.max,
         codecs=tuple(arguments.codecs or CODECS),
+        headers=tuple(_field(text) for text in arguments.headers),
     )
     return loop.run(dial(settings, console=console))
+
+
+def _field(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise SipagentError(f"{text!r} is no header field: write it as 'X-Order: 17'")
+    return name.strip(), value.strip()
 
 
 def _line(name: str, config: Config, path: Path) -> LineConfig:
@@ -228,6 +236,14 @@ def _add_call(commands: Any) -> None:
         action="append",
         choices=available_codecs(),
         help=f"offer this codec, and those of further --codec: {', '.join(available_codecs())} (PCMU, PCMA)",
+    )
+    parser.add_argument(
+        "--header",
+        dest="headers",
+        metavar="FIELD",
+        action="append",
+        default=[],
+        help="put a field of your own into the INVITE, such as 'X-Order: 17'",
     )
     parser.add_argument("--linger", metavar="S", type=float, default=4.0, help="silence after which we hang up (4)")
     parser.add_argument("--max", metavar="S", type=float, default=120.0, help="hang up after so long in any case (120)")

@@ -26,6 +26,7 @@ from sipagent.notebook import Notebook
 from sipagent.rtp.dtmf import DIGITS
 from sipagent.sdp.negotiation import SrtpMode
 from sipagent.sip.account import Account
+from sipagent.sip.core import HeaderList
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class DialSettings:
     codecs: tuple[str, ...] = CODECS
     """What we offer, best first."""
     srtp: SrtpMode = "off"
+    headers: HeaderList = ()
+    """Fields of the INVITE that are the user's own."""
 
 
 async def dial(settings: DialSettings, *, console: Console) -> bool:
@@ -90,6 +93,7 @@ async def dial(settings: DialSettings, *, console: Console) -> bool:
         tls=settings.tls,
         codecs=settings.codecs,
         srtp=settings.srtp,
+        headers=settings.headers,
     )
     console.print(f"Calling {escape(str(target))} …")
     await runner.call(target, linger_s=settings.linger_s, max_call_s=settings.max_call_s)

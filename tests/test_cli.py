@@ -5,9 +5,11 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from loopback import HOST
 from program import ROOT, free_port
 
@@ -16,6 +18,13 @@ from sipagent.cli import main
 from sipagent.errors import SipagentError
 
 VERBS = ("run", "call", "check", "demo", "model", "bench")
+
+
+@pytest.fixture(autouse=True)
+def logs_to_nobody_elses_stream() -> Iterator[None]:
+    """What a verb sets up writes to a stream that pytest closes after the test."""
+    yield
+    structlog.reset_defaults()
 
 
 def configure(folder: Path, *, port: int) -> Path:
@@ -140,6 +149,21 @@ def test_cues_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["call", "a@b", "--press", "1", "--say", "one", "--interrupt", "two", "--wav", "f", "--say", "x"]) == 0
     expected = [("press", "1", None), ("say", "one", None), ("say", "two", cli.OVER_AGENT_MS)]
     assert cues == [*expected, ("wav", "f", None), ("say", "x", None)]
+
+
+def test_fields_of_ones_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    headers: list[tuple[str, str]] = []
+
+    async def dial(settings: cli.DialSettings, *, console: object) -> bool:
+        headers.extend(settings.headers)
+        await asyncio.sleep(0)
+        return True
+
+    monkeypatch.setattr(cli, "dial", dial)
+    assert main(["call", "a@b", "--header", "X-Order: 17", "--header", "User-to-User:00ab;encoding=hex"]) == 0
+    assert headers == [("X-Order", "17"), ("User-to-User", "00ab;encoding=hex")]
+    assert main(["call", "a@b", "--header", "X-Order"]) == 2
+    assert "write it as 'X-Order: 17'" in capsys.readouterr().err
 
 
 def test_as_a_module() -> None:

@@ -19,6 +19,7 @@ from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.events import Fact
 from sipagent.errors import LocalProtocolError
+from sipagent.sip.core import HeaderList
 from sipagent.sip.events import (
     Accepted,
     Acknowledged,
@@ -89,6 +90,8 @@ class Outgoing:
 
     account: str
     target: Uri
+    headers: HeaderList = ()
+    """Of the INVITE, the user's own."""
 
 
 class CallRunner:
@@ -208,7 +211,9 @@ class CallRunner:
         if outgoing is None or self.driver.is_closed:
             return
         try:
-            handle = self._endpoint.agent.invite(outgoing.target, account=outgoing.account, body=offer, now=now)
+            handle = self._endpoint.agent.invite(
+                outgoing.target, account=outgoing.account, body=offer, headers=outgoing.headers, now=now
+            )
         except LocalProtocolError as error:
             self.driver.feed(partial(self.call.leg_ended, str(error)))
         else:

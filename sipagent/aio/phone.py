@@ -22,7 +22,7 @@ from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
 from sipagent.sdp.negotiation import SrtpMode
 from sipagent.sip.account import Account
-from sipagent.sip.core import UserAgentSettings
+from sipagent.sip.core import HeaderList, UserAgentSettings, check_headers
 from sipagent.sip.dialog import is_numeric
 from sipagent.sip.events import (
     Accepted,
@@ -52,6 +52,8 @@ class PhoneRunner:
     :param srtp: whether its audio may, or must, be encrypted.
     :param noted: is given every fact as it happens, with its time.
     :param codecs: what we offer, best first; ``format_for`` them the lines are.
+    :param headers: fields of the INVITE that are the user's own.
+    :raises LocalProtocolError: for a field that is none of the user's.
     """
 
     def __init__(
@@ -65,7 +67,10 @@ class PhoneRunner:
         tls: Tls | None = None,
         codecs: tuple[str, ...] = CODECS,
         srtp: SrtpMode = "off",
+        headers: HeaderList = (),
     ) -> None:
+        check_headers(headers)
+        self._headers = headers
         self._codecs = codecs
         self._srtp: SrtpMode = srtp
         self._account = account
@@ -154,10 +159,10 @@ class PhoneRunner:
     def _dial(self, target: Uri, flow: Flow, *, now: float) -> None:
         agent, offer = self._endpoint.agent, self._phone.offer()
         if self._account is not None:
-            self._handle = agent.invite(target, account=self._account.name, body=offer, now=now)
+            self._handle = agent.invite(target, account=self._account.name, body=offer, headers=self._headers, now=now)
             return
         caller = NameAddr(None, Uri("sip", "caller", host=flow.local[0] if flow.local else "127.0.0.1"))
-        self._handle = agent.invite(target, flow, from_=caller, body=offer, now=now)
+        self._handle = agent.invite(target, flow, from_=caller, body=offer, headers=self._headers, now=now)
 
     def _receive(self, event: Event) -> None:
         phone, feed = self._phone, self._driver.feed

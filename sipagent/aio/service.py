@@ -28,6 +28,7 @@ from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
 from sipagent.rtp.dtls import Certificate
 from sipagent.sdp.negotiation import SrtpMode
+from sipagent.sip.core import HeaderList, check_headers
 from sipagent.sip.events import (
     Address,
     Ended,
@@ -161,11 +162,13 @@ class Service:
         if isinstance(event, Ended):
             self._by_handle.pop(event.handle, None)
 
-    async def dial(self, line_name: str, target: Uri) -> str:
+    async def dial(self, line_name: str, target: Uri, headers: HeaderList = ()) -> str:
         """Call somebody by a line; return the id of the call, which is under way.
 
-        :raises SipagentError: when the line can't call, or we are full or about to stop.
+        :param headers: fields of the INVITE that are the user's own.
+        :raises SipagentError: when the line can't call, we are full or about to stop, or a field is none of the user's.
         """
+        check_headers(headers)
         endpoint, line = self._endpoint, self._lines.get(line_name)
         if endpoint is None or line is None:
             raise SipagentError(f"there is no line {line_name}")
@@ -174,7 +177,7 @@ class Service:
         flow = await endpoint.find_flow(endpoint.agent.first_hop(line_name, target))
         media = self._open_media(flow)
         info = CallInfo(self._new_call_id(), caller=line_name, called=str(target), agent=line.agent)
-        outgoing = Outgoing(line_name, target)
+        outgoing = Outgoing(line_name, target, headers)
         runner = self._make_runner(info, line, flow, media, endpoint, line_name=line_name, outgoing=outgoing)
         self._observe(info.call_id, Dialled(line_name, str(target)))
         self._keep(runner)

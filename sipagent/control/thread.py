@@ -7,13 +7,13 @@ as a client that dawdles, is the thread's own affair.
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from functools import partial
 from threading import Thread
 from typing import Any, TypeVar
 
-from sipagent.control.http import ControlServer, Page
+from sipagent.control.http import ControlServer, Dial, Page
 from sipagent.control.metrics import Metrics
 
 Result = TypeVar("Result")
@@ -29,7 +29,6 @@ class ControlThread:
     """The server, its loop and its thread; callables are called on the loop from which it was started.
 
     :param reasons: why new calls would be refused at present.
-    :param dial: makes a call by a line to somebody, and returns its id.
     :param pause_recording: has the recording of a call, by its id, pause or go on.
     """
 
@@ -38,7 +37,7 @@ class ControlThread:
         *,
         reasons: Callable[[], Sequence[str]],
         metrics: Metrics,
-        dial: Callable[[str, str], Awaitable[str]],
+        dial: Dial,
         pause_recording: Callable[[str, bool], None],
     ) -> None:
         self._reasons = reasons
@@ -87,7 +86,7 @@ class ControlThread:
         server = ControlServer(
             reasons=partial(_ask, home, self._reasons),
             metrics=partial(self._write_metrics, home),
-            dial=lambda line, to: _await(home, _started(self._dial, line, to)),
+            dial=lambda line, to, headers: _await(home, self._dial(line, to, headers)),
             pause_recording=lambda call_id, is_paused: _ask(home, partial(self._pause_recording, call_id, is_paused)),
         )
         address = await server.start(host, port)
@@ -111,10 +110,6 @@ async def _ask(home: asyncio.AbstractEventLoop, ask: Callable[[], Result]) -> Re
 
 async def _await(home: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Result]) -> Result:
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
-
-
-async def _started(dial: Callable[[str, str], Awaitable[str]], line: str, to: str) -> str:
-    return await dial(line, to)
 
 
 def _nothing() -> None:

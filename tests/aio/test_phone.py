@@ -20,7 +20,7 @@ from sipagent.audio.wav import read_wav
 from sipagent.call import events, phone
 from sipagent.call.jitter_buffer import JitterStats
 from sipagent.call.phone import CODECS, Line, Phone, PhoneOutput
-from sipagent.errors import SipagentError
+from sipagent.errors import LocalProtocolError, SipagentError
 from sipagent.formats import PCM
 from sipagent.rtp.packet import pack_packet
 from sipagent.sip.account import Account
@@ -71,6 +71,11 @@ def test_keys_in_info(run: Clean, tmp_path: Path) -> None:
             assert pressed == ["4", "2", "#"]
 
     run(main())
+
+
+def test_a_header_field_that_is_not_the_users() -> None:
+    with pytest.raises(LocalProtocolError, match="Via is written by the user agent"):
+        PhoneRunner(lines=(), recording=None, noted=print, random=Random(), headers=[("Via", "x")])
 
 
 @pytest.mark.parametrize("transport", ["", ";transport=udp"])

@@ -183,9 +183,10 @@ def test_a_call_that_we_make(run: Clean, tmp_path: Path) -> None:
         async with serving(tmp_path) as world, Caller() as callee:
             port = callee.endpoint.flow_to("UDP", (HOST, 9)).local[1]  # type: ignore[index]
             target = Uri.parse(f"sip:200@{HOST}:{port}")
-            await world.service.dial("main", target)
+            await world.service.dial("main", target, [("X-Order", "17")])
             invite = await callee.expect(IncomingInvite)
             assert invite.request.from_.uri == ACCOUNT.address
+            assert invite.request.headers.get("X-Order") == "17"
             assert world.service.calls == 1
             callee.endpoint.command(callee.endpoint.agent.accept, invite.handle, callee.offer())
             await callee.expect(Acknowledged)
@@ -219,6 +220,10 @@ def test_calls_that_can_not_be_made(run: Clean, tmp_path: Path) -> None:
                 await world.service.dial("other", Uri.parse(f"sip:200@{HOST}"))
             with pytest.raises(SipagentError, match=r"no way to sip:200@no\.such"):
                 await world.service.dial("main", Uri.parse("sip:200@no.such.host.invalid"))
+            with pytest.raises(SipagentError, match="Contact is written by the user agent"):
+                await world.service.dial("main", Uri.parse(f"sip:200@{HOST}"), [("Contact", "<sip:me@example.com>")])
+            with pytest.raises(SipagentError, match="CR, LF"):
+                await world.service.dial("main", Uri.parse(f"sip:200@{HOST}"), [("X-Order", "17\r\nVia: x")])
             await world.answered()
             with pytest.raises(SipagentError, match="too many"):
                 await world.service.dial("main", Uri.parse(f"sip:200@{HOST}"))

@@ -12,14 +12,15 @@ from sipagent.control.http import ControlServer, Page
 from sipagent.control.metrics import Metrics
 from sipagent.control.thread import ControlThread
 from sipagent.errors import SipagentError
+from sipagent.sip.core import HeaderList
 
 Test = Callable[[aiohttp.ClientSession], Awaitable[None]]
 
 
-async def dial(line: str, to: str) -> str:
+async def dial(line: str, to: str, headers: HeaderList) -> str:
     if line != "main":
         raise SipagentError(f"there is no line {line}")
-    return f"id of {to}"
+    return f"id of {to}" + "".join(f", {name}={value}" for name, value in headers)
 
 
 PAUSED: list[tuple[str, bool]] = []
@@ -116,6 +117,8 @@ def test_a_port_that_is_taken() -> None:
     ("order", "status", "answer"),
     [
         ({"line": "main", "to": "200"}, 202, {"id": "id of 200"}),
+        ({"line": "main", "to": "1", "headers": {"X-A": "b", "X-C": "d"}}, 202, {"id": "id of 1, X-A=b, X-C=d"}),
+        ({"line": "main", "to": "1", "headers": 1}, 400, {"error": "Expected `object`, got `int` - at `$.headers`"}),
         ({"line": "other", "to": "200"}, 409, {"error": "there is no line other"}),
         ({"line": "main"}, 400, {"error": "Object missing required field `to`"}),
         ({"line": "main", "to": "1", "x": 1}, 400, {"error": "Object contains unknown field `x`"}),
