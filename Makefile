@@ -24,7 +24,7 @@ demo: $(RUN) ## place the demonstration call and end; exit status 0 only if it w
 test: $(TEST) tools ## run every test (TOOLS=optional: skip those whose programs can't be installed)
 	@$(BIN)/python -m pytest
 
-interop: $(TEST) ## talk to Kamailio, baresip, PJSIP, linphone, pyVoIP and scanners; print who can do what
+interop: $(TEST) ## talk to Kamailio, baresip, PJSIP, linphone, pyVoIP, Chromium and scanners; print who can do what
 	@scripts/setup_interop.sh
 	@$(BIN)/python -m pytest tests/interop -m interop
 

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Install who `make interop` talks to: Kamailio, baresip, linphone and scanners by apt, PJSIP and pyVoIP in .venv-interop.
+# Install who `make interop` talks to: Kamailio, baresip, linphone, Chromium and scanners by apt, PJSIP and pyVoIP in
+# .venv-interop.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 declare -A packages=(
     [kamailio]="kamailio kamailio-tls-modules kamailio-websocket-modules" [baresip]=baresip-core [sipsak]=sipsak
     [svmap]=sipvicious [linphone-daemon]=linphone-cli [flite]=flite
+    [chromium]=chromium
 )
-optional=" linphone-cli sipvicious " # not in every release of Debian and Ubuntu
+optional=" linphone-cli sipvicious chromium " # not in every release of Debian and Ubuntu
 
 missing=()
 PATH="$PATH:/usr/sbin"
@@ -22,7 +24,7 @@ give_up() {
 }
 
 install_packages() {
-    local as_root=() wanted=() package
+    local as_root=() wanted=() welcome=() package
     command -v apt-get >/dev/null || give_up "no apt-get on this system; install ${missing[*]} by hand"
     if [ "$(id -u)" != 0 ]; then
         command -v sudo >/dev/null || give_up "not root, and no sudo; run: apt-get install ${missing[*]}"
@@ -30,17 +32,25 @@ install_packages() {
     fi
     "${as_root[@]}" apt-get update -qq || give_up "apt-get update failed, see above"
     for package in "${missing[@]}"; do
-        if [[ "$optional" == *" $package "* ]] && [ -z "$(apt-cache search --names-only "^$package\$")" ]; then
-            echo "$package is not in this release; going on without" >&2
-        else
+        if [[ "$optional" != *" $package "* ]]; then
             wanted+=("$package")
+        elif [ -n "$(apt-cache search --names-only "^$package\$")" ]; then
+            welcome+=("$package")
+        else
+            echo "$package is not in this release; going on without" >&2
         fi
     done
-    [ ${#wanted[@]} -eq 0 ] && return
-    echo "installing ${wanted[*]}"
-    # RUNLEVEL=1: the packages' own services are not started; the tests start what they need, on ports of their own.
+    [ ${#wanted[@]} -eq 0 ] || add "${wanted[@]}" || give_up "apt-get install failed, see above"
+    for package in "${welcome[@]}"; do
+        add "$package" || echo "$package can't be installed, see above; its tests are skipped" >&2
+    done
+}
+
+# RUNLEVEL=1: the packages' own services are not started; the tests start what they need, on ports of their own.
+add() {
+    echo "installing $*"
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends \
-        "${wanted[@]}" >/dev/null || give_up "apt-get install failed, see above"
+        "$@" >/dev/null
 }
 
 usable() { command -v "$1" >/dev/null && "$1" -c 'import sys, ensurepip, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; }

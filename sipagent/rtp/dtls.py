@@ -56,6 +56,8 @@ RECORD_HEADER: Final = 13
 LIFETIME: Final = timedelta(days=30)
 RETRY_S: Final = 0.25
 """When OpenSSL does not say: it looks again."""
+BACK_S: Final = 5.0
+"""In which a peer that leaves hangs up, or, when its page is loaded anew, comes back with another certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ class Dtls:
         self.is_closed = False
         """Whether the peer has said that it leaves."""
         self.due_at = inf
-        """When :meth:`handle_timer` is due: to repeat something, or, at once, to tell that it has failed."""
+        """When :meth:`handle_timer` is due: to repeat something, to tell, at once, that it has failed, or that a peer
+        that left does not come back."""
         self._fingerprints = fingerprints
         self._is_client = is_client
         self._read = 0
@@ -131,10 +134,12 @@ class Dtls:
 
     def handle_timer(self, *, now: float) -> list[bytes]:
         """Return again what seems to be lost."""
-        is_over = self.failure or self.is_closed
-        if is_over:
+        if now < self.due_at:
+            return []
+        if self.is_closed:
+            self._fail("the peer has left")
+        if self.failure:
             self.due_at = inf
-        if is_over or now < self.due_at:
             return []
         try:
             self._connection.DTLSv1_handle_timeout()
@@ -171,10 +176,16 @@ class Dtls:
 
     def _drain(self, now: float) -> list[bytes]:
         datagrams = list(_datagrams(self._take()))
-        is_over = self.keys is not None or self.is_closed
-        timeout = None if is_over or self.failure else self._connection.DTLSv1_get_timeout()
-        self.due_at = now if self.failure else inf if timeout is None else now + max(timeout, RETRY_S)
+        self.due_at = self._next(now)
         return datagrams
+
+    def _next(self, now: float) -> float:
+        if self.failure:
+            return now
+        if self.is_closed:
+            return now + BACK_S
+        timeout = None if self.keys is not None else self._connection.DTLSv1_get_timeout()
+        return inf if timeout is None else now + max(timeout, RETRY_S)
 
     def _take(self) -> bytes:
         taken = b""

@@ -18,6 +18,7 @@ from serving import serving
 
 from sipagent.audio.wav import read_wav
 from sipagent.call import events
+from sipagent.rtp import dtls
 from sipagent.rtp.dtls import make_certificate
 from sipagent.sip.events import Accepted
 
@@ -156,5 +157,28 @@ def test_a_browser_with_another_certificate_than_it_says_is_hung_up_on(run: Clea
                 await until(lambda: browser.connection.connectionState == "connected", within_s=10.0)
             finally:
                 await browser.close()
+
+    run(main())
+
+
+def test_a_page_that_is_closed_ends_its_call(run: Clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a BYE: its good-bye in DTLS is all that comes."""
+    monkeypatch.setattr(dtls, "BACK_S", 0.1)
+
+    async def main() -> None:
+        async with serving(tmp_path, certificate=make_certificate(wall=time())) as world:
+            port = (await world.endpoint.listen("WS", (HOST, 0)))[1]
+            browser = Browser("PCMU", chirps(1.0, seed=1))
+            caller = await world.caller()
+            caller.invite(port, transport="WS", body=await browser.offer())
+            try:
+                await browser.take((await caller.expect(Accepted)).body)
+                await until(lambda: world.ledger.all(events.AgentStarted), within_s=10.0)
+            finally:
+                await browser.close()
+            (ended,) = await world.over()
+            assert ended.reason == "no_keys"
+            (complaint,) = world.ledger.all(events.LegComplained)
+            assert complaint.message == "the peer has left"
 
     run(main())

@@ -12,10 +12,10 @@ from typing import Literal, TypeAlias
 
 import pytest
 
-Peer: TypeAlias = Literal["Kamailio", "baresip", "pjsua2", "pyVoIP", "linphone", "sipsak", "SIPVicious"]
+Peer: TypeAlias = Literal["Kamailio", "baresip", "pjsua2", "pyVoIP", "linphone", "Chromium", "sipsak", "SIPVicious"]
 Column: TypeAlias = Literal["register", "call in", "call out", "hold", "DTMF", "transfer", "TLS", "SRTP", "scan"]
 
-PEERS: tuple[Peer, ...] = ("Kamailio", "baresip", "pjsua2", "linphone", "pyVoIP", "sipsak", "SIPVicious")
+PEERS: tuple[Peer, ...] = ("Kamailio", "baresip", "pjsua2", "linphone", "Chromium", "pyVoIP", "sipsak", "SIPVicious")
 COLUMNS: tuple[Column, ...] = ("register", "call in", "call out", "hold", "DTMF", "transfer", "TLS", "SRTP", "scan")
 
 A_TELEPHONE = "a telephone, with which nobody registers"
@@ -35,6 +35,9 @@ ABSENT: Mapping[tuple[Peer, Column], str] = {
     ("linphone", "SRTP"): NOT_BUILT,
     ("pyVoIP", "SRTP"): UNABLE,
     ("linphone", "TLS"): "its daemon is not told whom to trust",
+    ("Chromium", "register"): A_TELEPHONE,
+    ("Chromium", "call out"): "a first offer of ours is never a browser's",
+    ("Chromium", "transfer"): NOT_BUILT,
     ("pyVoIP", "register"): A_TELEPHONE,
     ("pyVoIP", "hold"): UNABLE,
     ("pyVoIP", "transfer"): UNABLE,

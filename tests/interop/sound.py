@@ -50,14 +50,14 @@ def likeness(wanted: Samples, within: Samples) -> float:
     return min(_fits(wanted, within))
 
 
-def share_found(wanted: Samples, within: Samples, likest: float = SAME) -> float:
-    """How many of the half seconds of ``wanted`` are found again, silences and the last second left out."""
-    fits = _fits(wanted, within)
+def share_found(wanted: Samples, within: Samples, likest: float = SAME, piece: int = RATE // 2) -> float:
+    """How many pieces of ``wanted`` are found again, silences and the last second left out."""
+    fits = _fits(wanted, within, piece)
     return sum(fit > likest for fit in fits) / len(fits)
 
 
-def _fits(wanted: Samples, within: Samples) -> list[float]:
-    pieces = [wanted[at : at + RATE // 2] for at in range(0, len(wanted) - RATE - RATE // 2, RATE // 2)]
+def _fits(wanted: Samples, within: Samples, piece: int = RATE // 2) -> list[float]:
+    pieces = [wanted[at : at + piece] for at in range(0, len(wanted) - RATE - piece, piece)]
     return [correlate(piece, within)[1] for piece in pieces if level(piece) > AUDIBLE_DBFS]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sipagent.errors import SipagentError
 from sipagent.rtp import dtls
-from sipagent.rtp.dtls import MAX_DATAGRAMS, MTU, Certificate, Dtls, make_certificate
+from sipagent.rtp.dtls import BACK_S, MAX_DATAGRAMS, MTU, Certificate, Dtls, make_certificate
 
 WALL = 1_800_000_000.0
 A, B = make_certificate(wall=WALL), make_certificate(wall=WALL)
@@ -98,6 +98,22 @@ def test_good_bye() -> None:
     assert server.is_closed
     assert client.close() == []
     assert server.receive(b"\x17\xfe\xfd", now=2.0) == []
+    assert client.due_at == inf
+
+
+def test_who_has_left_and_does_not_come_back_is_gone() -> None:
+    """A page that is closed says it here only: there is no BYE."""
+    client, server = pair()
+    shake_hands(client, server)
+    for data in client.close():
+        server.receive(data, now=1.0)
+    assert server.due_at == 1.0 + BACK_S
+    server.handle_timer(now=server.due_at - 0.1)
+    assert not server.failure
+    server.handle_timer(now=server.due_at)
+    assert server.failure == "the peer has left"
+    server.handle_timer(now=server.due_at)
+    assert server.due_at == inf
 
 
 def test_damage_on_the_way_is_no_end() -> None:
