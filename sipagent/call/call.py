@@ -108,7 +108,7 @@ class Call:
             self._on_timer(key, now)
         if self._leg.failure:
             self._outputs.append(events.LegComplained(self._leg.failure))
-            self._hang_up("no_keys", now)
+            self._hang_up("webrtc_failed", now)
         self._follow(now)
 
     # The caller's dialog

@@ -151,7 +151,7 @@ def test_a_browser_with_another_certificate_than_it_says_is_hung_up_on(run: Clea
                 accepted = await caller.expect(Accepted)
                 await browser.take(accepted.body)
                 (ended,) = await world.over()
-                assert ended.reason == "no_keys"
+                assert ended.reason == "webrtc_failed"
                 (complaint,) = world.ledger.all(events.LegComplained)
                 assert "certificate" in complaint.message
                 await until(lambda: browser.connection.connectionState == "connected", within_s=10.0)
@@ -177,7 +177,7 @@ def test_a_page_that_is_closed_ends_its_call(run: Clean, tmp_path: Path, monkeyp
             finally:
                 await browser.close()
             (ended,) = await world.over()
-            assert ended.reason == "no_keys"
+            assert ended.reason == "webrtc_failed"
             (complaint,) = world.ledger.all(events.LegComplained)
             assert complaint.message == "the peer has left"
 

@@ -174,7 +174,7 @@ def test_a_page_that_is_closed_ends_its_call(place: Place, folder: Path) -> None
         phone.dial(place.uri())
         call.wait_for("agent_started")
         phone.leave()
-        assert call.wait_until_over()["reason"] == "no_keys"
+        assert call.wait_until_over()["reason"] == "webrtc_failed"
 
 
 def test_the_agent_hangs_up(place: Place, folder: Path) -> None:
