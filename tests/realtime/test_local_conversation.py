@@ -1,14 +1,17 @@
 """The items of the embedded model's conversation: made, truncated, deleted, retrieved, and what it then remembers."""
 
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from realtime.local_harness import DELTA, Harness, error_of, kinds, of_kind, only, spoken
 
 from sipagent.formats import PCMU
+from sipagent.realtime.local.brain import Brain, Prompt, Step
 from sipagent.realtime.local.conversation import MAX_AUDIO_BYTES, MAX_ITEMS, Conversation
 from sipagent.realtime.local.item import Item, Part
+from sipagent.realtime.local.responses import CONTEXT_ITEMS
 
 
 def message(text: str, **fields: Any) -> dict[str, Any]:
@@ -184,6 +187,24 @@ def test_only_what_was_heard_is_remembered() -> None:
     assert len(b64decode(part["audio"])) == 1400 * 8
     harness.say("what did you say")
     assert spoken(harness.respond()) == "I said: One. Two. Three. Four. And there you interrupted me."
+
+
+def test_a_response_is_given_what_was_said_last() -> None:
+    """And no more of a long call, or each answer would cost more than the one before."""
+
+    class Counting(Brain):
+        def think(self, prompt: Prompt) -> Sequence[Step]:
+            prompts.append(prompt)
+            return super().think(prompt)
+
+    prompts: list[Prompt] = []
+    harness = Harness(brain=Counting()).open()
+    for number in range(CONTEXT_ITEMS + 10):
+        harness.type(f"number {number}")
+    events = harness.respond()
+    assert [turn.text for turn in prompts[-1].turns] == [f"number {number}" for number in range(10, CONTEXT_ITEMS + 10)]
+    usage = only(events, "response.done")["response"]["usage"]
+    assert CONTEXT_ITEMS * 3 <= usage["input_token_details"]["text_tokens"] < CONTEXT_ITEMS * 4
 
 
 def test_it_goes_on_where_the_caller_stopped_hearing() -> None:

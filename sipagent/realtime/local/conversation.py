@@ -25,6 +25,10 @@ class Conversation:
     def __len__(self) -> int:
         return len(self._order)
 
+    def newest(self, count: int) -> list[Item]:
+        """The last so many items, in their order."""
+        return [self._items[item_id] for item_id in self._order[-count:]]
+
     def get(self, item_id: object) -> Item | None:
         """The item of this id."""
         return self._items.get(item_id) if isinstance(item_id, str) else None

@@ -17,6 +17,8 @@ from sipagent.realtime.local.wire import Channel, Json, RequestError, missing, w
 
 MAX_PARALLEL = 4
 """Out-of-band responses at once; a client uses one to classify, seldom two."""
+CONTEXT_ITEMS = 128
+"""What a response is given of the conversation: set phrases refer no further back, and a long call costs no more."""
 MAX_INPUT_ITEMS = 256
 """Items in the ``input`` of one response."""
 
@@ -69,7 +71,7 @@ class Responses:
         if len(self._all) > MAX_PARALLEL:
             raise RequestError("Too many responses at once.", code="rate_limit_exceeded", kind="rate_limit_error")
         given = self._parse_input(parameters.get("input"))
-        known = list(self._conversation) if given is None else given
+        known = self._conversation.newest(CONTEXT_ITEMS) if given is None else given
         response = self._make_response(parameters, known, is_default)
         self._all.append((response, parameters, known))
         if is_default:
