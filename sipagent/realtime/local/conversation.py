@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sipagent.realtime.local.item import Item, Part
+from sipagent.realtime.local.item import Item
 from sipagent.realtime.local.wire import RequestError
 
 ROOT = "root"
@@ -18,6 +18,8 @@ class Conversation:
     def __init__(self) -> None:
         self._order: list[str] = []
         self._items: dict[str, Item] = {}
+        self._sounding: list[Item] = []
+        """Those with audio, in the order in which they came."""
 
     def __iter__(self) -> Iterator[Item]:
         return (self._items[item_id] for item_id in self._order)
@@ -59,6 +61,7 @@ class Conversation:
         position = self._position_after(previous_item_id)
         self._order.insert(position, item.id)
         self._items[item.id] = item
+        self._sounding.append(item)
         if len(self._order) > MAX_ITEMS:
             del self._items[self._order.pop(0)]
             position -= 1
@@ -111,10 +114,15 @@ class Conversation:
 
     def _bound_audio(self) -> None:
         """Let the oldest audio go, never its length."""
-        holders: list[Part] = [part for item in self for part in item.content if part.audio]
-        kept = sum(len(part.audio) for part in holders)
-        for part in holders:
+        self._sounding = [item for item in self._sounding if item.id in self._items and _may_sound(item)]
+        kept = sum(len(part.audio) for item in self._sounding for part in item.content)
+        for part in (part for item in self._sounding for part in item.content):
             if kept <= MAX_AUDIO_BYTES:
                 break
             kept -= len(part.audio)
             part.audio = bytearray()
+
+
+def _may_sound(item: Item) -> bool:
+    """Whether it has audio, or may yet get some."""
+    return item.status == "in_progress" or any(part.audio for part in item.content)
