@@ -11,8 +11,9 @@ from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from random import Random
-from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
+
+from ending import Stoppable, wait_or_kill
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,7 +36,7 @@ Entry: TypeAlias = dict[str, Any]
 """A line of the log."""
 
 
-class Program:
+class Program(Stoppable):
     """``sipagent`` with some arguments, from its start to its end; use it as ``with``."""
 
     def __init__(self, *arguments: str, ready: str) -> None:
@@ -106,23 +107,11 @@ class Program:
     def stop(self) -> int:
         """Ask it to end, if it has not; return its exit status."""
         self.terminate()
-        try:
-            status = self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
+        status = wait_or_kill(self._process, STOP_S)
         self._reader.join()
         if self._process.stderr is not None:
             self._process.stderr.close()
         return status
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _read(self) -> None:
         for line in self._process.stderr or ():

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeVar
 
+from sipagent.aio.udp import Address
 from sipagent.machine import Machine
 
 Output = TypeVar("Output")
-Address: TypeAlias = tuple[str, int]
 
 PAUSE_S = 0.1
 """A machine that crashed and was not closed is left alone for so long, so that a bug in a timer does not spin."""

@@ -89,9 +89,14 @@ def level_dbfs(audio: bytes, audio_format: AudioFormat) -> float:
 def _root_level(audio: bytes, roots: bytes | None) -> float:
     """Return the mean root of some audio: by a table for G.711, else of linear samples."""
     if roots is not None:
-        return sum(audio.translate(roots)) / len(audio)
+        return _sum(audio.translate(roots)) / len(audio)
     samples = np.frombuffer(audio, "<i2").astype(np.float32)
     return float(np.sqrt(np.abs(samples) / 32_768).mean()) * ROOT_OF_FULL_SCALE
+
+
+def _sum(data: bytes) -> int:
+    """Return the sum of bytes; of up to 256 it is one less than the lower half of their Adler-32, and quickest so."""
+    return (adler32(data) & 0xFFFF) - 1 if len(data) <= 256 else sum(data)
 
 
 def _root_table(pcm: Pcm) -> bytes:
@@ -167,12 +172,7 @@ class EnergyVad:
         return IS_SPEECH[self._loud]
 
     def _hear(self, audio: bytes) -> None:
-        roots = self._roots
-        if roots is not None:  # the quickest sum of up to 256 bytes is one less than the lower half of their Adler-32
-            root = ((adler32(audio.translate(roots)) & 0xFFFF) - 1) / len(audio)
-        else:
-            root = _root_level(audio, None)
-        self._root = root
+        self._root = root = _root_level(audio, self._roots)
         self._loud = (self._loud << 1 | (root > self._threshold)) & 7
         if root <= SILENCE_ROOT:
             self._hear_silence()

@@ -1,5 +1,6 @@
 """What fake models have in common: a connection that greets, confirms what it is asked for, and hands out the rest."""
 
+from abc import abstractmethod
 from typing import Any
 
 import msgspec
@@ -38,8 +39,9 @@ class ModelSession(WSListener):
             else:
                 self._on_event(msgspec.json.decode(message))
 
+    @abstractmethod
     def _on_append(self, message: bytes) -> None:
-        raise NotImplementedError
+        """Take a message with audio."""
 
     def _on_event(self, event: dict[str, Any]) -> None:
         """Take an event that is no audio."""

@@ -253,10 +253,9 @@ class Call:
     def receive_rtp(self, data: bytes, source: Address, *, now: float) -> bool:
         """Take a packet of the caller's; say whether a deadline may be near: none is as long as all is as usual."""
         frames = self._leg.receive_packet(data, source, now=now)
-        if len(frames) == 1 and self._is_up and not self._leg.is_held:
-            self._listen(frames[0], now)
-            return len(self._outputs) > 1  # of a frame comes a message for the model; of a turn that starts comes more
         self._hear(frames, now)
+        if len(frames) == 1:
+            return len(self._outputs) > 1  # of a frame comes a message for the model; of a turn that starts comes more
         self._take_digits(now)
         return True
 

@@ -97,7 +97,8 @@ class Receiver:
         self.latch.heard_at = now
         self.packets += 1
         self.octets += len(payload)
-        number = origin.receive_audio(sequence_number, timestamp, now)
+        origin.measure_jitter(timestamp, now=now)
+        number = origin.receive(sequence_number)
         if number is None or not self.window.pass_through(number):
             return self._sort(packet, number, now)
         if timestamp != timeline.expected:

@@ -53,13 +53,14 @@ class Sender:
         self._sent_at = now
         self._sent_timestamp = timestamp = self._timestamp
         self._timestamp = (timestamp + self._frame_samples) & 0xFFFFFFFF
+        payload_type = self._payload_type
         if self._digit is not None:
-            return self._next_event(self._digit, timestamp)
+            payload_type, timestamp, payload, marker = self._next_event(self._digit, timestamp)
         sequence_number = self._sequence_number
         self._sequence_number = (sequence_number + 1) & 0xFFFF
         self.packets += 1
         self.octets += len(payload)
-        return pack_packet(self._payload_type, sequence_number, timestamp, self.ssrc, payload, marker)
+        return pack_packet(payload_type, sequence_number, timestamp, self.ssrc, payload, marker)
 
     def skip(self, samples: int) -> None:
         """Let time pass on the media clock without a packet."""
@@ -96,13 +97,9 @@ class Sender:
             digit, duration = self._digits_waiting.popleft()
             self._digit = DigitSender(digit, duration=duration)
 
-    def _next_event(self, digit: DigitSender, timestamp: int) -> bytes:
+    def _next_event(self, digit: DigitSender, timestamp: int) -> tuple[int, int, bytes, bool]:
+        """Return payload type, timestamp, payload and marker of the digit's next packet."""
         event = digit.next_packet(timestamp, frame_samples=self._frame_samples)
         if event.is_last:
             self._press_next()
-        sequence_number = self._sequence_number
-        self._sequence_number = (sequence_number + 1) & 0xFFFF
-        self.packets += 1
-        self.octets += len(event.payload)
-        payload_type = self._parameters.send_telephone_event or 0
-        return pack_packet(payload_type, sequence_number, event.timestamp, self.ssrc, event.payload, event.marker)
+        return self._parameters.send_telephone_event or 0, event.timestamp, event.payload, event.marker

@@ -72,20 +72,6 @@ class Source:
         self.received += 1
         return self.highest
 
-    def receive_audio(self, sequence_number: int, timestamp: int, now: float) -> int | None:
-        """Do :meth:`receive` and :meth:`measure_jitter` in one: the hot path."""
-        transit = now * self._clock_rate - timestamp
-        previous, self._transit = self._transit, transit
-        if previous is not None:
-            step = transit - previous if transit > previous else previous - transit
-            if step < self._max_step:
-                self._jitter += (step - self._jitter) / 16
-        if (sequence_number - self.highest) & 0xFFFF != 1:
-            return self.receive(sequence_number)
-        self.highest += 1
-        self.received += 1
-        return self.highest
-
     def use_clock(self, clock_rate: int) -> None:
         """Take note of the clock that the next timestamps are of; another than before is measured anew."""
         if clock_rate != self._clock_rate:

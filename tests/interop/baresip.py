@@ -9,10 +9,10 @@ import socket
 import subprocess
 import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+from ending import Stoppable, wait_or_kill
 from interop.kamailio import HOST, Authority, Transport
 from interop.phone import Extension
 from interop.sound import RATE, Samples, at_rate
@@ -76,7 +76,7 @@ WIDE_RATES = {"G722/16000/1": 16_000, "L16/16000/1": 16_000, "opus/48000/2": 48_
 """Hz of the sound of the codecs that have more than a telephone's, by baresip's names for them."""
 
 
-class Baresip:
+class Baresip(Stoppable):
     """A telephone; use it as ``with``.
 
     :param says: what it says from the moment it is answered, 16-bit samples.
@@ -188,11 +188,7 @@ class Baresip:
         """End the program, whose recordings are complete only then."""
         self._control.close()
         self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        wait_or_kill(self._process, STOP_S)
         self._reader.join()
         if self._process.stdout is not None:
             self._process.stdout.close()
@@ -215,14 +211,6 @@ class Baresip:
     def said(self) -> Samples:
         """What went into its microphone."""
         return self._read("enc", RATE)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _read(self, direction: str, wanted: int) -> Samples:
         parts = []

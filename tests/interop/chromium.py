@@ -14,12 +14,12 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Empty, Queue
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from ending import Stoppable, wait_or_kill
 from interop.kamailio import Authority
 from interop.sound import RATE, Samples, at_rate
 
@@ -50,7 +50,7 @@ OPTIONS = (
 PERMISSION = "--use-fake-ui-for-media-stream"
 
 
-class Chromium:
+class Chromium(Stoppable):
     """A telephone; use it as ``with``.
 
     :param says: what it says after it is answered, 16-bit samples.
@@ -125,10 +125,6 @@ class Chromium:
         """Press some keys, one after the other."""
         self._do("press", keys=keys)
 
-    def transfer(self, uri: str) -> None:
-        """It can't."""
-        raise NotImplementedError
-
     def hang_up(self) -> None:
         """End the call."""
         self.statistics()
@@ -168,20 +164,8 @@ class Chromium:
                 self._heard = at_rate(np.frombuffer(self._pages.heard, "<i2"), rate, RATE)
         finally:
             self._process.terminate()
-            try:
-                self._process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            wait_or_kill(self._process, STOP_S)
             self._pages.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _received(self) -> int:
         return int(self.statistics().get("inbound-rtp", {}).get("packetsReceived", 0))

@@ -13,10 +13,10 @@ import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import Literal, TypeAlias
 
 import trustme
+from ending import Stoppable
 from program import free_port
 
 Algorithm: TypeAlias = Literal["MD5", "SHA-256"]
@@ -243,7 +243,7 @@ class Authority:
         self.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
 
 
-class Kamailio:
+class Kamailio(Stoppable):
     """A PBX; use it as ``with``.
 
     :param users: the password of each.
@@ -350,14 +350,6 @@ class Kamailio:
         if found is None:
             raise TimeoutError(f"{text!r} is not in Kamailio's log after {timeout_s} s:\n{tail}")
         return found
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _config(self) -> str:
         users = "\n".join(f'    $sht(users=>{user}) = "{password}";' for user, password in self.users.items())

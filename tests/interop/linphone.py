@@ -8,9 +8,8 @@ import socket
 import subprocess
 from pathlib import Path
 from threading import Event
-from types import TracebackType
-from typing import Self
 
+from ending import Stoppable, wait_or_kill
 from interop.kamailio import HOST
 from program import free_port
 
@@ -38,7 +37,7 @@ audio_rtp_port={media_port}
 """
 
 
-class Linphone:
+class Linphone(Stoppable):
     """A telephone; use it as ``with``."""
 
     def __init__(self, folder: Path) -> None:
@@ -97,22 +96,10 @@ class Linphone:
     def stop(self) -> None:
         """End the program."""
         self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        wait_or_kill(self._process, STOP_S)
         if hasattr(self, "_control"):
             self._control.close()
         self._socket.unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _connect(self) -> socket.socket:
         control = socket.socket(socket.AF_UNIX)

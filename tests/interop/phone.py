@@ -12,10 +12,10 @@ import wave
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+from ending import Stoppable, wait_or_kill
 from interop.kamailio import HOST, Authority, Kamailio, Transport
 from interop.sound import RATE, Samples
 from program import ROOT, free_port
@@ -47,7 +47,7 @@ class Extension:
         return self.pbx.users[self.user] if self.password is None else self.password
 
 
-class Phone:
+class Phone(Stoppable):
     """A telephone; use it as ``with``.
 
     :param says: what it says, 16-bit samples at 8 kHz.
@@ -200,22 +200,10 @@ class Phone:
         """End the program."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        wait_or_kill(self._process, STOP_S)
         self._reader.join()
         if self._process.stdout is not None:
             self._process.stdout.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
     # The program
 

@@ -1,6 +1,7 @@
 """A browser calls sipagent: SIP over a WebSocket, ICE, DTLS and SRTP, by Chromium and a page of ours."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,23 @@ def judge_voice(phone: Chromium, call: Call) -> None:
     assert share_found(said, phone.heard(), ALIKE, PIECE) > FOUND
 
 
+@contextmanager
+def answered(place: Place, folder: Path, *, opens_microphone: bool = True) -> Iterator[tuple[Chromium, Call]]:
+    """A browser that says nothing, and the call in which the agent speaks to it."""
+    call = Call(place.server)
+    with Chromium(folder / "phone", SILENCE, opens_microphone=opens_microphone) as phone:
+        phone.dial(place.uri())
+        call.wait_for("agent_started")
+        yield phone, call
+
+
+def hang_up(phone: Chromium, call: Call) -> None:
+    """End the call; nothing was lost in it."""
+    phone.hang_up()
+    phone.stop()
+    judge(phone, call)
+
+
 def talk(phone: Chromium, call: Call, voices: Voices) -> None:
     """The browser asks, is answered and hangs up; each heard what the other said, and nothing was lost."""
     ask(call)
@@ -108,80 +126,54 @@ def test_over_tls_and_with_a_video_that_is_refused(place: Place, voices: Voices,
 
 def test_who_hides_its_addresses_is_heard(place: Place, folder: Path) -> None:
     """A page without a microphone offers names of mDNS; it is found by its checks."""
-    call = Call(place.server)
-    with Chromium(folder / "phone", SILENCE, opens_microphone=False) as phone:
-        phone.dial(place.uri())
-        call.wait_for("agent_started")
+    with answered(place, folder, opens_microphone=False) as (phone, call):
         press_and_listen(phone, call)
-        phone.hang_up()
-        phone.stop()
+        hang_up(phone, call)
         assert ".local " in phone.last["offered"]
-        judge(phone, call)
         heard, _ = call.recording()
         assert level(heard) > AUDIBLE_DBFS
 
 
 @cell("Chromium", "DTMF")
 def test_keys_reach_the_agent(place: Place, folder: Path) -> None:
-    call = Call(place.server)
-    with Chromium(folder / "phone", SILENCE) as phone:
-        phone.dial(place.uri())
-        call.wait_for("agent_started")
+    with answered(place, folder) as (phone, call):
         press_and_listen(phone, call)
-        phone.hang_up()
-        phone.stop()
+        hang_up(phone, call)
         judge_voice(phone, call)
-        judge(phone, call)
         assert sum(entry["event"] == "digit_pressed" for entry in call.entries) == 1
 
 
 @cell("Chromium", "hold")
 def test_hold_silences_the_agent_and_resuming_it_brings_it_back(place: Place, folder: Path) -> None:
-    call = Call(place.server)
-    with Chromium(folder / "phone", SILENCE) as phone:
-        phone.dial(place.uri())
-        call.wait_for("agent_started")
+    with answered(place, folder) as (phone, call):
         hold_and_resume(phone, call)
         phone.pause()
         assert not phone.receives()
         phone.unhold()
         press_and_listen(phone, call)
         assert phone.receives()
-        phone.hang_up()
-        phone.stop()
-        judge(phone, call)
+        hang_up(phone, call)
         assert level(phone.heard()[-5 * RATE :]) > AUDIBLE_DBFS
 
 
 def test_it_goes_on_after_a_restart_of_ice_and_with_an_offer_of_ours(place: Place, folder: Path) -> None:
-    call = Call(place.server)
-    with Chromium(folder / "phone", SILENCE) as phone:
-        phone.dial(place.uri())
-        call.wait_for("agent_started")
+    with answered(place, folder) as (phone, call):
         phone.restart()
         press_and_listen(phone, call)
         phone.invite_empty()
         press_and_listen(phone, call)
         assert phone.receives()
-        phone.hang_up()
-        phone.stop()
-        judge(phone, call)
+        hang_up(phone, call)
 
 
 def test_a_page_that_is_closed_ends_its_call(place: Place, folder: Path) -> None:
-    call = Call(place.server)
-    with Chromium(folder / "phone", SILENCE) as phone:
-        phone.dial(place.uri())
-        call.wait_for("agent_started")
+    with answered(place, folder) as (phone, call):
         phone.leave()
         assert call.wait_until_over()["reason"] == "webrtc_failed"
 
 
 def test_the_agent_hangs_up(place: Place, folder: Path) -> None:
-    call = Call(place.server)
-    with Chromium(folder / "phone", SILENCE) as phone:
-        phone.dial(place.uri())
-        call.wait_for("agent_started")
+    with answered(place, folder) as (phone, call):
         phone.press("9")
         phone.wait_until_over()
         assert call.wait_until_over()["reason"] == "agent"
