@@ -11,14 +11,13 @@ from math import inf
 from random import Random
 from typing import TypeAlias
 
-from sipagent.agent.builtin import COLLECT_DIGITS, TRANSFER, hang_up
 from sipagent.call import events
 from sipagent.call.ambience import Ambience, AmbienceSettings
-from sipagent.call.collecting import Collecting
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener, ListenerSettings
 from sipagent.call.speaker import Speaker
+from sipagent.call.tool_calls import ToolCalls
 from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
 from sipagent.realtime.session import RealtimeSession
@@ -75,14 +74,17 @@ class Conversation:
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._ambience = Ambience(settings.ambience, audio_format=audio_format) if settings.ambience else None
         self._keypad = Keypad()
-        self._collecting = Collecting(
-            settings.key_tools, press=lambda digits: None if press(digits) else emit(events.PressKeys(digits))
+        self._tools = ToolCalls(
+            session=self._session,
+            emit=emit,
+            keypad=self._keypad,
+            press=lambda digits: None if press(digits) else emit(events.PressKeys(digits)),
+            key_tools=settings.key_tools,
+            may_transfer=settings.may_transfer,
         )
-        self._running: dict[str, str] = {}
         self._response_id = ""
         self._response_spoke = False
         self._owed_words: str | None = None
-        self._owes_response = False
         self._failures = 0
         self._retry_at = inf
         self._unheard_greeting: str | None = None
@@ -92,8 +94,6 @@ class Conversation:
         """Whether the goodbye is on its way; nothing interrupts it."""
         self.is_paused = False
         """Whether the agent finishes its sentence and neither listens nor goes on."""
-        self.wish: tuple[str, str] | None = None
-        """That the call be handed on: function-call id and arguments; to be taken away by whoever fulfils it."""
         self.failure: model.SessionFailed | None = None
         """Why there is no model (any more)."""
 
@@ -113,6 +113,16 @@ class Conversation:
     def queued_ms(self) -> int:
         """How much of what the agent says is still to be played."""
         return self._speaker.queued_ms
+
+    @property
+    def wish(self) -> tuple[str, str] | None:
+        """That the call be handed on: function-call id and arguments; to be taken by whoever fulfils it."""
+        return self._tools.wish
+
+    def take_wish(self) -> tuple[str, str] | None:
+        """Take :attr:`wish`, which is none any more."""
+        wish, self._tools.wish = self._tools.wish, None
+        return wish
 
     # The caller
 
@@ -137,7 +147,7 @@ class Conversation:
         if self.is_ending or self.is_paused:
             return
         self._interrupt(onset_at=now, now=now)
-        if not self._collecting.take(digit, now=now):
+        if not self._tools.take_digit(digit, now=now):
             self._keypad.press(digit, now=now)
         self._drain_session(now)
 
@@ -195,8 +205,8 @@ class Conversation:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        keys_due_at = min(self._keypad.due_at, self._collecting.due_at)
-        return min(self._session.due_at, self._listener.due_at, keys_due_at, self._retry_at)
+        tools_due_at = min(self._keypad.due_at, self._tools.due_at)
+        return min(self._session.due_at, self._listener.due_at, tools_due_at, self._retry_at)
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
@@ -205,9 +215,8 @@ class Conversation:
             self._end_turn(now)
         if now >= self._retry_at:
             self._ask(now)
-        collected = self._collecting.handle_timer(queued_ms=self.queued_ms, now=now)
-        if collected is not None:
-            self.tool_finished(*collected, now=now)
+        self._tools.handle_timer(queued_ms=self.queued_ms, now=now)
+        self._speak_of_tools(now)
         number = self._keypad.handle_timer(now=now)
         if number is not None and not self.is_ending:
             self._session.create_message("user", f"The caller pressed {' '.join(number)} on the keypad.")
@@ -218,16 +227,8 @@ class Conversation:
 
     def tool_finished(self, function_call_id: str, output: str, *, now: float) -> None:
         """Take a tool's output; once the last one is in, the model goes on, after the caller if he is speaking."""
-        name = self._running.pop(function_call_id, None)
-        if name is None:
-            return
-        self._emit(events.ToolReturned(name, output))
-        self._session.send_tool_output(function_call_id, output)
-        if not self._running and not self.is_ending:
-            if self._listener.is_caller_speaking:
-                self._owes_response = True
-            else:
-                self._ask(now)
+        self._tools.finish(function_call_id, output)
+        self._speak_of_tools(now)
         self._drain_session(now)
 
     def end(self, *, now: float, says_goodbye: bool = False) -> None:
@@ -265,8 +266,7 @@ class Conversation:
         """Whether the caller waits for what the model, or a tool, has not come up with yet."""
         if self.is_paused or self._listener.is_caller_speaking or self._unheard_greeting is not None:
             return False
-        is_asked = all(name == COLLECT_DIGITS.name for name in self._running.values())
-        return not is_asked or self._session.has_live_response
+        return self._tools.is_running or self._session.has_live_response
 
     def _on_turn_started(self, now: float) -> None:
         self._emit(events.SpeechStarted(self._listener.onset_at, self._listener.level_dbfs))
@@ -278,7 +278,7 @@ class Conversation:
     def _end_turn(self, now: float) -> None:
         self._emit(events.SpeechStopped(self._listener.turn_ms))
         asks = self._listener.handle_timer(now=now)
-        if (asks or self._owes_response) and not self.is_ending:
+        if (asks or self._tools.owes_response) and not self.is_ending:
             self._ask(now)
 
     def _ask(self, now: float) -> None:
@@ -286,7 +286,7 @@ class Conversation:
         if self.is_paused:
             self._retry_at = inf
             return
-        self._owes_response = False
+        self._tools.owes_response = False
         self._retry_at = inf
         self._session.create_response(instructions=self._unheard_greeting, now=now)
 
@@ -317,8 +317,8 @@ class Conversation:
                 self._response_id, self._response_spoke = response_id, False
             case model.ResponseDone():
                 self._on_response_done(output, now)
-            case model.FunctionCallRequested(function_call_id, name, arguments):
-                self._on_function_call(function_call_id, name, arguments, now)
+            case model.FunctionCallRequested():
+                self._on_function_call(output, now)
             case model.SessionReady(session_id):
                 self.is_ready = True
                 self._emit(events.ModelReady(session_id))
@@ -368,24 +368,14 @@ class Conversation:
             self._session.create_response(instructions=self._owed_words, tools_allowed=False, now=now)
         self._owed_words = None
 
-    def _on_function_call(self, function_call_id: str, name: str, arguments: str, now: float) -> None:
-        self._emit(events.ToolCalled(name, arguments))
-        if name == hang_up.name:
-            self._session.send_tool_output(function_call_id, hang_up())
-            if not self.is_paused:
-                self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
-                self.end(now=now)
-            return
-        self._running[function_call_id] = name
-        if name == TRANSFER and self._settings.may_transfer and self.wish is None:
-            self.wish = (function_call_id, arguments)
-        elif self._collecting.has(name):
-            pressed = self._keypad.take() if name == COLLECT_DIGITS.name else ""
-            queued_ms = self.queued_ms
-            output = self._collecting.start(
-                function_call_id, name, arguments, pressed=pressed, queued_ms=queued_ms, now=now
-            )
-            if output is not None:
-                self.tool_finished(function_call_id, output, now=now)
-        else:
-            self._emit(events.RunTool(function_call_id, name, arguments))
+    def _on_function_call(self, call: model.FunctionCallRequested, now: float) -> None:
+        ends = self._tools.begin(call, queued_ms=self.queued_ms, now=now)
+        if ends and not self.is_paused:
+            self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
+            self.end(now=now)
+        self._speak_of_tools(now)
+
+    def _speak_of_tools(self, now: float) -> None:
+        """Let the model speak of what its tools came to, after the caller if he is speaking."""
+        if self._tools.owes_response and not self.is_ending and not self._listener.is_caller_speaking:
+            self._ask(now)
