@@ -6,9 +6,9 @@ from typing import Final
 
 DEFAULT: Final = (
     # English
-    "mm", "mhm", "mm hm", "mm hmm", "hm", "hmm", "uh", "uh huh", "huh", "um", "ah", "aha", "oh", "oh okay", "ok", "okay",
-    "yeah", "yep", "yup", "right", "all right", "alright", "sure", "i see", "got it", "good", "great", "cool", "fine",
-    "really", "wow", "of course", "exactly", "perfect",
+    "mm", "mhm", "mm hm", "mm hmm", "hm", "hmm", "uh", "uh huh", "huh", "um", "ah", "aha", "oh", "oh okay", "ok",
+    "okay", "yeah", "yep", "yup", "right", "all right", "alright", "sure", "i see", "got it", "good", "great", "cool",
+    "fine", "really", "wow", "of course", "exactly", "perfect",
     # German, French, Spanish
     "ja", "jaja", "genau", "gut", "alles klar", "ach so", "achso", "mhmm", "äh", "öh", "stimmt",
     "oui", "d'accord", "ah bon", "bien", "euh", "très bien",

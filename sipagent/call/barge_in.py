@@ -46,17 +46,19 @@ class Meaning(Enum):
     ANSWER = "answer"
     """It says its last word and listens to the rest."""
     INTERRUPTION = "interruption"
-    """It has begun nothing that the caller heard, and is silent."""
+    """It is silent: it had begun nothing that the caller heard, or an answer comes in any case."""
 
 
 class BargeIn:
     """One call's.
 
     :param hears_words: whether the model writes down what callers say.
+    :param answers_all: whether the server answers whatever it takes for a turn, so that we had better be silent for it.
     """
 
-    def __init__(self, settings: BargeInSettings, *, hears_words: bool) -> None:
+    def __init__(self, settings: BargeInSettings, *, hears_words: bool, answers_all: bool = False) -> None:
         self._settings = settings
+        self._answers_all = answers_all
         self._hears_words = hears_words
         self._committed: deque[bool] = deque(maxlen=MAX_ASIDES)
         """Of each commit that the model has not confirmed, whether it was an aside."""
@@ -75,13 +77,15 @@ class BargeIn:
     def judge(self, sound_ms: int, *, greets: bool, has_begun: bool, rest_ms: int | None) -> Meaning:
         """Say what a sound was that is over and too short for an interruption.
 
-        :param sound_ms: from its first frame to its last.
+        :param sound_ms: how much speech there was in it.
         :param greets: whether it is the greeting that the agent is about to say.
         :param has_begun: whether the agent had begun to say something.
         :param rest_ms: how much of it is left; ``None`` where the model is still making it.
         """
         if sound_ms < WORD_MS:
             return Meaning.NOISE
+        if self._answers_all:
+            return Meaning.INTERRUPTION
         if not has_begun:
             return Meaning.HEARD if greets else Meaning.INTERRUPTION
         if rest_ms is not None and rest_ms <= TAIL_MS:

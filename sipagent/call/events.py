@@ -265,7 +265,7 @@ class AgentResumed:
     """It was no interruption: the agent goes on with the sample that was due."""
 
     speech_ms: int
-    """From the first frame of the sound to its last."""
+    """How much speech there was in the sound, its pauses not counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,11 @@ class Listener:
         return self._turn.duration_ms
 
     @property
+    def withdrawn_ms(self) -> int:
+        """How much speech there was in the latest sound that was no turn."""
+        return self._turn.withdrawn_ms
+
+    @property
     def level_dbfs(self) -> float:
         """The level of the latest frame."""
         return self._vad.level_dbfs
@@ -153,6 +158,8 @@ class Listener:
     def take(self) -> None:
         """Make a turn of what was tentative: it was short, but it counts."""
         self._turn.take()
+        if self._preroll:
+            self._flush_preroll()
 
     def commit_aside(self) -> bool:
         """Let the model have what was tentative, for its words; say whether it was enough of it for the model."""

@@ -15,7 +15,6 @@ from sipagent.call.transcript import Transcript
 from sipagent.formats import AudioFormat
 from sipagent.realtime.session import RealtimeSession
 
-
 ECHO_MS = 300
 """So long after the agent's last audible frame its echo may still come back, through two networks and a room."""
 

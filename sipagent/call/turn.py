@@ -61,6 +61,8 @@ class Turn:
         """Whether one may be about to begin, over the agent."""
         self.onset_at = 0.0
         """When the first frame of the present speech arrived."""
+        self.withdrawn_ms = 0
+        """How much speech there was in what was withdrawn last, its pauses not counted."""
 
     @property
     def duration_ms(self) -> int:
@@ -99,6 +101,7 @@ class Turn:
             return None
         was_tentative = self.is_tentative
         self._awaits_pause = now - self._speech_at < self._settings.end_silence_ms / 1000 and not was_tentative
+        self.withdrawn_ms = round(self._speech_ms)
         self.stop()
         return TurnChange.WITHDRAWN if was_tentative else TurnChange.STOPPED
 
