@@ -13,6 +13,7 @@ from types import ModuleType
 from urllib.parse import urlencode, urlsplit
 from uuid import NAMESPACE_URL, getnode, uuid5
 
+from sipagent.agent import backchannels
 from sipagent.agent.builtin import HANG_UP, KEY_TOOLS, TRANSFER, make_transfer
 from sipagent.agent.routing import Route
 from sipagent.agent.tools import Tool
@@ -23,6 +24,7 @@ from sipagent.audio.codecs import available_codecs
 from sipagent.audio.noise import comfort_noise
 from sipagent.audio.wav import WavError
 from sipagent.call.ambience import AmbienceSettings
+from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.settings import CallSettings
@@ -30,7 +32,7 @@ from sipagent.call.transfer import TransferSettings
 from sipagent.call.turn import TurnSettings
 from sipagent.call.watchdog import DeadAirSettings
 from sipagent.config import Config
-from sipagent.config.settings import AgentConfig, EngineConfig, LineConfig, TransferConfig
+from sipagent.config.settings import AgentConfig, BargeInConfig, EngineConfig, LineConfig, TransferConfig
 from sipagent.config.values import Server, ToolReference
 from sipagent.errors import RemoteProtocolError, SipagentError
 from sipagent.realtime.settings import SessionSettings
@@ -219,12 +221,18 @@ def _make_line(config: Config, line: LineConfig, engines: Mapping[str, Engine]) 
     return replace(made[line.agent], routes=tuple((route, made[route.agent]) for route in routes))
 
 
+def _make_barge_in(config: BargeInConfig) -> BargeInSettings:
+    phrases = (*backchannels.DEFAULT, *config.backchannels)
+    return BargeInSettings(config.enabled, config.guard_s, backchannels.Backchannels(phrases))
+
+
 def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[str, Engine]) -> Line:
     agent = config.agents[name]
     tools = tuple(load_tool(reference, agent.transfer) for reference in agent.tools)
     turn = TurnSettings(
         start_ms=agent.turn.start_ms,
-        barge_in_ms=agent.barge_in.confirm_ms,
+        confirm_ms=agent.barge_in.confirm_ms,
+        resume_ms=agent.barge_in.resume_ms,
         end_silence_ms=agent.turn.end_silence_ms,
         max_turn_ms=agent.turn.max_turn_ms,
     )
@@ -232,7 +240,7 @@ def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[
         session=make_session(agent, config.engines[agent.engine], tools),
         greeting=_greeting(agent),
         listener=ListenerSettings(detection=agent.turn.detection, preroll_ms=agent.turn.preroll_ms, turn=turn),
-        barge_in=agent.barge_in.enabled,
+        barge_in=_make_barge_in(agent.barge_in),
         ambience=_make_ambience(agent),
         key_tools=frozenset(map(str, agent.tools)) & KEY_TOOLS.keys(),
     )

@@ -13,6 +13,8 @@ from typing import TypeAlias
 
 from sipagent.call import events
 from sipagent.call.ambience import Ambience, AmbienceSettings
+from sipagent.call.barge_in import BargeInSettings
+from sipagent.call.floor import Floor
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener, ListenerSettings
@@ -42,8 +44,8 @@ class ConversationSettings:
     greeting: str | None = None
     """Instructions for the first words; ``None`` lets the caller speak first."""
     listener: ListenerSettings = field(default_factory=ListenerSettings)
-    barge_in: bool = True
-    """Whether the caller can stop the agent by speaking."""
+    barge_in: BargeInSettings = field(default_factory=BargeInSettings)
+    """Whether, and how, the caller can stop the agent by speaking."""
     ambience: AmbienceSettings | None = None
     """What is heard beside the agent."""
     key_tools: frozenset[str] = frozenset()
@@ -70,8 +72,15 @@ class Conversation:
         self._settings = settings
         self._emit = emit
         self._session = RealtimeSession(replace(settings.session, audio_format=audio_format), random=random)
-        self._listener = Listener(settings.listener, session=self._session, audio_format=audio_format)
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
+        self._floor = Floor(
+            settings.barge_in,
+            listener=Listener(settings.listener, session=self._session, audio_format=audio_format),
+            speaker=self._speaker,
+            session=self._session,
+            emit=emit,
+            hears_words=settings.session.transcription_model is not None,
+        )
         self._ambience = Ambience(settings.ambience, audio_format=audio_format) if settings.ambience else None
         self._keypad = Keypad()
         self._tools = ToolCalls(
@@ -130,14 +139,9 @@ class Conversation:
         """Take a frame of the caller's."""
         if self.is_ending or self.is_paused:
             return
-        listener = self._listener
-        agent_speaks = self._speaker.is_speaking or (self._ambience is not None and self._ambience.is_announcing)
-        if listener.judge(frame, agent_speaks=agent_speaks, now=now) is not None:  # a frame can but start a turn
-            self._on_turn_started(now)
-        if frame.payload:
-            listener.forward(frame.payload, now=now)
-        else:
-            listener.forward_silence(frame.samples, now=now)
+        is_announcing = self._ambience is not None and self._ambience.is_announcing
+        if self._floor.receive_frame(frame, is_announcing=is_announcing, now=now):
+            self._retry_at = inf  # the answer to this turn will take its place
         if self._session.outputs:
             self._drain_session(now)
 
@@ -146,14 +150,15 @@ class Conversation:
         self._emit(events.DigitPressed(digit))
         if self.is_ending or self.is_paused:
             return
-        self._interrupt(onset_at=now, now=now)
+        if not self._speaker.is_protected:
+            self._floor.interrupt(onset_at=now, now=now)
         if not self._tools.take_digit(digit, now=now):
             self._keypad.press(digit, now=now)
         self._drain_session(now)
 
     def hold(self, *, now: float) -> None:
         """Take note that the caller does not listen: a turn begun is dropped."""
-        self._listener.forget()
+        self._floor.forget()
         self._drain_session(now)
 
     # The model
@@ -175,8 +180,10 @@ class Conversation:
 
     def greet(self, *, now: float) -> None:
         """Let the agent speak first, if it is to."""
+        self._floor.begin(now=now)
         if self._settings.greeting is not None:
             self._unheard_greeting = self._settings.greeting
+            self._floor.greets = True
             self._ask(now)
             self._drain_session(now)
 
@@ -196,7 +203,7 @@ class Conversation:
         while (fact := self._speaker.pop_fact()) is not None:
             if ambience is not None and self._unheard_greeting is not None and isinstance(fact, events.AgentStarted):
                 fact = replace(fact, was_queued=True)  # behind the announcement: its delay says nothing of us
-            self._unheard_greeting = None
+            self._unheard_greeting, self._floor.greets = None, False
             self._emit(fact)
         if ambience is not None:
             frame = ambience.add(frame, ms, is_thinking=self._is_thinking)
@@ -206,12 +213,12 @@ class Conversation:
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
         tools_due_at = min(self._keypad.due_at, self._tools.due_at)
-        return min(self._session.due_at, self._listener.due_at, tools_due_at, self._retry_at)
+        return min(self._session.due_at, self._floor.due_at, tools_due_at, self._retry_at)
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
         self._session.handle_timer(now=now)
-        if now >= self._listener.due_at:
+        if now >= self._floor.due_at:
             self._end_turn(now)
         if now >= self._retry_at:
             self._ask(now)
@@ -235,7 +242,7 @@ class Conversation:
         """Let what is being said come to its end and say no more."""
         if not self.is_ending:
             self.is_ending = True
-            self._listener.forget()
+            self._floor.forget()
             if says_goodbye:
                 self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
             self._drain_session(now)
@@ -252,7 +259,7 @@ class Conversation:
         """
         self.is_paused = True
         self._owed_words = words
-        self._listener.forget()
+        self._floor.forget()
         self._drain_session(now)
 
     def resume(self) -> None:
@@ -264,21 +271,14 @@ class Conversation:
     @property
     def _is_thinking(self) -> bool:
         """Whether the caller waits for what the model, or a tool, has not come up with yet."""
-        if self.is_paused or self._listener.is_caller_speaking or self._unheard_greeting is not None:
+        if self.is_paused or self._floor.is_caller_speaking or self._unheard_greeting is not None:
             return False
         return self._tools.is_running or self._session.has_live_response
 
-    def _on_turn_started(self, now: float) -> None:
-        self._emit(events.SpeechStarted(self._listener.onset_at, self._listener.level_dbfs))
-        self._retry_at = inf  # the answer to this turn will take its place
-        if self._settings.barge_in:
-            self._interrupt(onset_at=self._listener.onset_at, now=now)
-            self._drain_session(now)
-
     def _end_turn(self, now: float) -> None:
-        self._emit(events.SpeechStopped(self._listener.turn_ms))
-        asks = self._listener.handle_timer(now=now)
-        if (asks or self._tools.owes_response) and not self.is_ending:
+        asks = self._floor.handle_timer(now=now)
+        is_over = not self._floor.is_caller_speaking
+        if (asks or (self._tools.owes_response and is_over)) and not self.is_ending:
             self._ask(now)
 
     def _ask(self, now: float) -> None:
@@ -289,14 +289,6 @@ class Conversation:
         self._tools.owes_response = False
         self._retry_at = inf
         self._session.create_response(instructions=self._unheard_greeting, now=now)
-
-    def _interrupt(self, *, onset_at: float, now: float) -> None:
-        discarded_ms = self._speaker.queued_ms
-        facts = self._speaker.interrupt(now=now)
-        if discarded_ms or facts:
-            self._emit(events.BargedIn(onset_at, discarded_ms))
-        for fact in facts:
-            self._emit(fact)
 
     def _drain_session(self, now: float) -> None:
         outputs = self._session.outputs
@@ -311,12 +303,13 @@ class Conversation:
         match output:
             case model.AudioReceived() | model.AudioUnheard() | model.AudioDone() | model.AgentTranscript():
                 self._on_agent(output, now)
-            case model.CallerTranscript(_, text):
-                self._emit(events.CallerSaid(text))
-            case model.ResponseCreated(response_id):
-                self._response_id, self._response_spoke = response_id, False
-            case model.ResponseDone():
-                self._on_response_done(output, now)
+            case model.CallerTranscript(item_id, text):
+                if self._floor.take_words(item_id, text, now=now) and not self.is_ending:
+                    self._ask(now)
+            case model.InputCommitted(item_id):
+                self._floor.note_item(item_id)
+            case model.ResponseCreated() | model.ResponseDone():
+                self._on_response(output, now)
             case model.FunctionCallRequested():
                 self._on_function_call(output, now)
             case model.SessionReady(session_id):
@@ -326,10 +319,8 @@ class Conversation:
                 self.failure = output
                 self._speaker.finish_all()
                 self._emit(events.ModelFailed(kind, code, message))
-            case model.BenignError(code, message):
-                self._emit(events.ModelComplained(code, message))
-            case model.ErrorReported(_, code, message):
-                self._emit(events.ModelComplained(code, message))
+            case model.BenignError() | model.ErrorReported():
+                self._emit(events.ModelComplained(output.code, output.message))
             case model.ResponseRefused(kind, code, message):
                 self._emit(events.ModelComplained(code, message))
                 self._retry(kind, now)
@@ -346,6 +337,12 @@ class Conversation:
                 self._speaker.finish_audio(item_id, content_index)
             case model.AgentTranscript(item_id, content_index, text, final):
                 self._speaker.receive_text(item_id, content_index, text, is_final=final)
+
+    def _on_response(self, response: model.ResponseCreated | model.ResponseDone, now: float) -> None:
+        if isinstance(response, model.ResponseDone):
+            self._on_response_done(response, now)
+        else:
+            self._response_id, self._response_spoke = response.response_id, False
 
     def _on_response_done(self, done: model.ResponseDone, now: float) -> None:
         if done.response_id == self._response_id:
@@ -377,5 +374,5 @@ class Conversation:
 
     def _speak_of_tools(self, now: float) -> None:
         """Let the model speak of what its tools came to, after the caller if he is speaking."""
-        if self._tools.owes_response and not self.is_ending and not self._listener.is_caller_speaking:
+        if self._tools.owes_response and not self.is_ending and not self._floor.is_caller_speaking:
             self._ask(now)

@@ -253,8 +253,32 @@ class AgentStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentPaused:
+    """The caller made a sound over the agent, who waits to see what it was: the next frame is silent."""
+
+    onset_at: float
+    level_dbfs: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentResumed:
+    """It was no interruption: the agent goes on with the sample that was due."""
+
+    speech_ms: int
+    """How much speech there was in the sound, its pauses not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backchanneled:
+    """The caller agreed, or hummed, while the agent spoke on; the model was not told."""
+
+    text: str
+    """Empty for a sound in which the model's ear found no words."""
+
+
+@dataclass(frozen=True, slots=True)
 class BargedIn:
-    """The caller spoke over the agent: the next frame is silent."""
+    """The caller interrupted the agent: the next frame is silent."""
 
     onset_at: float
     discarded_ms: int
@@ -416,6 +440,9 @@ Fact: TypeAlias = (
     | SpeechStarted
     | SpeechStopped
     | AgentStarted
+    | AgentPaused
+    | AgentResumed
+    | Backchanneled
     | BargedIn
     | Truncated
     | CallerSaid

@@ -21,6 +21,9 @@ GATE_DBFS = -45.0
 OVER_AGENT_DBFS = -40.0
 """Nothing softer is, while the agent speaks: a line's echo of it seldom is louder, a caller nearly always."""
 
+MAX_TENTATIVE_MS = 8_000
+"""The most that is kept of what may become a turn: by then it was confirmed, or is nothing that anybody says."""
+
 STOPPED_S = 0.1
 """A phone that sends sends every 60 ms or more often."""
 
@@ -49,6 +52,8 @@ class Listener:
         self._preroll: deque[bytes] = deque()
         self._preroll_bytes = 0
         self._max_preroll_bytes = settings.preroll_ms * audio_format.bytes_per_ms
+        self._kept_bytes = self._max_preroll_bytes
+        """How much is kept: of a turn that is tentative, all."""
         self._forwarded_at = 0.0
         self._audio_format = audio_format
         self._ahead = 0
@@ -64,6 +69,11 @@ class Listener:
     def turn_ms(self) -> int:
         """How long the latest turn was."""
         return self._turn.duration_ms
+
+    @property
+    def withdrawn_ms(self) -> int:
+        """How much speech there was in the latest sound that was no turn."""
+        return self._turn.withdrawn_ms
 
     @property
     def level_dbfs(self) -> float:
@@ -85,15 +95,30 @@ class Listener:
         """Whether a turn is open."""
         return self._turn.is_speaking
 
-    def judge(self, frame: Frame, *, agent_speaks: bool, now: float) -> TurnChange | None:
-        """Say whether this frame starts a turn; to be followed by :meth:`forward`."""
-        payload = frame.payload
-        if agent_speaks is not self._is_over_agent:
-            self._is_over_agent = agent_speaks
-            self._vad.gate_dbfs = OVER_AGENT_DBFS if agent_speaks else GATE_DBFS
-        if not payload or frame.lost or not self._vad.is_speech(payload):
-            return None  # to a turn that is no news: that it ends is a deadline
-        return self._turn.receive_speech(len(payload) / self._bytes_per_ms, agent_speaks=agent_speaks, now=now)
+    @property
+    def is_tentative(self) -> bool:
+        """Whether the caller may be about to interrupt the agent."""
+        return self._turn.is_tentative
+
+    def hears_speech(self, frame: Frame, *, over_agent: bool) -> bool:
+        """Say whether there is speech in this frame; to be followed by :meth:`forward`. Hot path.
+
+        :param over_agent: whether the agent's echo may be in it.
+        """
+        if over_agent is not self._is_over_agent:
+            self._is_over_agent = over_agent
+            self._vad.gate_dbfs = OVER_AGENT_DBFS if over_agent else GATE_DBFS
+        return bool(frame.payload) and not frame.lost and self._vad.is_speech(frame.payload)
+
+    def receive_speech(self, frame: Frame, *, may_interrupt: bool, now: float) -> TurnChange | None:
+        """Take a frame with speech in it; to a turn the others are no news: that it ends is a deadline.
+
+        :param may_interrupt: whether there is an agent that this would interrupt, so that its turn is tentative first.
+        """
+        change = self._turn.receive_speech(len(frame.payload) / self._bytes_per_ms, over_agent=may_interrupt, now=now)
+        if change is TurnChange.TENTATIVE:
+            self._kept_bytes = self._max_preroll_bytes + MAX_TENTATIVE_MS * self._bytes_per_ms
+        return change
 
     def forward(self, payload: bytes, *, now: float) -> None:
         """Give the frame to the model, or keep it in case a turn is about to start."""
@@ -111,15 +136,17 @@ class Listener:
         ahead = max(0, self._ahead - samples)
         samples -= self._ahead - ahead
         if self._is_local and not self._turn.is_speaking:
-            samples = min(samples, self._max_preroll_bytes // self._audio_format.sample_bytes)
+            samples = min(samples, self._kept_bytes // self._audio_format.sample_bytes)
         if samples:
             self.forward(self._audio_format.silence * samples, now=now)
         self._ahead = ahead
 
-    def handle_timer(self, *, now: float) -> bool:
-        """Return whether the turn is over and we are to ask the model for an answer."""
-        if self._turn.handle_timer(now=now) is None:
-            return False
+    def handle_timer(self, *, now: float) -> TurnChange | None:
+        """Return whether the turn is over, or the tentative one was none."""
+        return self._turn.handle_timer(now=now)
+
+    def commit(self, *, now: float) -> bool:
+        """Make the turn that is over the model's; return whether we are to ask for an answer."""
         if not self._is_local:
             self._end_for_server(now)
             return False
@@ -128,6 +155,26 @@ class Listener:
         self._session.clear_input()
         return False
 
+    def take(self) -> None:
+        """Make a turn of what was tentative: it was short, but it counts."""
+        self._turn.take()
+        if self._preroll:
+            self._flush_preroll()
+
+    def commit_aside(self) -> bool:
+        """Let the model have what was tentative, for its words; say whether it was enough of it for the model."""
+        self._flush_preroll()
+        self._kept_bytes = self._max_preroll_bytes
+        if self._session.commit():
+            return True
+        self._session.clear_input()
+        return False
+
+    def drop(self) -> None:
+        """Take what was tentative for noise."""
+        self._kept_bytes = self._max_preroll_bytes
+        self._trim()
+
     def forget(self) -> None:
         """Drop a turn that is not to be answered."""
         if self._turn.is_speaking:
@@ -135,6 +182,7 @@ class Listener:
         self._turn.stop()
         self._preroll.clear()
         self._preroll_bytes = 0
+        self._kept_bytes = self._max_preroll_bytes
 
     def _end_for_server(self, now: float) -> None:
         """Let the server hear the silence, too, when the phone sends nothing while its user is silent."""
@@ -145,10 +193,14 @@ class Listener:
     def _keep(self, payload: bytes) -> None:
         self._preroll.append(payload)
         self._preroll_bytes += len(payload)
-        while self._preroll_bytes > self._max_preroll_bytes:
+        self._trim()
+
+    def _trim(self) -> None:
+        while self._preroll_bytes > self._kept_bytes:
             self._preroll_bytes -= len(self._preroll.popleft())
 
     def _flush_preroll(self) -> None:
         self._session.append_audio(b"".join(self._preroll))
         self._preroll.clear()
         self._preroll_bytes = 0
+        self._kept_bytes = self._max_preroll_bytes

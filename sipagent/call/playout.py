@@ -127,6 +127,11 @@ class Playout:
         """Whether what comes next goes on with a part of which the caller has heard the beginning."""
         return bool(self._pieces) and self._pieces[0].part.sent > 0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the caller has heard the beginning of something, and not its end."""
+        return any(part.sent for part in self._parts.values())
+
     def peek(self, ms: int) -> bytes:
         """Return what would be played next, at most so much; nothing is entered in the ledger."""
         size, audio = ms * self._bytes_per_ms, b""

@@ -1,6 +1,7 @@
 """The mouth of a call: the model's audio on its way to the caller, and the stop in mid-word.
 
 What is stopped is told to the model to the millisecond that was put on the wire, for every item not heard to its end.
+A pause is no stop: the model hears nothing of it, and the next word is the one that was due.
 A stop, and a start in mid-word, is smoothed over 5 ms, for a step in the wave is a click. The remnant that fades after
 a stop says nothing, and does not count as heard.
 """
@@ -14,6 +15,9 @@ from sipagent.call.transcript import Transcript
 from sipagent.formats import AudioFormat
 from sipagent.realtime.session import RealtimeSession
 
+ECHO_MS = 300
+"""So long after the agent's last audible frame its echo may still come back, through two networks and a room."""
+
 
 class Speaker:
     """Playout, transcript and the truncation that keeps the model's memory true to what was heard."""
@@ -25,6 +29,12 @@ class Speaker:
         self._remnant = b""
         self._transcript = Transcript()
         self._was_talking = False
+        self._protected: set[tuple[str, int]] = set()
+        self._echo_ms = 0
+        self.is_paused = False
+        """Whether what there is to say waits for the caller."""
+        self.may_echo = False
+        """Whether the agent's voice is on the line, or may still come back from it."""
 
     @property
     def is_speaking(self) -> bool:
@@ -36,9 +46,26 @@ class Speaker:
         """How much audio waits to be played."""
         return self._playout.queued_ms
 
-    def receive_audio(self, item_id: str, content_index: int, audio: bytes, *, now: float) -> None:
-        """Take audio from the model."""
+    @property
+    def has_begun(self) -> bool:
+        """Whether the caller has heard the beginning of something, and not its end."""
+        return self._playout.has_begun
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether something that nobody may interrupt is being said, or waits."""
+        return bool(self._protected)
+
+    def receive_audio(
+        self, item_id: str, content_index: int, audio: bytes, *, now: float, is_protected: bool = False
+    ) -> None:
+        """Take audio from the model.
+
+        :param is_protected: whether nobody may interrupt it, before its part was heard to the end.
+        """
         self._playout.add(item_id, content_index, audio, now=now)
+        if is_protected:
+            self._protected.add((item_id, content_index))
 
     def finish_audio(self, item_id: str, content_index: int) -> None:
         """Take note that the model has sent all of a part."""
@@ -56,13 +83,26 @@ class Speaker:
         """Take the frame of this tick, ``None`` for silence, and whether it begins a talkspurt."""
         was_talking = self._was_talking
         is_within = not was_talking and self._playout.is_within
-        frame = self._playout.next_frame(ms)
+        frame = None if self.is_paused else self._playout.next_frame(ms)
         self._was_talking = frame is not None
         if frame is None:
+            self._echo_ms -= ms
+            self.may_echo = self._echo_ms > 0
             return self._take_remnant(ms), False
+        self._echo_ms = ECHO_MS
+        self.may_echo = True
         if was_talking:
             return frame, False
         return self._raise(frame) if is_within else frame, True
+
+    def pause(self) -> None:
+        """Fall silent now, in mid-word; nothing is lost."""
+        self.is_paused = True
+        self._leave_remnant()
+
+    def resume(self) -> None:
+        """Go on where the pause was."""
+        self.is_paused = False
 
     def pop_fact(self) -> AgentStarted | AgentSaid | None:
         """Take what is new since the last frame: an item began, or was heard to its end."""
@@ -72,6 +112,7 @@ class Speaker:
         if part is not None:
             return AgentStarted(part.item_id, part.received_at, part.was_queued)
         while (part := self._playout.pop_heard()) is not None:
+            self._protected.discard((part.item_id, part.content_index))
             said = self._transcript.close(part, is_cut=False)
             if said is not None:
                 return said
@@ -79,8 +120,9 @@ class Speaker:
 
     def interrupt(self, *, now: float) -> list[Truncated | AgentSaid]:
         """Fall silent now; tell the model what was heard, and return the same as facts."""
-        if self._was_talking:
-            self._remnant = self._fade(self._playout.peek(FADE_MS))
+        self._leave_remnant()
+        self.is_paused = False
+        self._protected.clear()
         parts = self._playout.clear()
         self._session.cancel_response(now=now)
         facts: list[Truncated | AgentSaid] = []
@@ -92,6 +134,10 @@ class Speaker:
         """Stop for good; return what was heard of what was being said."""
         said = (self._transcript.close(part, is_cut=True) for part in self._playout.clear())
         return [fact for fact in said if fact is not None]
+
+    def _leave_remnant(self) -> None:
+        if self._was_talking:
+            self._remnant = self._fade(self._playout.peek(FADE_MS))
 
     def _fade(self, audio: bytes) -> bytes:
         faded = fade_out(to_linear(audio, self._format), rate=self._format.rate, duration_ms=FADE_MS)

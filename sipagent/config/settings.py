@@ -156,7 +156,10 @@ class BargeInConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the caller may interrupt the agent."""
 
     enabled: bool = True
-    confirm_ms: Annotated[int, Meta(ge=10, le=1000)] = 60
+    confirm_ms: Annotated[int, Meta(ge=20, le=3000)] = 600
+    resume_ms: Annotated[int, Meta(ge=100, le=1000)] = 240
+    guard_s: Annotated[float, Meta(ge=0, le=60)] = 0.0
+    backchannels: tuple[Text, ...] = ()
 
 
 class ThinkingConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -118,7 +118,9 @@ class Metrics:
         self._setup = self._histogram("invite_to_ok_seconds", "From INVITE to 200 OK.", SETUP_BUCKETS)
         self._up = self._histogram("packet_to_websocket_seconds", "A caller's packet on its way in.", PATH_BUCKETS)
         self._down = self._histogram("delta_to_rtp_seconds", "An item's first audio on its way out.", PATH_BUCKETS)
-        self._barge_ins = self._histogram("barge_in_seconds", "From speech to the agent's silence.", BARGE_IN_BUCKETS)
+        self._pauses = self._histogram("barge_in_seconds", "From speech to the agent's silence.", BARGE_IN_BUCKETS)
+        self._false_starts = self._counter("false_starts", "Pauses of the agent for what was no interruption.")
+        self._barge_ins = self._counter("barge_ins", "Interruptions of the agent by its caller.")
         self._truncates = self._counter("truncates", "Items cut to what the caller heard.")
         self._tools = self._counter("tools", "Tools whose output went to the model.")
         self._packets = Counter("sipagent_rtp_packets", "RTP packets.", ["direction"], registry=registry)
@@ -147,9 +149,17 @@ class Metrics:
         """An item's first frame went out, this long after its first audio came in."""
         self._down.observe(seconds)
 
-    def barged_in(self, seconds: float) -> None:
-        """A caller interrupted the agent, whose last audible packet went out this long after the first speech."""
-        self._barge_ins.observe(seconds)
+    def agent_paused(self, seconds: float) -> None:
+        """A caller made a sound over the agent, whose last audible packet went out this long after its beginning."""
+        self._pauses.observe(seconds)
+
+    def agent_resumed(self) -> None:
+        """It was no interruption."""
+        self._false_starts.inc()
+
+    def barged_in(self) -> None:
+        """A caller interrupted the agent."""
+        self._barge_ins.inc()
 
     def truncated(self) -> None:
         """The model was told how much of an item was heard."""

@@ -91,8 +91,12 @@ class CallObserver:
                 metrics.model_failed("fatal" if kind == "fatal" else "transient")
                 if kind == "fatal":
                     self._set_trouble(message)
-            case events.BargedIn(onset_at):
-                metrics.barged_in(now - onset_at)
+            case events.AgentPaused(onset_at):
+                metrics.agent_paused(now - onset_at)
+            case events.AgentResumed():
+                metrics.agent_resumed()
+            case events.BargedIn():
+                metrics.barged_in()
             case events.Truncated():
                 metrics.truncated()
             case events.ToolReturned():

@@ -89,7 +89,7 @@ class AgentTranscript:
 
 @dataclass(frozen=True, slots=True)
 class CallerTranscript:
-    """What the caller said, as another model heard it; it comes any time later."""
+    """What the caller said, as another model heard it; it comes any time later, and may be no words at all."""
 
     item_id: str
     text: str

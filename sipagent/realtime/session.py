@@ -366,8 +366,7 @@ class RealtimeSession:
             self.outputs.append(FunctionCallRequested(function_call_id, name, _arguments(item), response_id))
 
     def _on_caller_transcript(self, event: Event) -> None:
-        if words := text(event, "transcript"):
-            self.outputs.append(CallerTranscript(identifier(event, "item_id"), words))
+        self.outputs.append(CallerTranscript(identifier(event, "item_id"), text(event, "transcript")))
 
     def _on_committed(self, event: Event) -> None:
         if self._settings.turn_detection == "server":

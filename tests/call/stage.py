@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sipagent.audio.fades import FADE_MS
 from sipagent.call import events
 from sipagent.call.ambience import AmbienceSettings
+from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.call import Call
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Output
@@ -25,6 +26,8 @@ SSRC = 0x5EED
 
 SPEECH = b"\x0f\x8f" * 80
 """20 ms that nobody takes for silence, in μ-law and in A-law."""
+INTERRUPTS = "s" * 31
+"""As long as it takes to interrupt the agent: the detector needs a frame, and the turn 600 ms."""
 QUIET = {"PCMU": b"\xff" * 160, "PCMA": b"\xd5" * 160}
 REMNANT = 8 * FADE_MS
 """Samples that fade after a stop."""
@@ -72,7 +75,8 @@ class Stage:
         self,
         *,
         greeting: str | None = None,
-        barge_in: bool = True,
+        barge_in: BargeInSettings | None = None,
+        transcribes: bool = False,
         turn_detection: str = "local",
         max_call_s: float = 3600.0,
         records: bool = False,
@@ -85,9 +89,9 @@ class Stage:
         keys_in_rtp: bool = True,
     ) -> None:
         conversation = ConversationSettings(
-            SessionSettings("model"),
+            SessionSettings("model", transcription_model="ear" if transcribes else None),
             greeting=greeting,
-            barge_in=barge_in,
+            barge_in=barge_in or BargeInSettings(),
             ambience=ambience,
             key_tools=frozenset(key_tools),
         )

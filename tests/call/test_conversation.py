@@ -3,10 +3,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from call.stage import CALLER, FRAME_S, REMNANT, Stage, messages
+from call.stage import CALLER, FRAME_S, INTERRUPTS, REMNANT, Stage, messages
 
 from sipagent.audio.vad import level_dbfs
 from sipagent.call import events
+from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.conversation import GOODBYE, Conversation, ConversationSettings
 from sipagent.call.keypad import PAUSE_S
 from sipagent.formats import PCMA, PCMU
@@ -113,7 +114,19 @@ def test_what_the_agent_said(stage: Stage) -> None:
 # Barge-in
 
 
-def test_the_agent_stops_in_the_call_that_convinces_the_listener(talking: Stage) -> None:
+def test_at_the_first_sound_the_agent_pauses_in_mid_word(talking: Stage) -> None:
+    talking.hear("s")
+    assert not talking.of(events.AgentPaused)
+    assert not messages(talking.hear("s"))
+    (paused,) = talking.of(events.AgentPaused)
+    assert talking.now - paused.onset_at <= 0.02
+    packet = talking.tick()
+    assert packet is not None
+    assert packet.payload[REMNANT:] == b"\xff" * (160 - REMNANT)
+    assert talking.play(100) == b"\xff" * 800
+
+
+def test_the_agent_is_cut_in_the_call_that_convinces_the_listener(talking: Stage) -> None:
     fresh = talking.hear("s")
     while not talking.of(events.SpeechStarted):
         assert not messages(fresh)
@@ -125,10 +138,125 @@ def test_the_agent_stops_in_the_call_that_convinces_the_listener(talking: Stage)
     assert talking.of(events.BargedIn)[0].discarded_ms == 1000
     assert talking.of(events.Truncated) == [events.Truncated("item", 0, audio_end_ms=1000, received_ms=2000)]
     assert talking.of(events.AgentSaid) == [events.AgentSaid("one two three four —", 1000, is_cut=True)]
-    packet = talking.tick()
-    assert packet is not None
-    assert packet.payload[REMNANT:] == b"\xff" * (160 - REMNANT)
-    assert not packet.marker
+    assert not talking.of(events.AgentResumed)
+
+
+def test_after_a_cough_the_agent_goes_on_where_it_paused(stage: Stage) -> None:
+    ask(stage)
+    stage.respond("A long story.")
+    audio = stage.speak(2000)
+    stage.finish()
+    heard = stage.play(1000)
+    stage.outputs.clear()
+    stage.hear("s" * 15)
+    coughed_at = stage.now
+    rest = b""
+    while not rest:
+        rest = b"".join(frame for frame in [stage.play(20)] if frame[REMNANT:] != b"\xff" * (160 - REMNANT))
+    assert stage.now - coughed_at <= 0.28
+    rest += stage.play(980)
+    assert rest[REMNANT:] == audio[8000 + REMNANT :], "but for the fade not a sample is lost or said twice"
+    assert heard == audio[:8000]
+    assert not stage.sent()
+    assert stage.of(events.AgentSaid) == [events.AgentSaid("A long story.", 2000, is_cut=False)]
+
+
+def test_a_cough_over_an_answer_that_has_not_begun_puts_it_off_only_if_it_could_be_a_word(stage: Stage) -> None:
+    ask(stage)
+    stage.hear("ss" + "." * 14)
+    assert not stage.of(events.SpeechStarted)[1:]
+    assert stage.of(events.AgentResumed)
+    stage.respond(ms=200)
+    assert stage.play(100) != b"\xff" * 800
+
+
+def test_what_is_said_at_the_end_of_a_sentence_is_an_answer(stage: Stage) -> None:
+    ask(stage)
+    stage.respond("Do you want it?")
+    audio = stage.speak(1000)
+    stage.finish()
+    stage.play(500)
+    stage.outputs.clear()
+    stage.hear("s" * 10)
+    stage.play(220)
+    assert stage.play(520)[160 + REMNANT :] == audio[4000 + REMNANT :], "its last words are said"
+    stage.hear("." * 5)
+    assert not stage.of(events.BargedIn)
+    assert [message["type"] for message in stage.sent()][-2:] == ["input_audio_buffer.commit", "response.create"]
+
+
+def test_while_the_guard_holds_nobody_interrupts() -> None:
+    stage = Stage(barge_in=BargeInSettings(guard_s=3.0))
+    stage.answer()
+    stage.hear("." * 20)
+    ask(stage)
+    stage.respond(ms=4000)
+    stage.play(500)
+    stage.hear(INTERRUPTS)
+    assert not stage.of(events.AgentPaused)
+    assert not stage.of(events.BargedIn)
+    stage.hear("." * 100)
+    stage.hear("ss")
+    assert stage.of(events.AgentPaused)
+
+
+# What was said aside
+
+
+@pytest.fixture
+def aside() -> Stage:
+    """The caller said something short over the agent, who went on; the model has its sound and not yet its words."""
+    stage = Stage(transcribes=True)
+    stage.answer()
+    stage.hear("." * 20)
+    ask(stage)
+    stage.say("input_audio_buffer.committed", item_id="turn")
+    stage.respond("A long story.", ms=4000)
+    stage.finish()
+    stage.play(1000)
+    stage.outputs.clear()
+    stage.hear("s" * 15)
+    stage.play(260)
+    assert stage.of(events.AgentResumed)
+    assert [message["type"] for message in stage.sent()] == ["input_audio_buffer.append", "input_audio_buffer.commit"]
+    stage.say("input_audio_buffer.committed", item_id="aside")
+    stage.outputs.clear()
+    return stage
+
+
+def transcribe(stage: Stage, item_id: str, text: str) -> None:
+    stage.say("conversation.item.input_audio_transcription.completed", item_id=item_id, transcript=text)
+
+
+@pytest.mark.parametrize("text", ["Mm-hm.", "Uh-huh, okay.", ""])
+def test_a_sign_of_listening_is_taken_out_of_the_conversation(aside: Stage, text: str) -> None:
+    transcribe(aside, "aside", text)
+    (message,) = aside.sent()
+    assert fields(message, "type", "item_id") == ("conversation.item.delete", "aside")
+    assert aside.of(events.Backchanneled) == [events.Backchanneled(text)]
+    assert not aside.of(events.CallerSaid)
+    assert aside.play(100) != b"\xff" * 800
+
+
+def test_a_short_stop_stops_the_agent_once_its_word_is_known(aside: Stage) -> None:
+    aside.play(100)  # after the one frame that has gone out since the silence
+    transcribe(aside, "aside", "Stop!")
+    assert aside.of(events.CallerSaid) == [events.CallerSaid("Stop!")]
+    assert aside.of(events.Truncated)[0].audio_end_ms == 1120
+    assert [message["type"] for message in aside.sent()] == ["conversation.item.truncate", "response.create"]
+
+
+def test_the_words_of_a_turn_stop_nobody(aside: Stage) -> None:
+    transcribe(aside, "turn", "Tell me a story.")
+    assert aside.of(events.CallerSaid)
+    assert not aside.sent()
+
+
+def test_the_word_of_an_aside_does_not_answer_for_a_caller_who_speaks_on(aside: Stage) -> None:
+    aside.hear(INTERRUPTS)
+    aside.outputs.clear()
+    transcribe(aside, "aside", "Stop!")
+    assert not aside.sent("response.create")
 
 
 @pytest.mark.parametrize("played_ms", [0, 20, 340, 1980])
@@ -156,7 +284,7 @@ def test_every_item_not_fully_heard_is_truncated(stage: Stage) -> None:
 
 def test_a_response_that_is_over_is_truncated_and_not_cancelled(talking: Stage) -> None:
     talking.finish()
-    talking.hear("ssss")
+    talking.hear(INTERRUPTS)
     assert [truncate["audio_end_ms"] for truncate in talking.sent("conversation.item.truncate")] == [1000]
     assert not talking.sent("response.cancel")
 
@@ -172,7 +300,7 @@ def test_what_was_heard_to_its_end_can_not_be_interrupted(talking: Stage) -> Non
 
 
 def test_late_audio_of_a_cancelled_response_is_not_heard(talking: Stage) -> None:
-    talking.hear("ssss")
+    talking.hear(INTERRUPTS)
     talking.speak(200)
     assert talking.play(100)[REMNANT:] == b"\xff" * (800 - REMNANT)
     talking.done(status="cancelled")
@@ -182,7 +310,7 @@ def test_late_audio_of_a_cancelled_response_is_not_heard(talking: Stage) -> None
 
 def test_a_response_that_was_only_asked_for_is_cancelled_when_it_comes(stage: Stage) -> None:
     ask(stage)
-    stage.hear("ssss")
+    stage.hear("s" * 10 + "." * 14)
     assert not stage.sent("response.cancel")
     stage.respond(ms=200)
     assert [cancel["response_id"] for cancel in stage.sent("response.cancel")] == ["resp"]
@@ -190,7 +318,7 @@ def test_a_response_that_was_only_asked_for_is_cancelled_when_it_comes(stage: St
 
 
 def test_after_a_barge_in_the_new_turn_is_answered_once_the_old_response_is_over(talking: Stage) -> None:
-    talking.hear("s" * 10)
+    talking.hear(INTERRUPTS)
     talking.hear("." * 30)
     assert talking.sent("input_audio_buffer.commit")
     assert not talking.sent("response.create")
@@ -199,7 +327,7 @@ def test_after_a_barge_in_the_new_turn_is_answered_once_the_old_response_is_over
 
 
 def test_an_agent_that_is_not_to_be_interrupted() -> None:
-    stage = Stage(barge_in=False)
+    stage = Stage(barge_in=BargeInSettings(enabled=False))
     stage.answer()
     stage.hear("." * 20)
     ask(stage)
@@ -395,10 +523,20 @@ def test_the_model_speaks_the_callers_codec() -> None:
     assert conversation.next_frame() == (None, False)
 
 
-def test_a_hello_over_the_greeting_that_has_not_begun_does_not_replace_it() -> None:
+def test_a_hello_over_the_greeting_that_has_not_begun_is_known_to_the_model_and_costs_nothing() -> None:
     stage = Stage(greeting="Greet the caller.")
     stage.answer()
     stage.hear("s" * 15 + "." * 30)
+    assert stage.sent("input_audio_buffer.commit")
+    assert len(stage.sent("response.create")) == 1
+    assert not stage.sent("response.cancel")
+    assert not stage.of(events.BargedIn)
+
+
+def test_more_than_a_hello_over_the_greeting_that_has_not_begun_does_not_replace_it() -> None:
+    stage = Stage(greeting="Greet the caller.")
+    stage.answer()
+    stage.hear(INTERRUPTS + "." * 30)
     metadata = stage.sent("response.create")[0]["response"]["metadata"]
     stage.say("response.created", response={"id": "resp", "metadata": metadata})
     stage.done(status="cancelled")
@@ -413,7 +551,7 @@ def test_a_greeting_that_was_heard_is_not_said_again() -> None:
     stage.answer()
     stage.respond("Welcome.", ms=1000)
     stage.play(200)
-    stage.hear("s" * 10)
+    stage.hear(INTERRUPTS)
     stage.done(status="cancelled")
     stage.hear("." * 30)
     assert "instructions" not in stage.sent("response.create")[-1]["response"]
@@ -422,7 +560,7 @@ def test_a_greeting_that_was_heard_is_not_said_again() -> None:
 def test_who_goes_on_before_the_agent_speaks_interrupts_nobody(stage: Stage) -> None:
     ask(stage)
     stage.respond()
-    stage.hear("s" * 10)
+    stage.hear("s" * 10 + "." * 14)
     assert stage.sent("response.cancel")
     assert not stage.of(events.BargedIn)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 from call.stage import QUIET, SPEECH
 
-from sipagent.call.listener import Listener, ListenerSettings
+from sipagent.call.listener import MAX_TENTATIVE_MS, Listener, ListenerSettings
 from sipagent.call.turn import TurnChange
 from sipagent.formats import PCMU
 from sipagent.realtime.events import Send
@@ -35,16 +35,26 @@ class Ear:
         )
         self.now = 0.0
 
-    def hear(self, pattern: str, *, agent_speaks: bool = False) -> list[TurnChange | None]:
+    def hear(self, pattern: str, *, over_agent: bool = False) -> list[TurnChange | None]:
         """``s`` speech, ``.`` silence, ``x`` a frame that was lost; 20 ms each."""
         changes = []
         for letter in pattern:
             payload = SPEECH if letter == "s" else QUIET["PCMU"]
             frame = Frame(payload, 0, 0, letter == "x", len(payload))
-            changes.append(self.listener.judge(frame, agent_speaks=agent_speaks, now=self.now))
+            changes.append(self.judge(frame, over_agent=over_agent))
             self.listener.forward(payload, now=self.now)
             self.now += FRAME_S
         return changes
+
+    def judge(self, frame: Frame, *, over_agent: bool = False) -> TurnChange | None:
+        if not self.listener.hears_speech(frame, over_agent=over_agent):
+            return None
+        return self.listener.receive_speech(frame, may_interrupt=over_agent, now=self.now)
+
+    def end(self, at: float) -> bool:
+        """Let what is due happen; say whether we are to ask for an answer."""
+        change = self.listener.handle_timer(now=at)
+        return change is TurnChange.STOPPED and self.listener.commit(now=at)
 
     def take(self) -> list[dict[str, Any]]:
         """What went to the model."""
@@ -98,8 +108,8 @@ def test_the_turn_is_committed_after_the_pause(ear: Ear) -> None:
     due_at = ear.listener.due_at
     assert due_at is not None
     assert due_at == pytest.approx(29 * FRAME_S + 0.5, abs=0.041)
-    assert not ear.listener.handle_timer(now=due_at - 0.001)
-    assert ear.listener.handle_timer(now=due_at)
+    assert not ear.end(due_at - 0.001)
+    assert ear.end(due_at)
     assert [message["type"] for message in ear.take()] == ["input_audio_buffer.commit"]
     assert not ear.listener.is_caller_speaking
     assert ear.listener.due_at == inf
@@ -111,7 +121,7 @@ def test_too_little_for_the_model_is_taken_back(ear: Ear) -> None:
     assert len(ear.audio()) < 800
     due_at = ear.listener.due_at
     assert due_at is not None
-    assert not ear.listener.handle_timer(now=due_at)
+    assert not ear.end(due_at)
     assert [message["type"] for message in ear.take()] == ["input_audio_buffer.clear"]
 
 
@@ -119,10 +129,35 @@ def test_lost_frames_are_no_speech(ear: Ear) -> None:
     assert ear.hear("x" * 50) == [None] * 50
 
 
-def test_over_the_agents_voice_it_takes_longer(ear: Ear) -> None:
-    quick = ear.hear("s" * 6).index(TurnChange.STARTED)
-    slow = Ear().hear("s" * 6, agent_speaks=True).index(TurnChange.STARTED)
-    assert slow == quick + 1
+def test_over_the_agents_voice_it_takes_longer_and_nothing_goes_to_the_model_before(ear: Ear) -> None:
+    ear.hear("." * 20)
+    changes = ear.hear("s" * 31, over_agent=True)
+    assert (changes.index(TurnChange.TENTATIVE), changes.index(TurnChange.STARTED)) == (1, 30)
+    assert ear.audio() == QUIET["PCMU"] * 14 + SPEECH * 31
+
+
+def test_what_was_too_short_is_forgotten(ear: Ear) -> None:
+    ear.hear("." * 20 + "ssss", over_agent=True)
+    ear.hear("." * 12, over_agent=True)
+    assert ear.listener.handle_timer(now=ear.now) is TurnChange.WITHDRAWN
+    ear.listener.drop()
+    assert ear.take() == []
+    ear.hear("sss")
+    assert len(ear.audio()) == 15 * 160 + 160
+
+
+def test_what_was_too_short_may_be_given_to_the_model_for_its_words(ear: Ear) -> None:
+    ear.hear("." * 20 + "s" * 10 + "." * 12, over_agent=True)
+    assert ear.listener.handle_timer(now=ear.now) is TurnChange.WITHDRAWN
+    assert ear.listener.commit_aside()
+    append, commit = ear.take()
+    assert b64decode(append["audio"]) == QUIET["PCMU"] * 14 + SPEECH * 10 + QUIET["PCMU"] * 12
+    assert commit["type"] == "input_audio_buffer.commit"
+
+
+def test_no_more_is_kept_than_anybody_says(ear: Ear) -> None:
+    ear.hear(("s" + "." * 10) * 60, over_agent=True)
+    assert sum(map(len, ear.listener._preroll)) <= 8 * (300 + MAX_TENTATIVE_MS)
 
 
 def test_with_the_models_own_detection_it_gets_every_frame() -> None:
@@ -136,7 +171,7 @@ def test_the_models_own_detection_ends_the_turn() -> None:
     changes = ear.hear("ssss" + "." * 30)
     assert TurnChange.STARTED in changes
     ear.take()
-    assert not ear.listener.handle_timer(now=ear.now)
+    assert not ear.end(ear.now)
     assert not ear.listener.is_caller_speaking
     assert ear.take() == []
 
@@ -145,7 +180,7 @@ def test_pitfall_11_a_phone_that_falls_silent_is_heard_to_be_silent() -> None:
     ear = Ear("server")
     ear.hear("ssss")
     ear.take()
-    assert not ear.listener.handle_timer(now=10.0)
+    assert not ear.end(10.0)
     assert ear.audio() == QUIET["PCMU"][:1] * 8 * 700
 
 
@@ -153,7 +188,7 @@ def test_silence_that_was_not_sent_reaches_the_model_once() -> None:
     """What the model got when the turn ended is not told again by the packet that ends the silence."""
     ear = Ear("server")
     ear.hear("ssss")
-    ear.listener.handle_timer(now=10.0)
+    ear.end(10.0)
     ear.take()
     ear.listener.forward_silence(8 * 500, now=10.0)
     assert ear.take() == []
@@ -166,7 +201,7 @@ def test_silence_that_was_not_sent_reaches_the_model_once() -> None:
 def test_after_the_caller_spoke_again_silence_is_told_in_full() -> None:
     ear = Ear("server")
     ear.hear("ssss")
-    ear.listener.handle_timer(now=10.0)
+    ear.end(10.0)
     ear.hear("s")
     ear.take()
     ear.listener.forward_silence(8 * 500, now=10.0)
@@ -176,7 +211,7 @@ def test_after_the_caller_spoke_again_silence_is_told_in_full() -> None:
 def test_silence_that_was_not_sent_is_part_of_the_preroll(ear: Ear) -> None:
     ear.hear("s" + "." * 5)
     frame = Frame(b"", 0, 0, False, 8 * 200)
-    assert ear.listener.judge(frame, agent_speaks=False, now=ear.now) is None
+    assert ear.judge(frame) is None
     ear.listener.forward_silence(frame.samples, now=ear.now)
     ear.hear("ssss")
     assert ear.audio() == QUIET["PCMU"] * 13 + SPEECH * 4

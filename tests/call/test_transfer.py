@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from call.stage import FRAME_S, Stage, describe
+from call.stage import FRAME_S, INTERRUPTS, Stage, describe
 
 from sipagent.call import events
 from sipagent.call.call import Phase
@@ -140,7 +140,7 @@ class TestOutcome:
         assert stage.call.phase is Phase.UP
         stage.respond("Sorry.", ms=400, response_id="resp2", item_id="item2")
         stage.play(100)
-        stage.hear("s" * 20)
+        stage.hear(INTERRUPTS)
         assert stage.of(events.BargedIn)
 
     def test_nobody_picks_up(self, stage: Stage) -> None:

@@ -6,6 +6,7 @@ from sipagent.call.turn import Turn, TurnChange, TurnSettings
 
 FRAME_S = 0.020
 STARTED, STOPPED = TurnChange.STARTED, TurnChange.STOPPED
+TENTATIVE, WITHDRAWN = TurnChange.TENTATIVE, TurnChange.WITHDRAWN
 
 
 class Caller:
@@ -19,12 +20,12 @@ class Caller:
     def now(self) -> float:
         return self.ticks * FRAME_S
 
-    def frames(self, pattern: str, *, agent_speaks: bool = False) -> list[TurnChange | None]:
+    def frames(self, pattern: str, *, over_agent: bool = False) -> list[TurnChange | None]:
         """Feed ``s`` for speech, ``.`` for none, and a space for a frame that did not come."""
         changes = []
         for letter in pattern:
             if letter == "s":
-                changes.append(self.turn.receive_speech(20.0, agent_speaks=agent_speaks, now=self.now))
+                changes.append(self.turn.receive_speech(20.0, over_agent=over_agent, now=self.now))
             elif letter == ".":
                 changes.append(None)
             self.ticks += 1
@@ -54,9 +55,53 @@ def test_a_turn_starts_after_40_ms(caller: Caller, pattern: str, starts_at: int 
     assert caller.turn.is_speaking == (starts_at is not None)
 
 
-@pytest.mark.parametrize(("pattern", "starts"), [("ss", False), ("sss", True), ("s.ss", True), ("ss......s", False)])
-def test_it_takes_60_ms_to_interrupt(caller: Caller, pattern: str, starts: bool) -> None:
-    assert (caller.frames(pattern, agent_speaks=True)[-1] is STARTED) is starts
+def test_over_the_agent_a_turn_is_tentative_first(caller: Caller) -> None:
+    changes = caller.frames("s" * 40, over_agent=True)
+    assert changes == [TENTATIVE] + [None] * 28 + [STARTED] + [None] * 10
+    assert caller.turn.onset_at == 0.0
+
+
+def test_pauses_between_syllables_do_not_count_against_it(caller: Caller) -> None:
+    changes = caller.frames("sssss........" * 6, over_agent=True)
+    assert changes.index(STARTED) == 5 * 13 + 4
+    assert changes.count(TENTATIVE) == 1
+
+
+def test_what_is_too_short_is_withdrawn(caller: Caller) -> None:
+    caller.frames("s" * 20, over_agent=True)
+    assert caller.turn.is_tentative
+    assert not caller.turn.is_speaking
+    due_at = 19 * FRAME_S + 0.24
+    assert caller.turn.due_at == due_at
+    assert caller.turn.handle_timer(now=due_at - 0.001) is None
+    assert caller.turn.handle_timer(now=due_at) is WITHDRAWN
+    assert (caller.turn.is_tentative, caller.turn.due_at) == (False, inf)
+    assert caller.turn.withdrawn_ms == 400
+
+
+def test_after_a_withdrawal_all_begins_anew(caller: Caller) -> None:
+    caller.frames("s" * 20, over_agent=True)
+    caller.turn.handle_timer(now=10.0)
+    caller.ticks = 500
+    assert caller.frames("s" * 30, over_agent=True) == [TENTATIVE] + [None] * 28 + [STARTED]
+
+
+def test_what_was_withdrawn_may_be_taken_for_a_turn(caller: Caller) -> None:
+    caller.frames("s" * 20, over_agent=True)
+    caller.turn.handle_timer(now=19 * FRAME_S + 0.24)
+    caller.turn.take()
+    assert caller.turn.is_speaking
+    assert caller.turn.due_at == 19 * FRAME_S + 0.5
+
+
+def test_a_turn_that_began_before_the_agent_spoke_is_no_less_one(caller: Caller) -> None:
+    caller.frames("ss")
+    assert caller.frames("s" * 40, over_agent=True) == [None] * 40
+
+
+def test_how_much_speech_makes_the_agent_pause() -> None:
+    caller = Caller(TurnSettings(pause_ms=60))
+    assert caller.frames("ss......sss", over_agent=True) == [None] * 10 + [TENTATIVE]
 
 
 def test_the_onset_is_the_first_frame_of_this_bit_of_speech(caller: Caller) -> None:
@@ -71,7 +116,7 @@ def test_a_turn_starts_once(caller: Caller) -> None:
 @pytest.mark.parametrize(("ms", "frames"), [(10.0, 4), (20.0, 2), (30.0, 2), (60.0, 1)])
 def test_speech_is_weighed_by_time_not_by_frames(ms: float, frames: int) -> None:
     turn = Turn(TurnSettings())
-    changes = [turn.receive_speech(ms, agent_speaks=False, now=n * ms / 1000) for n in range(frames)]
+    changes = [turn.receive_speech(ms, over_agent=False, now=n * ms / 1000) for n in range(frames)]
     assert changes == [None] * (frames - 1) + [STARTED]
 
 

@@ -58,7 +58,9 @@ def test_a_call(state: State) -> None:
     metrics.call_answered(0.03)
     metrics.packet_forwarded(0.00008)
     metrics.agent_started(0.004)
-    metrics.barged_in(0.07)
+    metrics.agent_paused(0.07)
+    metrics.agent_resumed()
+    metrics.barged_in()
     metrics.truncated()
     metrics.tool_returned()
     heard, reported = judge(loss=0.02), judge(loss=0.0, delay_ms=300.0)
@@ -70,6 +72,8 @@ def test_a_call(state: State) -> None:
     assert values["sipagent_packet_to_websocket_seconds_bucket le=0.0001"] == 1
     assert values["sipagent_delta_to_rtp_seconds_bucket le=0.005"] == 1
     assert values["sipagent_barge_in_seconds_bucket le=0.08"] == 1
+    assert values["sipagent_false_starts_total"] == 1
+    assert values["sipagent_barge_ins_total"] == 1
     assert values["sipagent_truncates_total"] == 1
     assert values["sipagent_tools_total"] == 1
     assert values["sipagent_rtp_packets_total direction=sent"] == 100

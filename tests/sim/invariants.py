@@ -214,6 +214,7 @@ class ModelWatch:
         self._pending: deque[tuple[str, bytes]] = deque()
         self._pending_bytes = 0
         self._is_talking = False
+        self._is_paused = False
         self._owed: dict[str, int] = {}
         self._untold: set[str] = set()
         self._is_lost = False
@@ -305,6 +306,10 @@ class ModelWatch:
                     self._untold.add(item_id)
             case events.ModelFailed():
                 self._is_lost = True
+        if isinstance(output, events.AgentPaused):
+            self._is_paused = True
+        elif isinstance(output, events.AgentResumed | events.BargedIn | events.SpeechStarted):
+            self._is_paused = False
 
     def settled(self) -> None:
         """After each input: of every item that was cut the model was told in the very same step."""
@@ -341,13 +346,13 @@ class ModelWatch:
             frame, quiet = frame.translate(table), quiet.translate(table)
         was_talking, self._is_talking = self._is_talking, False
         is_raised = not was_talking and packet.payload[FADE_SAMPLES:] == frame[FADE_SAMPLES:]
-        if packet.payload == frame or (expected and is_raised):
+        if not self._is_paused and (packet.payload == frame or (expected and is_raised)):
             self._consume(items)
             self._is_talking = bool(expected)
         else:
             rest = packet.payload[FADE_SAMPLES if was_talking else 0 :]
             assert rest == quiet * len(rest), "what goes out is not what comes next"
-            assert len(expected) < FRAME_SAMPLES, f"silence, while {self._pending_bytes} bytes wait"
+            assert self._is_paused or len(expected) < FRAME_SAMPLES, f"silence, while {self._pending_bytes} bytes wait"
 
     def _peek(self) -> tuple[bytes, list[tuple[str, int]]]:
         """The next frame's worth of what waits, and of which items it is."""

@@ -15,6 +15,7 @@ from sim.model import Model
 from sim.scenario import Deed, Scenario
 
 from sipagent.call import events
+from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.call import Call, Phase
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Address
@@ -426,7 +427,7 @@ class AgentSide(Side):
             transcription_model="sim",
         )
         listener = ListenerSettings(detection="local" if is_local else "server")
-        conversation = ConversationSettings(session, scenario.greeting, listener, scenario.barge_in)
+        conversation = ConversationSettings(session, scenario.greeting, listener, BargeInSettings(scenario.barge_in))
         settings = CallSettings(
             conversation,
             max_call_s=scenario.call_limit_s,

@@ -37,7 +37,7 @@ def test_the_seeds_hold_something_of_everything() -> None:
 EXPECTED: dict[str, set[type]] = {
     "ordinary": {events.Answered, events.AgentStarted, events.CallerSaid, events.AgentSaid},
     "barge_in": {events.BargedIn, events.Truncated, events.CallerSaid},
-    "mumbling": {events.BargedIn, events.Truncated},
+    "mumbling": {events.AgentPaused, events.AgentResumed},
     "hold": {events.HeldByPeer},
     "keys": {events.DigitPressed},
     "tool": {events.ToolCalled, events.ToolReturned},

@@ -1,0 +1,159 @@
+"""Who has the floor: the caller's turns against the agent's voice.
+
+A sound of the caller's over the agent makes it pause in the stack of the packet that brought it. If he goes on the
+agent is cut: its queue is emptied, the response cancelled, and what was heard told to the model, in the stack of the
+packet that convinced us. If he does not, the agent goes on with the very sample that was due, or whatever else
+``barge_in`` makes of the sound.
+"""
+
+from collections.abc import Callable
+
+from sipagent.call import events
+from sipagent.call.barge_in import BargeIn, BargeInSettings, Meaning
+from sipagent.call.listener import Listener
+from sipagent.call.speaker import Speaker
+from sipagent.call.turn import TurnChange
+from sipagent.realtime.session import RealtimeSession
+from sipagent.rtp.session import Frame
+
+
+class Floor:
+    """The caller's and the agent's, of one conversation.
+
+    :param hears_words: whether the model writes down what callers say.
+    """
+
+    def __init__(
+        self,
+        settings: BargeInSettings,
+        *,
+        listener: Listener,
+        speaker: Speaker,
+        session: RealtimeSession,
+        emit: Callable[[events.Output], None],
+        hears_words: bool,
+    ) -> None:
+        self._listener = listener
+        self._speaker = speaker
+        self._session = session
+        self._emit = emit
+        self._barge_in = BargeIn(settings, hears_words=hears_words, answers_all=not listener.is_local)
+        self.greets = False
+        """Whether the greeting is to be said, and none of it was heard."""
+
+    @property
+    def due_at(self) -> float:
+        """When :meth:`handle_timer` is due; infinity when it is not."""
+        return self._listener.due_at
+
+    @property
+    def is_caller_speaking(self) -> bool:
+        """Whether the caller has the floor, or may be about to take it."""
+        return self._listener.is_caller_speaking or self._listener.is_tentative
+
+    def begin(self, *, now: float) -> None:
+        """Take note that the call was answered."""
+        self._barge_in.begin(now=now)
+
+    def receive_frame(self, frame: Frame, *, is_announcing: bool, now: float) -> bool:
+        """Take a frame of the caller's; say whether a turn began with it. Hot path.
+
+        :param is_announcing: whether something is heard that is not the agent.
+        """
+        listener, begins = self._listener, False
+        if listener.hears_speech(frame, over_agent=is_announcing or self._speaker.may_echo):
+            begins = self._hear_speech(frame, now)
+        if frame.payload:
+            listener.forward(frame.payload, now=now)
+        else:
+            listener.forward_silence(frame.samples, now=now)
+        return begins
+
+    def handle_timer(self, *, now: float) -> bool:
+        """Do what is due; say whether the caller has said something and waits for an answer."""
+        change = self._listener.handle_timer(now=now)
+        if change is TurnChange.WITHDRAWN:
+            self._weigh(now)
+        if change is not TurnChange.STOPPED:
+            return False
+        self._emit(events.SpeechStopped(self._listener.turn_ms))
+        return self._commit(now)
+
+    def take_words(self, item_id: str, text: str, *, now: float) -> bool:
+        """Take what the caller said, as the model's ear heard it; say whether an answer is to be asked for.
+
+        What was said aside, over the agent who spoke on, may be an interruption after all.
+        """
+        if not self._barge_in.take_aside(item_id):
+            if text:
+                self._emit(events.CallerSaid(text))
+            return False
+        if self._barge_in.is_backchannel(text):
+            self._session.delete_item(item_id)
+            self._emit(events.Backchanneled(text))
+            return False
+        self._emit(events.CallerSaid(text))
+        if self._speaker.is_protected:
+            return False
+        self.interrupt(onset_at=now, now=now)
+        return not self.is_caller_speaking
+
+    def note_item(self, item_id: str) -> None:
+        """Take note of the item that the caller's audio became."""
+        self._barge_in.note_item(item_id)
+
+    def interrupt(self, *, onset_at: float, now: float) -> None:
+        """Let the agent be silent, whatever it was saying or about to say."""
+        discarded_ms = self._speaker.queued_ms
+        facts = self._speaker.interrupt(now=now)
+        if discarded_ms or facts:
+            self._emit(events.BargedIn(onset_at, discarded_ms))
+        for fact in facts:
+            self._emit(fact)
+
+    def forget(self) -> None:
+        """Drop a turn of the caller's that is not to be answered; the agent goes on."""
+        self._listener.forget()
+        self._resume(0)
+
+    def _hear_speech(self, frame: Frame, now: float) -> bool:
+        is_busy = self._speaker.is_speaking or self._session.has_live_response
+        may_interrupt = is_busy and not self._speaker.is_protected and self._barge_in.may_interrupt(now=now)
+        change = self._listener.receive_speech(frame, may_interrupt=may_interrupt, now=now)
+        if change is TurnChange.STARTED:
+            self._begin_turn(cuts=may_interrupt, now=now)
+        elif change is TurnChange.TENTATIVE:
+            self._speaker.pause()
+            self._emit(events.AgentPaused(self._listener.onset_at, self._listener.level_dbfs))
+        return change is TurnChange.STARTED
+
+    def _begin_turn(self, *, cuts: bool, now: float) -> None:
+        self._emit(events.SpeechStarted(self._listener.onset_at, self._listener.level_dbfs))
+        if cuts:
+            self.interrupt(onset_at=self._listener.onset_at, now=now)
+
+    def _weigh(self, now: float) -> None:
+        """Decide what the sound was for which the agent paused."""
+        speaker, listener = self._speaker, self._listener
+        sound_ms = listener.withdrawn_ms
+        rest_ms = None if self._session.has_live_response else speaker.queued_ms
+        meaning = self._barge_in.judge(sound_ms, greets=self.greets, has_begun=speaker.has_begun, rest_ms=rest_ms)
+        if meaning in (Meaning.ANSWER, Meaning.INTERRUPTION):
+            listener.take()
+            self._begin_turn(cuts=meaning is Meaning.INTERRUPTION, now=now)
+        elif meaning is Meaning.NOISE or not listener.commit_aside():
+            listener.drop()
+        else:
+            self._barge_in.note_commit(is_aside=meaning is Meaning.ASIDE)
+        self._resume(sound_ms)
+
+    def _resume(self, sound_ms: int) -> None:
+        if self._speaker.is_paused:
+            self._speaker.resume()
+            self._emit(events.AgentResumed(sound_ms))
+
+    def _commit(self, now: float) -> bool:
+        asks = self._listener.commit(now=now)
+        if asks:
+            self._barge_in.note_commit(is_aside=False)
+        return asks
