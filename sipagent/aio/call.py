@@ -1,7 +1,6 @@
 """The shell of one call: it carries what :class:`~sipagent.call.call.Call` puts out to SIP, RTP, model, tools, disk."""
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ssl import SSLContext
@@ -10,6 +9,7 @@ from typing import Protocol, TypeAlias
 
 from sipagent.aio.driver import Driver
 from sipagent.aio.media import Media
+from sipagent.aio.model_sockets import ModelCommand, ModelSockets
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Place, ReplacementRunner, Way
 from sipagent.aio.tools import ToolRunner
@@ -124,16 +124,13 @@ class CallRunner:
         self._outgoing = outgoing
         self._media = media
         self._endpoint = endpoint
-        self._engine = engine
         self._tools = tools
         self._recorder = recorder
         self._observer = observer
         self._ended = ended
-        self._loop = asyncio.get_running_loop()
         self.driver: Driver[events.Output] = Driver(call, carry=self._carry, crashed=self._on_crash)
-        self._socket: WebSocket | None = None
-        self._connecting: asyncio.Task[None] | None = None
         self._sent = 0
+        self._models = ModelSockets(call, self.driver, opens=partial(_open, (engine,)))
         self.replacement = ReplacementRunner(call, self.driver, self._place, endpoint=endpoint, way=way, keep=keep)
         media.attach(call, self.driver)
 
@@ -188,21 +185,19 @@ class CallRunner:
                 self._run_tool(function_call_id, name, arguments)
             case events.CancelTools():
                 self._tools.cancel_all()
-            case events.ConnectModel():
-                self._connecting = self._loop.create_task(self._connect_model())
-            case events.CloseModel():
-                self._close_model()
             case events.Dial(offer):
                 self._endpoint.command(self._dial, offer)
             case _:
                 self._carry_rest(output)
 
-    def _carry_rest(self, output: SipCommand | events.ReplacementCommand | Fact) -> None:
+    def _carry_rest(self, output: SipCommand | ModelCommand | events.ReplacementCommand | Fact) -> None:
         if isinstance(output, SipCommand):
             if self._place.handle is not None:
                 self._carry_sip(self._place.handle, output)
         elif isinstance(output, events.ReplacementCommand):
             self.replacement.carry(output)
+        elif isinstance(output, ModelCommand):
+            self._models.carry(output)
         else:
             self._note(output)
 
@@ -259,33 +254,12 @@ class CallRunner:
 
     # The model
 
-    async def _connect_model(self) -> None:
-        self._socket = WebSocket(opened=self._model_opened, received=self._receive_model, lost=self._model_lost)
-        engine = self._engine
-        await self._socket.connect(engine.url, engine.headers, timeout_s=engine.connect_timeout_s, tls=engine.tls)
-
-    def _model_opened(self) -> None:
-        self.driver.feed(self.call.model_connected)
-
-    def _receive_model(self, data: bytes) -> None:
-        self.driver.feed(partial(self.call.receive_model, data))
-
-    def _model_lost(self, code: int, reason: str) -> None:
-        self.driver.feed(partial(self.call.model_lost, code, reason))
-
     def _send(self, data: bytes) -> None:
-        if self._socket is not None:
-            self._socket.send(data)
+        self._models.send(data)
         if (received_at := self._media.received_at) is not None:
             self._sent += 1
             if self._sent % SAMPLE_EVERY == 1:
                 self._observer.observe_delay("packet_to_model", monotonic() - received_at)
-
-    def _close_model(self) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
-        if self._socket is not None:
-            self._socket.close()
 
     # Tools, facts and the end
 
@@ -308,7 +282,7 @@ class CallRunner:
         self._observer.observe_crash(self.call.id, error)
         if self._place.handle is not None:
             self._endpoint.command(self._endpoint.agent.hang_up, self._place.handle)
-        self._close_model()
+        self._models.close()
         self._finish()
 
     def _finish(self) -> None:
@@ -321,6 +295,11 @@ class CallRunner:
         if self._recorder is not None:
             self._recorder.close()
         self._ended(self)
+
+
+async def _open(engines: Sequence[Engine], socket: WebSocket, number: int) -> None:
+    engine = engines[number]
+    await socket.connect(engine.url, engine.headers, timeout_s=engine.connect_timeout_s, tls=engine.tls)
 
 
 def _quotable(text: str) -> str:

@@ -288,21 +288,21 @@ class Call:
 
     # The model and its tools
 
-    def model_connected(self, *, now: float) -> None:
-        """Take note that the WebSocket is open."""
+    def model_connected(self, number: int = 1, *, now: float) -> None:
+        """Take note that the WebSocket of this number is open."""
         if self._conversation and self.phase is not Phase.ENDED:
-            self._conversation.model_connected(now=now)
+            self._conversation.model_connected(number, now=now)
 
-    def receive_model(self, data: bytes | str, *, now: float) -> None:
+    def receive_model(self, data: bytes | str, number: int = 1, *, now: float) -> None:
         """Take a message of the model's."""
         if self._conversation and self.phase is not Phase.ENDED:
-            self._conversation.receive_model(data, now=now)
+            self._conversation.receive_model(data, number, now=now)
             self._follow(now)
 
-    def model_lost(self, code: int, reason: str, *, now: float) -> None:
-        """Take note that the WebSocket closed or could not be opened; the code is 0 when it never was open."""
+    def model_lost(self, code: int, reason: str, number: int = 1, *, now: float) -> None:
+        """Take note that a WebSocket closed or could not be opened; the code is 0 when it never was open."""
         if self._conversation and self.phase is not Phase.ENDED:
-            self._conversation.model_lost(code, reason, now=now)
+            self._conversation.model_lost(code, reason, number, now=now)
             self._follow(now)
 
     def tool_finished(self, function_call_id: str, output: str, *, now: float) -> None:
@@ -421,7 +421,7 @@ class Call:
             press=self._leg.press,
         )
         self.phase = Phase.RINGING
-        self._outputs.append(events.ConnectModel())
+        self._conversation.connect()
 
     def _start(self, conversation: Conversation, now: float) -> None:
         self.phase = Phase.UP

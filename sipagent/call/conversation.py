@@ -18,11 +18,11 @@ from sipagent.call.floor import Floor
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener, ListenerSettings
+from sipagent.call.model_link import ModelLink
 from sipagent.call.speaker import Speaker
 from sipagent.call.tool_calls import ToolCalls
 from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
-from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.session import Frame
 
@@ -71,7 +71,8 @@ class Conversation:
         """
         self._settings = settings
         self._emit = emit
-        self._session = RealtimeSession(replace(settings.session, audio_format=audio_format), random=random)
+        session = replace(settings.session, audio_format=audio_format)
+        self._session = ModelLink(session, emit=emit, random=random)
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._floor = Floor(
             settings.barge_in,
@@ -163,19 +164,23 @@ class Conversation:
 
     # The model
 
-    def receive_model(self, data: bytes | str, *, now: float) -> None:
-        """Take a message from the model."""
-        self._session.receive_text(data, now=now)
+    def connect(self) -> None:
+        """Have the model's connection opened."""
+        self._session.connect()
+
+    def receive_model(self, data: bytes | str, number: int = 1, *, now: float) -> None:
+        """Take a message from the model, on the connection of this number."""
+        self._session.receive(data, number, now=now)
         self._drain_session(now)
 
-    def model_connected(self, *, now: float) -> None:
-        """Take note that the WebSocket is open."""
-        self._session.open(now=now)
+    def model_connected(self, number: int = 1, *, now: float) -> None:
+        """Take note that a WebSocket is open."""
+        self._session.connected(number, now=now)
         self._drain_session(now)
 
-    def model_lost(self, code: int, reason: str, *, now: float) -> None:
-        """Take note that the WebSocket closed, or could not be opened."""
-        self._session.connection_lost(code, reason, now=now)
+    def model_lost(self, code: int, reason: str, number: int = 1, *, now: float) -> None:
+        """Take note that a WebSocket closed, or could not be opened."""
+        self._session.lost(code, reason, number, now=now)
         self._drain_session(now)
 
     def greet(self, *, now: float) -> None:

@@ -124,16 +124,40 @@ class SendRtcp:
 
 @dataclass(frozen=True, slots=True)
 class ConnectModel:
-    """Open the WebSocket to the model; tell the outcome by ``model_connected`` or ``model_lost``."""
+    """Open a WebSocket to a model; tell the outcome by ``model_connected`` or ``model_lost``."""
+
+    number: int = 1
+    """The connection's, by which all that comes of it is told; never given twice in a call."""
+    engine: int = 0
+    """Which of the call's engines: 0 is its own, the others take its place."""
 
 
 SendModel: TypeAlias = Send
-"""Send this text frame to the model. It is the session's own output: once a packet, so it is not wrapped again."""
+"""Send this text frame on the connection in use. It is the session's own output: it comes once a packet, so it is not
+wrapped again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendComingModel:
+    """Send this text frame on a connection that is not the one in use yet."""
+
+    number: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UseModel:
+    """From now on :data:`SendModel` means this connection; until the first of these it means the first one."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
 class CloseModel:
-    """Close the WebSocket; nothing more is to come from it."""
+    """Close a WebSocket; nothing more is to come from it."""
+
+    number: int | None = None
+    """``None`` for all there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +447,8 @@ Command: TypeAlias = (
     | SendRtcp
     | ConnectModel
     | SendModel
+    | SendComingModel
+    | UseModel
     | CloseModel
     | RunTool
     | CancelTools

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from sipagent.call import events
 from sipagent.call.barge_in import BargeIn, BargeInSettings, Meaning
 from sipagent.call.listener import Listener
+from sipagent.call.model_link import ModelLink
 from sipagent.call.speaker import Speaker
 from sipagent.call.turn import TurnChange
-from sipagent.realtime.session import RealtimeSession
 from sipagent.rtp.session import Frame
 
 
@@ -29,7 +29,7 @@ class Floor:
         *,
         listener: Listener,
         speaker: Speaker,
-        session: RealtimeSession,
+        session: ModelLink,
         emit: Callable[[events.Output], None],
         hears_words: bool,
     ) -> None:

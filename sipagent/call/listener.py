@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sipagent.audio.vad import EnergyVad
+from sipagent.call.model_link import ModelLink
 from sipagent.call.turn import Turn, TurnChange, TurnSettings
 from sipagent.formats import AudioFormat
-from sipagent.realtime.session import RealtimeSession
 from sipagent.rtp.session import Frame
 
 GATE_DBFS = -45.0
@@ -42,7 +42,7 @@ class ListenerSettings:
 class Listener:
     """Feeds the model from the caller's frames."""
 
-    def __init__(self, settings: ListenerSettings, *, session: RealtimeSession, audio_format: AudioFormat) -> None:
+    def __init__(self, settings: ListenerSettings, *, session: ModelLink, audio_format: AudioFormat) -> None:
         self._is_local = settings.detection == "local"
         self._session = session
         self._bytes_per_ms = audio_format.bytes_per_ms

@@ -10,10 +10,10 @@ from sipagent.audio.fades import FADE_MS, fade_in, fade_out
 from sipagent.audio.linear import from_linear, to_linear
 from sipagent.call.events import AgentSaid, AgentStarted, Truncated
 from sipagent.call.frames import FRAME_MS
+from sipagent.call.model_link import ModelLink
 from sipagent.call.playout import Part, Playout
 from sipagent.call.transcript import Transcript
 from sipagent.formats import AudioFormat
-from sipagent.realtime.session import RealtimeSession
 
 ECHO_MS = 300
 """So long after the agent's last audible frame its echo may still come back, through two networks and a room."""
@@ -22,7 +22,7 @@ ECHO_MS = 300
 class Speaker:
     """Playout, transcript and the truncation that keeps the model's memory true to what was heard."""
 
-    def __init__(self, *, session: RealtimeSession, audio_format: AudioFormat) -> None:
+    def __init__(self, *, session: ModelLink, audio_format: AudioFormat) -> None:
         self._session = session
         self._format = audio_format
         self._playout = Playout(audio_format)

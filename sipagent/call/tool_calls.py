@@ -10,8 +10,8 @@ from sipagent.agent.builtin import COLLECT_DIGITS, TRANSFER, hang_up
 from sipagent.call import events
 from sipagent.call.collecting import Collecting, Press
 from sipagent.call.keypad import Keypad
+from sipagent.call.model_link import ModelLink
 from sipagent.realtime.events import FunctionCallRequested
-from sipagent.realtime.session import RealtimeSession
 
 
 class ToolCalls:
@@ -24,7 +24,7 @@ class ToolCalls:
     def __init__(
         self,
         *,
-        session: RealtimeSession,
+        session: ModelLink,
         emit: Callable[[events.Output], None],
         keypad: Keypad,
         press: Press,

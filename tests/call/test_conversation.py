@@ -514,6 +514,7 @@ def test_the_model_speaks_the_callers_codec() -> None:
         random=Random(1),
         press=lambda digits: False,
     )
+    conversation.connect()
     conversation.model_connected(now=0.0)
     conversation.receive_model('{"type": "session.created", "session": {"id": "sess"}}', now=0.0)
     (update,) = messages(outputs, "session.update")
