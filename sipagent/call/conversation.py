@@ -84,6 +84,7 @@ class Conversation:
         )
         self._response_id = ""
         self._response_spoke = False
+        self._is_response_live = False
         self._owed_words: str | None = None
         self._failures = 0
         self._retry_at = inf
@@ -278,6 +279,8 @@ class Conversation:
     def _end_turn(self, now: float) -> None:
         self._emit(events.SpeechStopped(self._listener.turn_ms))
         asks = self._listener.handle_timer(now=now)
+        if not asks and self._listener.is_local:
+            self._tools.forgive()
         if (asks or self._tools.owes_response) and not self.is_ending:
             self._ask(now)
 
@@ -286,7 +289,7 @@ class Conversation:
         if self.is_paused:
             self._retry_at = inf
             return
-        self._tools.owes_response = False
+        self._tools.asked()
         self._retry_at = inf
         self._session.create_response(instructions=self._unheard_greeting, now=now)
 
@@ -295,6 +298,8 @@ class Conversation:
         facts = self._speaker.interrupt(now=now)
         if discarded_ms or facts:
             self._emit(events.BargedIn(onset_at, discarded_ms))
+        if discarded_ms or facts or self._is_response_live:
+            self._tools.interrupt(self._response_id)
         for fact in facts:
             self._emit(fact)
 
@@ -314,7 +319,7 @@ class Conversation:
             case model.CallerTranscript(_, text):
                 self._emit(events.CallerSaid(text))
             case model.ResponseCreated(response_id):
-                self._response_id, self._response_spoke = response_id, False
+                self._response_id, self._response_spoke, self._is_response_live = response_id, False, True
             case model.ResponseDone():
                 self._on_response_done(output, now)
             case model.FunctionCallRequested():
@@ -348,7 +353,9 @@ class Conversation:
                 self._speaker.receive_text(item_id, content_index, text, is_final=final)
 
     def _on_response_done(self, done: model.ResponseDone, now: float) -> None:
-        if done.response_id == self._response_id:
+        response_id = done.response_id or self._response_id
+        if response_id == self._response_id:
+            self._is_response_live = False
             self._speaker.finish_all()
             self._say_what_is_owed(now)
         if done.failure is None:
@@ -356,6 +363,10 @@ class Conversation:
         else:
             self._emit(events.ModelComplained(done.reason, done.message or "the model could not answer"))
             self._retry(done.failure, now)
+        if done.reason == "turn_detected":
+            self._tools.interrupt(response_id)
+        self._tools.response_over(response_id)
+        self._speak_of_tools(now)
 
     def _retry(self, kind: model.FailureKind, now: float) -> None:
         """Ask again a little later for what the model, for the moment, could not say: else the line is dead."""
@@ -369,6 +380,8 @@ class Conversation:
         self._owed_words = None
 
     def _on_function_call(self, call: model.FunctionCallRequested, now: float) -> None:
+        if not call.response_id:
+            call = replace(call, response_id=self._response_id)
         ends = self._tools.begin(call, queued_ms=self.queued_ms, now=now)
         if ends and not self.is_paused:
             self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
@@ -376,6 +389,8 @@ class Conversation:
         self._speak_of_tools(now)
 
     def _speak_of_tools(self, now: float) -> None:
-        """Let the model speak of what its tools came to, after the caller if he is speaking."""
-        if self._tools.owes_response and not self.is_ending and not self._listener.is_caller_speaking:
+        """Let the model speak of what its tools came to; after itself, and after the caller if he is speaking."""
+        if not self._tools.owes_response or self.is_ending:
+            return
+        if not self._listener.is_caller_speaking and not self._session.has_live_response:
             self._ask(now)
