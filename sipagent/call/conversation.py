@@ -81,6 +81,7 @@ class Conversation:
             session=self._session,
             emit=emit,
             hears_words=settings.session.transcription_model is not None,
+            interrupted=self._on_interrupted,
         )
         self._ambience = Ambience(settings.ambience, audio_format=audio_format) if settings.ambience else None
         self._keypad = Keypad()
@@ -94,6 +95,7 @@ class Conversation:
         )
         self._response_id = ""
         self._response_spoke = False
+        self._is_response_live = False
         self._owed_words: str | None = None
         self._failures = 0
         self._retry_at = inf
@@ -283,6 +285,8 @@ class Conversation:
     def _end_turn(self, now: float) -> None:
         asks = self._floor.handle_timer(now=now)
         is_over = not self._floor.is_caller_speaking
+        if not asks and is_over and self._floor.is_local:
+            self._tools.forgive()
         if (asks or (self._tools.owes_response and is_over)) and not self.is_ending:
             self._ask(now)
 
@@ -291,9 +295,13 @@ class Conversation:
         if self.is_paused:
             self._retry_at = inf
             return
-        self._tools.owes_response = False
+        self._tools.asked()
         self._retry_at = inf
         self._session.create_response(instructions=self._unheard_greeting, now=now)
+
+    def _on_interrupted(self, was_speaking: bool) -> None:
+        if was_speaking or self._is_response_live:
+            self._tools.interrupt(self._response_id)
 
     def _drain_session(self, now: float) -> None:
         outputs = self._session.outputs
@@ -347,10 +355,12 @@ class Conversation:
         if isinstance(response, model.ResponseDone):
             self._on_response_done(response, now)
         else:
-            self._response_id, self._response_spoke = response.response_id, False
+            self._response_id, self._response_spoke, self._is_response_live = response.response_id, False, True
 
     def _on_response_done(self, done: model.ResponseDone, now: float) -> None:
-        if done.response_id == self._response_id:
+        response_id = done.response_id or self._response_id
+        if response_id == self._response_id:
+            self._is_response_live = False
             self._speaker.finish_all()
             self._say_what_is_owed(now)
         if done.failure is None:
@@ -358,6 +368,10 @@ class Conversation:
         else:
             self._emit(events.ModelComplained(done.reason, done.message or "the model could not answer"))
             self._retry(done.failure, now)
+        if done.reason == "turn_detected":
+            self._tools.interrupt(response_id)
+        self._tools.response_over(response_id)
+        self._speak_of_tools(now)
 
     def _retry(self, kind: model.FailureKind, now: float) -> None:
         """Ask again a little later for what the model, for the moment, could not say: else the line is dead."""
@@ -371,6 +385,8 @@ class Conversation:
         self._owed_words = None
 
     def _on_function_call(self, call: model.FunctionCallRequested, now: float) -> None:
+        if not call.response_id:
+            call = replace(call, response_id=self._response_id)
         ends = self._tools.begin(call, queued_ms=self.queued_ms, now=now)
         if ends and not self.is_paused:
             self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
@@ -378,6 +394,8 @@ class Conversation:
         self._speak_of_tools(now)
 
     def _speak_of_tools(self, now: float) -> None:
-        """Let the model speak of what its tools came to, after the caller if he is speaking."""
-        if self._tools.owes_response and not self.is_ending and not self._floor.is_caller_speaking:
+        """Let the model speak of what its tools came to; after itself, and after the caller if he is speaking."""
+        if not self._tools.owes_response or self.is_ending:
+            return
+        if not self._floor.is_caller_speaking and not self._session.has_live_response:
             self._ask(now)

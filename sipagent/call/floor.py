@@ -21,6 +21,7 @@ class Floor:
     """The caller's and the agent's, of one conversation.
 
     :param hears_words: whether the model writes down what callers say.
+    :param interrupted: is told of each interruption, and whether anything was, or was to be, audible.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class Floor:
         session: ModelLink,
         emit: Callable[[events.Output], None],
         hears_words: bool,
+        interrupted: Callable[[bool], None],
     ) -> None:
         self._listener = listener
         self._speaker = speaker
         self._session = session
         self._emit = emit
+        self._interrupted = interrupted
         self._barge_in = BargeIn(settings, hears_words=hears_words, answers_all=not listener.is_local)
         self.greets = False
         """Whether the greeting is to be said, and none of it was heard."""
@@ -45,6 +48,11 @@ class Floor:
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
         return self._listener.due_at
+
+    @property
+    def is_local(self) -> bool:
+        """Whether turns are judged here, and responses asked for by us."""
+        return self._listener.is_local
 
     @property
     def is_caller_speaking(self) -> bool:
@@ -108,6 +116,7 @@ class Floor:
         facts = self._speaker.interrupt(now=now)
         if discarded_ms or facts:
             self._emit(events.BargedIn(onset_at, discarded_ms))
+        self._interrupted(bool(discarded_ms or facts))
         for fact in facts:
             self._emit(fact)
 

@@ -1,10 +1,13 @@
 """The model's calls of tools: which are done by the call itself, which are run elsewhere, and what is owed for them.
 
 The call itself ends (``hang_up``), is handed on (``transfer``), presses keys and waits for keys. Everything else is an
-output, and its result comes back by :meth:`ToolCalls.finish`. When nothing runs any more the model owes a response.
+output, and its result comes back by :meth:`ToolCalls.finish`. The calls of one response are a batch: when its response
+is over and all its results are in, the model owes one response. Where the caller interrupted that response it owes
+none: the results become part of the conversation, and are spoken of when the caller asks.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from sipagent.agent.builtin import COLLECT_DIGITS, TRANSFER, hang_up
 from sipagent.call import events
@@ -12,6 +15,22 @@ from sipagent.call.collecting import Collecting, Press
 from sipagent.call.keypad import Keypad
 from sipagent.call.model_link import ModelLink
 from sipagent.realtime.events import FunctionCallRequested
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The calls of one response."""
+
+    running: dict[str, str] = field(default_factory=dict)
+    """The names of the tools whose results are awaited, by function-call id."""
+    is_over: bool = False
+    """Whether the response is: no call will be added."""
+    is_interrupted: bool = False
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it waits for the caller, who can't interrupt what he is about to answer."""
+        return COLLECT_DIGITS.name in self.running.values()
 
 
 class ToolCalls:
@@ -35,12 +54,13 @@ class ToolCalls:
         self._emit = emit
         self._keypad = keypad
         self._may_transfer = may_transfer
-        self._running: dict[str, str] = {}
+        self._batches: dict[str, _Batch] = {}
+        self._withholds = False
         self._collecting = Collecting(key_tools, press=press)
         self.wish: tuple[str, str] | None = None
         """That the call be handed on: function-call id and arguments; to be taken away by whoever fulfils it."""
         self.owes_response = False
-        """Whether the outputs are in and the model has not been asked to speak of them; cleared by whoever asks it."""
+        """Whether results are in that the model has not been asked to speak of; :meth:`asked` clears it."""
 
     @property
     def due_at(self) -> float:
@@ -50,10 +70,10 @@ class ToolCalls:
     @property
     def is_running(self) -> bool:
         """Whether the caller waits for a tool, and not a tool for the caller."""
-        return any(name != COLLECT_DIGITS.name for name in self._running.values())
+        return any(name != COLLECT_DIGITS.name for batch in self._batches.values() for name in batch.running.values())
 
     def begin(self, call: FunctionCallRequested, *, queued_ms: int, now: float) -> bool:
-        """Take a call of the model's; say whether it is the one that ends the conversation.
+        """Take a call of the live response's; say whether it is the one that ends the conversation.
 
         :param queued_ms: how long the agent will still be heard.
         """
@@ -61,7 +81,8 @@ class ToolCalls:
         if call.name == hang_up.name:
             self._session.send_tool_output(call.function_call_id, hang_up())
             return True
-        self._running[call.function_call_id] = call.name
+        batch = self._batches.setdefault(call.response_id, _Batch())
+        batch.running[call.function_call_id] = call.name
         if call.name == TRANSFER and self._may_transfer and self.wish is None:
             self.wish = (call.function_call_id, call.arguments)
         elif self._collecting.has(call.name):
@@ -71,13 +92,37 @@ class ToolCalls:
         return False
 
     def finish(self, function_call_id: str, output: str) -> None:
-        """Take a tool's output; once the last one is in, a response is owed."""
-        name = self._running.pop(function_call_id, None)
-        if name is None:
+        """Take a tool's output; it goes to the model at once, whatever has become of the response that wanted it."""
+        found = next((each for each in self._batches.items() if function_call_id in each[1].running), None)
+        if found is None:
             return
-        self._emit(events.ToolReturned(name, output))
+        response_id, batch = found
+        self._emit(events.ToolReturned(batch.running.pop(function_call_id), output))
         self._session.send_tool_output(function_call_id, output)
-        self.owes_response |= not self._running
+        self._settle(response_id, batch)
+
+    def response_over(self, response_id: str) -> None:
+        """Take note that a response is over, and with it the list of its calls."""
+        batch = self._batches.get(response_id)
+        if batch is not None:
+            batch.is_over = True
+            self._settle(response_id, batch)
+
+    def interrupt(self, response_id: str) -> None:
+        """Take note that the caller interrupted a response: nobody asked for words about what its tools come to."""
+        batch = self._batches.get(response_id)
+        if batch is not None and not batch.is_asking:
+            batch.is_interrupted = True
+
+    def forgive(self) -> None:
+        """Take note that the caller said nothing after all: what he interrupted is still wanted."""
+        for batch in self._batches.values():
+            batch.is_interrupted = False
+        self.owes_response |= self._withholds
+
+    def asked(self) -> None:
+        """Take note that the model is asked for a response, which may speak of everything that is in."""
+        self.owes_response = self._withholds = False
 
     def take_digit(self, digit: str, *, now: float) -> bool:
         """Take a key of the caller's, if a tool waits for it; say whether one does."""
@@ -96,3 +141,12 @@ class ToolCalls:
         )
         if output is not None:
             self.finish(call.function_call_id, output)
+
+    def _settle(self, response_id: str, batch: _Batch) -> None:
+        if batch.running or not batch.is_over:
+            return
+        del self._batches[response_id]
+        if batch.is_interrupted:
+            self._withholds = True
+        else:
+            self.owes_response = True
