@@ -16,11 +16,11 @@ from sipagent.call.ambience import Ambience, AmbienceSettings
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener, ListenerSettings
+from sipagent.call.session_factory import make_session
 from sipagent.call.speaker import Speaker
 from sipagent.call.tool_calls import ToolCalls
 from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
-from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.session import Frame
 
@@ -69,7 +69,7 @@ class Conversation:
         """
         self._settings = settings
         self._emit = emit
-        self._session = RealtimeSession(replace(settings.session, audio_format=audio_format), random=random)
+        self._session = make_session(settings.session, audio_format=audio_format, random=random)
         self._listener = Listener(settings.listener, session=self._session, audio_format=audio_format)
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._ambience = Ambience(settings.ambience, audio_format=audio_format) if settings.ambience else None
@@ -340,8 +340,8 @@ class Conversation:
                 self._response_spoke = True
                 self._speaker.receive_audio(item_id, content_index, audio, now=now)
             case model.AudioUnheard(item_id, content_index):
-                self._session.truncate(item_id, content_index, 0)
-                self._emit(events.Truncated(item_id, content_index, audio_end_ms=0, received_ms=0))
+                if self._session.truncate(item_id, content_index, 0):
+                    self._emit(events.Truncated(item_id, content_index, audio_end_ms=0, received_ms=0))
             case model.AudioDone(item_id, content_index):
                 self._speaker.finish_audio(item_id, content_index)
             case model.AgentTranscript(item_id, content_index, text, final):

@@ -12,7 +12,7 @@ from typing import Literal
 from sipagent.audio.vad import EnergyVad
 from sipagent.call.turn import Turn, TurnChange, TurnSettings
 from sipagent.formats import AudioFormat
-from sipagent.realtime.session import RealtimeSession
+from sipagent.realtime.model_session import ModelSession
 from sipagent.rtp.session import Frame
 
 GATE_DBFS = -45.0
@@ -39,7 +39,7 @@ class ListenerSettings:
 class Listener:
     """Feeds the model from the caller's frames."""
 
-    def __init__(self, settings: ListenerSettings, *, session: RealtimeSession, audio_format: AudioFormat) -> None:
+    def __init__(self, settings: ListenerSettings, *, session: ModelSession, audio_format: AudioFormat) -> None:
         self._is_local = settings.detection == "local"
         self._session = session
         self._bytes_per_ms = audio_format.bytes_per_ms

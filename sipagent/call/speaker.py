@@ -12,13 +12,13 @@ from sipagent.call.frames import FRAME_MS
 from sipagent.call.playout import Part, Playout
 from sipagent.call.transcript import Transcript
 from sipagent.formats import AudioFormat
-from sipagent.realtime.session import RealtimeSession
+from sipagent.realtime.model_session import ModelSession
 
 
 class Speaker:
     """Playout, transcript and the truncation that keeps the model's memory true to what was heard."""
 
-    def __init__(self, *, session: RealtimeSession, audio_format: AudioFormat) -> None:
+    def __init__(self, *, session: ModelSession, audio_format: AudioFormat) -> None:
         self._session = session
         self._format = audio_format
         self._playout = Playout(audio_format)
@@ -112,7 +112,8 @@ class Speaker:
         return remnant + self._format.silence * (missing // self._format.sample_bytes)
 
     def _cut(self, part: Part) -> list[Truncated | AgentSaid]:
-        self._session.truncate(part.item_id, part.content_index, part.heard_ms)
+        facts: list[Truncated | AgentSaid] = []
+        if self._session.truncate(part.item_id, part.content_index, part.heard_ms):
+            facts.append(Truncated(part.item_id, part.content_index, part.heard_ms, part.received_ms))
         said = self._transcript.close(part, is_cut=True)
-        truncated = Truncated(part.item_id, part.content_index, part.heard_ms, part.received_ms)
-        return [truncated, said] if said is not None else [truncated]
+        return facts if said is None else [*facts, said]

@@ -11,7 +11,7 @@ from sipagent.call import events
 from sipagent.call.collecting import Collecting, Press
 from sipagent.call.keypad import Keypad
 from sipagent.realtime.events import FunctionCallRequested
-from sipagent.realtime.session import RealtimeSession
+from sipagent.realtime.model_session import ModelSession
 
 
 class ToolCalls:
@@ -24,7 +24,7 @@ class ToolCalls:
     def __init__(
         self,
         *,
-        session: RealtimeSession,
+        session: ModelSession,
         emit: Callable[[events.Output], None],
         keypad: Keypad,
         press: Press,
