@@ -7,7 +7,7 @@ cannot do is never asked of it.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias
 
 from sipagent.formats import AudioFormat, pcm_at
 from sipagent.realtime.failures import OWN_ERRORS, ErrorClass, ErrorTable
@@ -15,15 +15,16 @@ from sipagent.realtime.failures import OWN_ERRORS, ErrorClass, ErrorTable
 Protocol: TypeAlias = Literal["realtime", "live"]
 """Which of the two APIs it is a dialect of."""
 
+TurnDetection: TypeAlias = Literal["local", "server"]
+"""Who ends the caller's turn."""
+
 Auth: TypeAlias = Literal["bearer", "api-key", "basic", "query", "none"]
 """How the key travels: ``Authorization: Bearer``, ``api-key:``, ``Authorization: Basic``, in the URL, not at all."""
 
 Capability: TypeAlias = Literal[
     "cancel", "truncate", "clear", "commit", "noise_reduction", "transcription", "reasoning"
 ]
-"""``commit`` is to take a turn from us, at all; without it the server finds the turns."""
-
-CAPABILITIES: Final[tuple[Capability, ...]] = get_args(Capability)
+"""``commit`` is to take a turn from us at all; without it the server finds the turns."""
 
 DialectName: TypeAlias = Literal["openai", "azure", "xai", "pcm", "live"]
 
@@ -58,7 +59,7 @@ class Dialect:
     top_level: frozenset[str] = frozenset()
     """Fields of the session that stand beside ``audio`` and not in it: ``voice``, ``turn_detection``."""
     omitted: frozenset[str] = frozenset()
-    """Fields of the session, of ``audio`` or of the turn detection that it refuses, or does not know."""
+    """Fields of the session that it refuses or does not know, by their place, such as ``audio.output.speed``."""
     echoes_all: bool = True
     """Whether ``session.updated`` tells everything; else only what is in it is held against what we asked for."""
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -98,8 +99,10 @@ AZURE: Final = Dialect(
 understands (:data:`~sipagent.realtime.protocol.BETA_NAMES`)."""
 
 XAI_UNKNOWN: Final = frozenset(
-    "type output_modalities noise_reduction speed tool_choice max_output_tokens truncation tracing create_response "
-    "interrupt_response".split()
+    (
+        *("type", "output_modalities", "tool_choice", "max_output_tokens", "truncation", "tracing"),
+        *("audio.output.speed", "turn_detection.create_response", "turn_detection.interrupt_response"),
+    )
 )
 
 XAI: Final = Dialect(
@@ -133,7 +136,7 @@ XAI: Final = Dialect(
 PCM_ONLY: Final = Dialect(
     "pcm",
     codecs=frozenset(),
-    omitted=frozenset({"speed", "max_output_tokens", "truncation", "tracing"}),
+    omitted=frozenset({"audio.output.speed", "max_output_tokens", "truncation", "tracing"}),
     echoes_all=False,
     lacks=frozenset({"noise_reduction", "reasoning"}),
 )

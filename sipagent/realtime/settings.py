@@ -74,13 +74,14 @@ def session_object(settings: SessionSettings) -> Event:
         "transcription": _transcription(settings),
         "turn_detection": _turn_detection(settings),
     }
+    given = {name: value for name, value in given.items() if name not in dialect.lacks}
     taken: Event = {"format": audio_format, "voice": _voice(settings.voice), "speed": settings.speed}
     session: Event = {
         "type": "realtime",
         "output_modalities": ["audio"],
         "instructions": settings.instructions,
         **{name: part.pop(name) for name in sorted(dialect.top_level) for part in (given, taken) if name in part},
-        "audio": {"input": _known(given, dialect), "output": _known(taken, dialect)},
+        "audio": {"input": _known(given, dialect, "audio.input."), "output": _known(taken, dialect, "audio.output.")},
         "tools": list(settings.tools),
         "tool_choice": "auto",
         "max_output_tokens": settings.max_output_tokens,
@@ -92,10 +93,12 @@ def session_object(settings: SessionSettings) -> Event:
     return _known(session, dialect)
 
 
-def _known(fields: Event, dialect: Dialect) -> Event:
-    """Those of the fields that this kind of server takes."""
-    unknown = dialect.omitted | {name for name in ("noise_reduction", "transcription") if name in dialect.lacks}
-    return {name: value for name, value in fields.items() if name not in unknown}
+def _known(fields: Event, dialect: Dialect, place: str = "") -> Event:
+    """Those of the fields that this kind of server takes.
+
+    :param place: where they are in the session, with a dot at its end.
+    """
+    return {name: value for name, value in fields.items() if f"{place}{name}" not in dialect.omitted}
 
 
 def _transcription(settings: SessionSettings) -> Event | None:
@@ -121,7 +124,7 @@ def _turn_detection(settings: SessionSettings) -> Event | None:
         "create_response": True,
         "interrupt_response": False,
     }
-    return _known(detection, settings.dialect)
+    return _known(detection, settings.dialect, "turn_detection.")
 
 
 def _voice(voice: str) -> str | Event:
