@@ -20,17 +20,17 @@ from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts, local_address_toward
 from sipagent.call.rehearsal import rehearse
 from sipagent.config import Config
-from sipagent.config.settings import EngineConfig
+from sipagent.config.engine import LOCAL
 from sipagent.config.values import SIP_PORT, Server
 from sipagent.control.line_keeper import LineKeeper
 from sipagent.control.metrics import Metrics
 from sipagent.control.observer import CallObserver
 from sipagent.control.thread import ControlThread
+from sipagent.engines import make_engine
 from sipagent.errors import SipagentError
 from sipagent.lines import (
     agents_of,
     make_accounts,
-    make_engine,
     make_guard,
     make_lines,
     make_targets,
@@ -44,9 +44,6 @@ from sipagent.sip.dialog import DEFAULT_PORTS, URI_TRANSPORTS
 from sipagent.sip.events import Event, SourceBanned
 from sipagent.sip.uri import Parameters, Uri
 from sipagent.stun import PORT as STUN_PORT
-
-LOCAL = "local"
-"""The URL that stands for the embedded model."""
 
 SESSIONS_A_CALL = 2
 """The user agent keeps a dialog a little longer than we keep the call: until its BYE is answered."""
@@ -248,7 +245,7 @@ class Application:
         """The engines of the agents that take calls; the embedded model is started for those that need it."""
         config = self._config
         names = {config.agents[agent].engine for line in config.lines for agent in agents_of(line)}
-        embedded = {name for name in names if _is_embedded(config.engines[name])}
+        embedded = {name for name in names if config.engines[name].is_embedded}
         url = await self._serve_model() if embedded else None
         for name in embedded:
             if config.engines[name].url != LOCAL:
@@ -261,10 +258,6 @@ class Application:
         model = await serve_model("127.0.0.1", 0)
         self._closing.push_async_callback(model.close)
         return model.url
-
-
-def _is_embedded(engine: EngineConfig) -> bool:
-    return engine.url == LOCAL or not (engine.api_key or engine.without_key == "fail")
 
 
 def address_of_ours() -> str:

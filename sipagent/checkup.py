@@ -17,14 +17,15 @@ from sipagent.aio.call import Engine
 from sipagent.aio.driver import Driver
 from sipagent.aio.tls import Tls, expires_at
 from sipagent.aio.websocket import WebSocket
-from sipagent.app import LOCAL, address_of_ours
+from sipagent.app import address_of_ours
+from sipagent.call.session_factory import make_session as open_session
 from sipagent.config import Config, load
-from sipagent.config.settings import EngineConfig
+from sipagent.config.engine import LOCAL, EngineConfig
+from sipagent.engines import make_engine
 from sipagent.errors import ConfigError, SipagentError
 from sipagent.line_checkup import check_lines
-from sipagent.lines import load_tool, make_engine, make_session
+from sipagent.lines import load_tool, make_session
 from sipagent.realtime import events
-from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import SessionSettings
 
 
@@ -145,7 +146,7 @@ def _is_private(host: str) -> bool:
 async def _check_engine(
     name: str, config: EngineConfig, whole: Config, tools: dict[str, list[Tool]], checkup: Checkup
 ) -> None:
-    if config.url == LOCAL or not (config.api_key or config.without_key == "fail"):
+    if config.is_embedded:
         why = (
             "it is the embedded model"
             if config.url == LOCAL
@@ -161,7 +162,9 @@ async def _check_engine(
         return
     agent = next((one for one in whole.agents if whole.agents[one].engine == name), None)
     settings = (
-        make_session(whole.agents[agent], config, tuple(tools[agent])) if agent else SessionSettings(config.model)
+        make_session(whole.agents[agent], config, tuple(tools[agent]))
+        if agent
+        else SessionSettings(config.model, dialect=config.spoken)
     )
     failure = await _try_engine(make_engine(config), settings)
     if failure is None:
@@ -173,7 +176,7 @@ async def _check_engine(
 async def _try_engine(engine: Engine, settings: SessionSettings) -> str | None:
     """Set a session up; return what is wrong."""
     over: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-    session = RealtimeSession(settings, random=SystemRandom())
+    session = open_session(settings, audio_format=settings.audio_format, random=SystemRandom())
 
     def finish(result: str | None) -> None:
         if not over.done():

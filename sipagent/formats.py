@@ -5,7 +5,7 @@ passes through untouched, else linear samples, wide enough for a wideband codec.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,16 @@ class AudioFormat:
 PCMU = AudioFormat("PCMU", "audio/pcmu", 8000, 1, b"\xff")
 PCMA = AudioFormat("PCMA", "audio/pcma", 8000, 1, b"\xd5")
 PCM = AudioFormat("PCM", "audio/pcm", 24000, 2, b"\x00\x00")
+PCM_RATES: Final = (8_000, 16_000, 24_000, 48_000)
+"""Hz: those between which audio is converted here."""
 FORMATS = {audio_format.type: audio_format for audio_format in (PCMU, PCMA, PCM)}
 
 
 def format_of(codec: str) -> AudioFormat:
     """The format for a caller who speaks ``codec``: its own where it is G.711, else linear samples."""
     return {"PCMU": PCMU, "PCMA": PCMA}.get(codec, PCM)
+
+
+def pcm_at(rate: int) -> AudioFormat:
+    """Linear samples at this rate, for a server that takes nothing else."""
+    return PCM if rate == PCM.rate else AudioFormat(PCM.codec, PCM.type, rate, PCM.sample_bytes, PCM.silence)

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -10,7 +9,6 @@ from ipaddress import ip_network
 from pathlib import Path
 from random import Random
 from types import ModuleType
-from urllib.parse import urlencode, urlsplit
 from uuid import NAMESPACE_URL, getnode, uuid5
 
 from sipagent.agent import backchannels
@@ -32,8 +30,10 @@ from sipagent.call.transfer import TransferSettings
 from sipagent.call.turn import TurnSettings
 from sipagent.call.watchdog import DeadAirSettings
 from sipagent.config import Config
-from sipagent.config.settings import AgentConfig, BargeInConfig, EngineConfig, LineConfig, TransferConfig
+from sipagent.config.engine import EngineConfig
+from sipagent.config.settings import AgentConfig, BargeInConfig, LineConfig, TransferConfig
 from sipagent.config.values import Server, ToolReference
+from sipagent.engines import may_barge_in, turn_detection
 from sipagent.errors import RemoteProtocolError, SipagentError
 from sipagent.realtime.settings import SessionSettings
 from sipagent.sdp.negotiation import DEFAULT_CODECS
@@ -221,13 +221,14 @@ def _make_line(config: Config, line: LineConfig, engines: Mapping[str, Engine]) 
     return replace(made[line.agent], routes=tuple((route, made[route.agent]) for route in routes))
 
 
-def _make_barge_in(config: BargeInConfig) -> BargeInSettings:
+def _make_barge_in(config: BargeInConfig, *, is_enabled: bool) -> BargeInSettings:
     phrases = (*backchannels.DEFAULT, *config.backchannels)
-    return BargeInSettings(config.enabled, config.guard_s, backchannels.Backchannels(phrases))
+    return BargeInSettings(is_enabled, config.guard_s, backchannels.Backchannels(phrases))
 
 
 def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[str, Engine]) -> Line:
     agent = config.agents[name]
+    engine = config.engines[agent.engine]
     tools = tuple(load_tool(reference, agent.transfer) for reference in agent.tools)
     turn = TurnSettings(
         start_ms=agent.turn.start_ms,
@@ -237,10 +238,12 @@ def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[
         max_turn_ms=agent.turn.max_turn_ms,
     )
     conversation = ConversationSettings(
-        session=make_session(agent, config.engines[agent.engine], tools),
+        session=make_session(agent, engine, tools),
         greeting=_greeting(agent),
-        listener=ListenerSettings(detection=agent.turn.detection, preroll_ms=agent.turn.preroll_ms, turn=turn),
-        barge_in=_make_barge_in(agent.barge_in),
+        listener=ListenerSettings(
+            detection=turn_detection(agent, engine), preroll_ms=agent.turn.preroll_ms, turn=turn
+        ),
+        barge_in=_make_barge_in(agent.barge_in, is_enabled=may_barge_in(agent, engine)),
         ambience=_make_ambience(agent),
         key_tools=frozenset(map(str, agent.tools)) & KEY_TOOLS.keys(),
     )
@@ -322,27 +325,20 @@ def open_keys(config: Config) -> list[str]:
     return [line.name for line in config.lines if line.srtp != "off" and not hidden[line.name]]
 
 
-def make_engine(config: EngineConfig, *, url: str | None = None) -> Engine:
-    """Where a model is and how we prove who we are; ``url`` is the embedded one's, which asks for no proof."""
-    separator = "&" if urlsplit(url or config.url).query else "?"
-    address = f"{url or config.url}{separator}{urlencode({'model': config.model})}"
-    headers = {} if url else {"Authorization": f"Bearer {config.api_key.reveal()}"}
-    tls = ssl.create_default_context() if address.startswith("wss:") else None
-    return Engine(address, headers, config.connect_timeout_s, tls)
-
-
 def make_session(agent: AgentConfig, engine: EngineConfig, tools: tuple[Tool, ...]) -> SessionSettings:
     """What the model is asked to be."""
     return SessionSettings(
         model=engine.model,
         instructions=agent.instructions,
         voice=agent.voice,
-        turn_detection=agent.turn.detection,
+        turn_detection=turn_detection(agent, engine),
         transcription_model=engine.transcription_model,
         language=agent.language,
         tools=tuple(tool.definition for tool in tools),
         max_output_tokens=engine.max_output_tokens,
         speed=agent.speed,
+        dialect=engine.spoken,
+        delegation_model=engine.delegation_model,
         setup_timeout_s=engine.connect_timeout_s,
     )
 

@@ -19,8 +19,9 @@ from sipagent.aio.udp import UdpSocket
 from sipagent.app import Application
 from sipagent.config import Config, EngineConfig, load
 from sipagent.config.values import Secret, ToolReference
+from sipagent.engines import make_engine
 from sipagent.errors import SipagentError
-from sipagent.lines import load_tool, make_engine
+from sipagent.lines import load_tool
 from sipagent.sip.events import Accepted, Ended
 
 TOOLS = """

@@ -59,8 +59,8 @@ SAMPLE_EVERY = 50
 class Engine:
     """Where the model is."""
 
-    url: str
-    headers: Mapping[str, str] = field(repr=False)  # the key is in it
+    url: str = field(repr=False)  # the key may be in it, as in the headers
+    headers: Mapping[str, str] = field(repr=False)
     connect_timeout_s: float = 5.0
     tls: SSLContext | None = None
 

@@ -71,8 +71,7 @@ class Conversation:
         """
         self._settings = settings
         self._emit = emit
-        session = replace(settings.session, audio_format=audio_format)
-        self._session = ModelLink(session, emit=emit, random=random)
+        self._session = ModelLink(settings.session, audio_format=audio_format, emit=emit, random=random)
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._floor = Floor(
             settings.barge_in,
@@ -344,8 +343,8 @@ class Conversation:
                 self._response_spoke = True
                 self._speaker.receive_audio(item_id, content_index, audio, now=now)
             case model.AudioUnheard(item_id, content_index):
-                self._session.truncate(item_id, content_index, 0)
-                self._emit(events.Truncated(item_id, content_index, audio_end_ms=0, received_ms=0))
+                if self._session.truncate(item_id, content_index, 0):
+                    self._emit(events.Truncated(item_id, content_index, audio_end_ms=0, received_ms=0))
             case model.AudioDone(item_id, content_index):
                 self._speaker.finish_audio(item_id, content_index)
             case model.AgentTranscript(item_id, content_index, text, final):

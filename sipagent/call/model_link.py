@@ -10,8 +10,9 @@ from random import Random
 from typing import Literal
 
 from sipagent.call import events
+from sipagent.call.session_factory import make_session
+from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
-from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import SessionSettings
 
 
@@ -22,13 +23,18 @@ class ModelLink:
     """
 
     def __init__(
-        self, settings: SessionSettings, *, emit: Callable[[events.Output], None], random: Random
+        self,
+        settings: SessionSettings,
+        *,
+        audio_format: AudioFormat,
+        emit: Callable[[events.Output], None],
+        random: Random,
     ) -> None:
         self._settings = settings
         self._emit = emit
         self._random = random
         self._number = 0
-        self._session = RealtimeSession(settings, random=random)
+        self._session = make_session(settings, audio_format=audio_format, random=random)
 
     # The connection
 
@@ -100,9 +106,9 @@ class ModelLink:
         """Let the agent be silent, whatever response is live, coming, or waiting its turn."""
         self._session.cancel_response(now=now)
 
-    def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> None:
-        """Tell the model that the caller heard no more of an item than its first ``audio_end_ms``."""
-        self._session.truncate(item_id, content_index, audio_end_ms)
+    def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> bool:
+        """Tell the model that the caller heard no more of an item than its first ``audio_end_ms``; say if it can be."""
+        return self._session.truncate(item_id, content_index, audio_end_ms)
 
     def delete_item(self, item_id: str) -> None:
         """Take an item out of the conversation."""

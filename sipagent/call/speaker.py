@@ -158,7 +158,8 @@ class Speaker:
         return remnant + self._format.silence * (missing // self._format.sample_bytes)
 
     def _cut(self, part: Part) -> list[Truncated | AgentSaid]:
-        self._session.truncate(part.item_id, part.content_index, part.heard_ms)
+        facts: list[Truncated | AgentSaid] = []
+        if self._session.truncate(part.item_id, part.content_index, part.heard_ms):
+            facts.append(Truncated(part.item_id, part.content_index, part.heard_ms, part.received_ms))
         said = self._transcript.close(part, is_cut=True)
-        truncated = Truncated(part.item_id, part.content_index, part.heard_ms, part.received_ms)
-        return [truncated, said] if said is not None else [truncated]
+        return facts if said is None else [*facts, said]

@@ -1,13 +1,13 @@
 """The settings: YAML in, frozen structs out; every error names its path in the file, its line and what was expected."""
 
 from sipagent.config.document import Problem
+from sipagent.config.engine import EngineConfig
 from sipagent.config.load import ConfigFileError, load
 from sipagent.config.settings import (
     AgentConfig,
     BargeInConfig,
     Config,
     ControlConfig,
-    EngineConfig,
     LineConfig,
     LogConfig,
     RecordingConfig,

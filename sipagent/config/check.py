@@ -11,10 +11,15 @@ from urllib.parse import urlsplit
 from sipagent.agent.builtin import TRANSFER
 from sipagent.config.decode import suggest
 from sipagent.config.document import Node, Reader
+from sipagent.config.engine import EngineConfig
 from sipagent.config.settings import Config, LineConfig, SipConfig
 from sipagent.errors import RemoteProtocolError
+from sipagent.formats import PCM_RATES
 from sipagent.rtp import srtp
 from sipagent.sip.uri import Uri
+
+LIVE_RATES = (16_000, 24_000)
+"""Hz, of linear samples (realtime-api.md, section 9)."""
 
 Path = tuple[str | int, ...]
 
@@ -25,8 +30,7 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
     if config is None:
         return
     for name, engine in config.engines.items():
-        if not _is_model_url(engine.url):
-            _report(root, ("engines", name, "url"), "expected local, or an address after wss:// or ws://", reader)
+        _check_engine(root, name, engine, reader)
     callers: dict[str, str] = {}
     for name in config.agents:
         _check_transfer(root, name, config, reader)
@@ -41,6 +45,18 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
     if config.rtp.ports.pairs < config.sip.max_calls:
         message = f"room for {config.rtp.ports.pairs} calls, two ports each; sip.max_calls is {config.sip.max_calls}"
         _report(root, ("rtp", "ports"), message, reader)
+
+
+def _check_engine(root: Node, name: str, engine: EngineConfig, reader: Reader) -> None:
+    """Where it is and what it is called must be known, from the file or from its dialect."""
+    for key in ("url", "model"):
+        if not getattr(engine, key):
+            _report(root, ("engines", name, key), f"missing; dialect {engine.dialect} has none of its own", reader)
+    if engine.url and not _is_model_url(engine.url):
+        _report(root, ("engines", name, "url"), "expected local, or an address after wss:// or ws://", reader)
+    rates = LIVE_RATES if engine.dialect == "live" else PCM_RATES
+    if engine.rate not in rates:
+        _report(root, ("engines", name, "rate"), f"expected one of {', '.join(map(str, rates))}", reader)
 
 
 def _check_tls(root: Node, sip: SipConfig, reader: Reader) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from sipagent.config.engine import EngineConfig
 from sipagent.config.values import (
     Announcement,
     Endpoint,
@@ -199,18 +200,6 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
 
 
-class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """A model, and how to reach it."""
-
-    url: Text = "wss://api.openai.com/v1/realtime"
-    model: Text = "gpt-realtime-2.1"
-    api_key: Secret = field(default_factory=Secret)
-    without_key: Literal["local", "fail"] = "local"
-    transcription_model: Text | None = "gpt-live-transcribe"
-    max_output_tokens: Annotated[int, Meta(ge=1, le=4096)] = 4096
-    connect_timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
-
-
 class ControlConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Health, readiness and metrics over HTTP."""
 
@@ -246,6 +235,6 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """All that must never be shown."""
-        keys = [engine.api_key for engine in self.engines.values()]
+        keys = [secret for engine in self.engines.values() for secret in engine.secrets]
         passwords = [secret for line in self.lines for secret in (line.password, *line.callers.values())]
         return tuple(secret for secret in (*keys, *passwords) if secret)

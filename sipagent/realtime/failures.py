@@ -3,7 +3,10 @@
 The Realtime API says that most errors are recoverable and leave the session open; the exceptions are listed here.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any
 
 from sipagent.realtime.events import FailureKind
@@ -80,19 +83,33 @@ CLOSE_CODES = {
 }
 """WebSocket close codes, and below 1000 the HTTP status that refused the handshake; the others are worth a retry."""
 
+
+@dataclass(frozen=True, slots=True)
+class ErrorTable:
+    """What the errors of one kind of server mean, where it says them in words of its own; asked before the others."""
+
+    codes: Mapping[str, ErrorClass] = field(default_factory=lambda: MappingProxyType({}))
+    words: tuple[tuple[str, ErrorClass], ...] = ()
+    """Substrings of the message in lower case; the first that fits."""
+
+
+OWN_ERRORS = ErrorTable()
+"""Of a server that has no words of its own."""
+
 HARMLESS_COMMANDS = frozenset({"truncate", "delete", "clear"})
 """An error in answer to one of these changes nothing that the caller could hear."""
 
 
-def classify(error: dict[str, Any], command: str = "") -> ErrorClass:
+def classify(error: dict[str, Any], command: str = "", *, own: ErrorTable = OWN_ERRORS) -> ErrorClass:
     """Class an error object of the server (``type``, ``code``, ``message``).
 
     :param command: what the error answers, as the name in our event id; ``""`` when it does not say.
+    :param own: what this kind of server says in its own words.
     """
     message = text(error, "message").lower()
     code = text(error, "code")
-    by_code = CODES.get(code)
-    by_words = next((each for words, each in WORDS if words in message), None)
+    by_code = own.codes.get(code) or CODES.get(code)
+    by_words = next((each for words, each in (*own.words, *WORDS) if words in message), None)
     if command in HARMLESS_COMMANDS and by_code in (None, ErrorClass.INVALID):
         return ErrorClass.BENIGN
     if by_code is ErrorClass.INVALID and by_words is not None:
@@ -100,10 +117,11 @@ def classify(error: dict[str, Any], command: str = "") -> ErrorClass:
     return by_code or by_words or TYPES.get(text(error, "type"), ErrorClass.TRANSIENT)
 
 
-def classify_close(code: int, reason: str) -> ErrorClass:
+def classify_close(code: int, reason: str, *, own: ErrorTable = OWN_ERRORS) -> ErrorClass:
     """Class the end of a connection, whose reason may say more than its code."""
     words = reason.lower()
-    by_words = next((each for known, each in WORDS if known in words and each is not ErrorClass.BENIGN), None)
+    known = (each for each in (*own.words, *WORDS) if each[1] is not ErrorClass.BENIGN)
+    by_words = next((meaning for substring, meaning in known if substring in words), None)
     return by_words or CLOSE_CODES.get(code, ErrorClass.TRANSIENT)
 
 

@@ -14,7 +14,14 @@ from typing import Final
 
 from sipagent.realtime import protocol
 from sipagent.realtime.events import Output, ResponseCreated, ResponseDone, ResponseRefused, Send
-from sipagent.realtime.failures import classify, failure_kind, means_busy, means_nothing_to_cancel
+from sipagent.realtime.failures import (
+    OWN_ERRORS,
+    ErrorTable,
+    classify,
+    failure_kind,
+    means_busy,
+    means_nothing_to_cancel,
+)
 from sipagent.realtime.protocol import MAX_MESSAGE_CHARACTERS, Event, identifier, mapping, text
 
 RETRY_S = 0.5
@@ -155,12 +162,26 @@ class ResponseGate:
     :param outputs: where messages and events go.
     :param event_id: makes a fresh event id for the command named.
     :param server_creates: whether the server makes responses by itself, by its turn detection.
+    :param can_cancel: whether the server takes ``response.cancel``. If not, a response that we end runs on, unheard.
+    :param errors: what its errors mean.
     """
 
-    def __init__(self, outputs: deque[Output], event_id: Callable[[str], str], *, server_creates: bool) -> None:
+    def __init__(
+        self,
+        outputs: deque[Output],
+        event_id: Callable[[str], str],
+        *,
+        server_creates: bool,
+        can_cancel: bool = True,
+        errors: ErrorTable = OWN_ERRORS,
+    ) -> None:
         self._outputs = outputs
         self._event_id = event_id
         self._server_creates = server_creates
+        self._can_cancel = can_cancel
+        self._errors = errors
+        self._limits_s = LIMITS_S if can_cancel else {**LIMITS_S, State.CANCELLING: LIMITS_S[State.ACTIVE]}
+        self._living = {State.ACTIVE} if can_cancel else {State.ACTIVE, State.CANCELLING}
         self._state = State.IDLE
         self._alive_at = 0.0
         self.due_at: float | None = None
@@ -194,7 +215,7 @@ class ResponseGate:
         return is_present or response_id in self._strays
 
     def heard(self, *, now: float) -> None:
-        """The live response gave a sign of life."""
+        """The present response gave a sign of life."""
         self._alive_at = now
 
     def create(self, request: ResponseRequest, *, now: float) -> None:
@@ -214,7 +235,7 @@ class ResponseGate:
             return
         if not self._step(self._whose(response), _Fact(now, response_id)) and response_id:
             self._strays.append(response_id)
-            self._outputs.append(Send(protocol.cancel_response(self._event_id("cancel"), response_id)))
+            self._cancel(self._event_id("cancel"), response_id)
 
     def receive_done(self, response: Event, *, now: float) -> None:
         """``response.done``, which around interruptions may come without ``response.created``."""
@@ -223,7 +244,7 @@ class ResponseGate:
             return
         if response_id:
             self._over.append(response_id)
-        self._outputs.append(_done(response_id, response))
+        self._outputs.append(_done(response_id, response, self._errors))
         if self._is_present(response_id, response):
             self._step(Input.DONE, _Fact(now, response_id))
 
@@ -253,7 +274,7 @@ class ResponseGate:
         """Move on from a state that has lasted too long."""
         if self.due_at is None or now < self.due_at:
             return
-        if self._state is State.ACTIVE and now < self._alive_at + LIMITS_S[State.ACTIVE]:
+        if self._state in self._living and now < self._alive_at + LIMITS_S[State.ACTIVE]:
             self.due_at = self._alive_at + LIMITS_S[State.ACTIVE]
         else:
             self._step(Input.OVERDUE, _Fact(now))
@@ -283,7 +304,7 @@ class ResponseGate:
         if transition is None:
             return False
         self._state, act = transition
-        limit = LIMITS_S.get(self._state)
+        limit = self._limits_s.get(self._state)
         self.due_at = None if limit is None else fact.now + limit
         self._alive_at = fact.now
         self._act(act, fact)
@@ -334,7 +355,11 @@ class ResponseGate:
         self._response_id = response_id
         self._awaited = ""
         self._cancel_id = self._event_id("cancel")
-        self._outputs.append(Send(protocol.cancel_response(self._cancel_id, response_id)))
+        self._cancel(self._cancel_id, response_id)
+
+    def _cancel(self, event_id: str, response_id: str) -> None:
+        if self._can_cancel:
+            self._outputs.append(Send(protocol.cancel_response(event_id, response_id)))
 
     def _open(self, response_id: str) -> None:
         self._response_id = response_id
@@ -357,11 +382,11 @@ class ResponseGate:
         if error is None:
             self._outputs.append(ResponseRefused("transient", None, "the model did not answer response.create"))
         else:
-            code, kind = identifier(error, "code") or None, failure_kind(classify(error))
+            code, kind = identifier(error, "code") or None, failure_kind(classify(error, own=self._errors))
             self._outputs.append(ResponseRefused(kind, code, text(error, "message")[:MAX_MESSAGE_CHARACTERS]))
 
 
-def _done(response_id: str, response: Event) -> ResponseDone:
+def _done(response_id: str, response: Event, errors: ErrorTable) -> ResponseDone:
     usage = response.get("usage")
     details = mapping(response, "status_details")
     error = mapping(details, "error")
@@ -372,5 +397,5 @@ def _done(response_id: str, response: Event) -> ResponseDone:
         usage if isinstance(usage, dict) else None,
         reason=identifier(error, "code") or identifier(details, "reason") or None,
         message=text(error, "message")[:MAX_MESSAGE_CHARACTERS] or None,
-        failure=failure_kind(classify(error)) if status == "failed" else None,
+        failure=failure_kind(classify(error, own=errors)) if status == "failed" else None,
     )

@@ -46,7 +46,7 @@ from sipagent.realtime.protocol import (
 from sipagent.realtime.responses import ResponseGate, ResponseRequest
 from sipagent.realtime.settings import ServerVad, SessionSettings, differences, session_object
 
-__all__ = ["RealtimeSession", "ServerVad", "SessionSettings"]
+__all__ = ["Converter", "RealtimeSession", "ServerVad", "SessionSettings"]
 
 MIN_COMMIT_MS = 100
 """The server refuses to commit less."""
@@ -59,6 +59,10 @@ MAX_PARTS = 32
 
 MAX_FUNCTION_CALLS = 64
 """How many function call ids are remembered, so that a repeated event runs no tool twice."""
+
+
+Converter: TypeAlias = Callable[[bytes], bytes]
+"""From one format to another: a stream of either, in any pieces, at the same pace."""
 
 
 class _State(Enum):
@@ -75,12 +79,26 @@ class RealtimeSession:
     """A :class:`~sipagent.machine.Machine` for one connection, which the shell opens and closes.
 
     :param random: makes the event ids of one session unlike another's.
+    :param inward: makes of the call's audio the session's, where they differ.
+    :param outward: makes of the session's audio the call's.
     """
 
-    def __init__(self, settings: SessionSettings, *, random: Random) -> None:
+    is_full_duplex = False
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        *,
+        random: Random,
+        inward: Converter | None = None,
+        outward: Converter | None = None,
+    ) -> None:
         self.counters: Counter[str] = Counter()
         """What was not acted on, by a fixed set of names: ``malformed``, ``unknown_event``, ``stale_event``..."""
         self._settings = settings
+        self._dialect = settings.dialect
+        self._inward = inward
+        self._outward = outward
         self._state = _State.NEW
         self.is_ready = False
         """Whether audio and commands may flow."""
@@ -97,7 +115,11 @@ class RealtimeSession:
         self._parts: deque[tuple[str, int]] = deque(maxlen=MAX_PARTS)
         self._function_calls: deque[str] = deque(maxlen=MAX_FUNCTION_CALLS)
         self._responses = ResponseGate(
-            self.outputs, self._event_id, server_creates=settings.turn_detection == "server"
+            self.outputs,
+            self._event_id,
+            server_creates=settings.turn_detection == "server",
+            can_cancel=settings.dialect.can("cancel"),
+            errors=settings.dialect.errors,
         )
 
     # What the call reads.
@@ -164,9 +186,11 @@ class RealtimeSession:
         self._end()
 
     def append_audio(self, audio: bytes) -> None:
-        """Send the caller's audio, raw bytes of the session's format, as they came."""
+        """Send the caller's audio, raw bytes of the call's format, as they came."""
         if not self.is_ready and not self._may_command():
             return
+        if self._inward is not None:
+            audio = self._inward(audio)
         self._appended_bytes += len(audio)
         self.outputs.append(Send(protocol.append_audio(audio)))
 
@@ -174,8 +198,11 @@ class RealtimeSession:
         """Make the audio appended the caller's turn.
 
         :returns: ``False``, and nothing is sent, when it is under 100 ms: the server would refuse. Nothing is cleared.
+            Nor is anything sent to a server that takes no turns from us.
         """
         if not self._may_command() or self._appended_bytes < MIN_COMMIT_MS * self._bytes_per_ms:
+            return False
+        if not self._dialect.can("commit"):
             return False
         self._appended_bytes = 0
         self._send(protocol.commit_input(self._event_id("commit")))
@@ -183,7 +210,7 @@ class RealtimeSession:
 
     def clear_input(self) -> None:
         """Drop the audio appended and not committed: a false start."""
-        if self._may_command() and self._appended_bytes:
+        if self._may_command() and self._appended_bytes and self._dialect.can("clear"):
             self._appended_bytes = 0
             self._send(protocol.clear_input(self._event_id("clear")))
 
@@ -203,16 +230,19 @@ class RealtimeSession:
         if self._may_command():
             self._responses.cancel(now=now)
 
-    def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> None:
+    def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> bool:
         """Tell the server that the caller heard no more of an item than its first ``audio_end_ms``.
 
+        :returns: whether it could be told.
         :raises LocalProtocolError: it is no whole number of ms, or negative. Beyond the audio received is an error
             of the server's, a benign one.
         """
         if type(audio_end_ms) is not int or audio_end_ms < 0:
             raise LocalProtocolError(f"audio_end_ms is {audio_end_ms!r}, not a whole number of ms")
-        if self._may_command():
-            self._send(protocol.truncate_item(self._event_id("truncate"), item_id, content_index, audio_end_ms))
+        if not self._may_command() or not self._dialect.can("truncate"):
+            return False
+        self._send(protocol.truncate_item(self._event_id("truncate"), item_id, content_index, audio_end_ms))
+        return True
 
     def delete_item(self, item_id: str) -> None:
         """Take an item out of the conversation: nothing of it was heard."""
@@ -261,9 +291,13 @@ class RealtimeSession:
             self._on_audio_delta(event)
         elif event is None:
             self.counters["malformed"] += 1
-        elif (handler := self._handlers.get(event["type"])) is not None:
+        else:
+            self._on_event(self._dialect.aliases.get(event["type"], event["type"]), event)
+
+    def _on_event(self, kind: str, event: Event) -> None:
+        if (handler := self._handlers.get(kind)) is not None:
             handler(self, event)
-        elif event["type"] not in IGNORED:
+        elif kind not in IGNORED:
             self.counters["unknown_event"] += 1
 
     def connection_lost(self, code: int, reason: str, *, now: float) -> None:
@@ -275,7 +309,7 @@ class RealtimeSession:
         if self._state is _State.ENDED:
             return
         self._now = now
-        kind = failure_kind(classify_close(code, reason))
+        kind = failure_kind(classify_close(code, reason, own=self._dialect.errors))
         what = "closed the connection" if code >= 1000 else "refused the connection" if code else "cannot be reached"
         said = f": {reason[:MAX_MESSAGE_CHARACTERS]}" if reason else ""
         self._fail(kind, str(code), f"the model {what} ({code}){said}")
@@ -306,7 +340,7 @@ class RealtimeSession:
     def _on_error(self, event: Event) -> None:
         error = mapping(event, "error")
         command = self._event_id.command_of(identifier(error, "event_id"))
-        error_class = classify(error, command)
+        error_class = classify(error, command, own=self._dialect.errors)
         code = identifier(error, "code") or None
         message = text(error, "message")[:MAX_MESSAGE_CHARACTERS]
         if error_class in (ErrorClass.FATAL, ErrorClass.EXPIRED):
@@ -324,14 +358,17 @@ class RealtimeSession:
         part = (delta.item_id, delta.content_index)
         if not self._responses.is_live(delta.response_id):
             self.counters["stale_event"] += 1
-            if delta.item_id and part not in self._parts and self._responses.is_cancelled(delta.response_id):
-                self._parts.append(part)
-                self.outputs.append(AudioUnheard(*part))
+            if self._responses.is_cancelled(delta.response_id):
+                self._responses.heard(now=self._now)
+                if delta.item_id and part not in self._parts:
+                    self._parts.append(part)
+                    self.outputs.append(AudioUnheard(*part))
         elif delta.delta:
             self._responses.heard(now=self._now)
             if part not in self._parts:
                 self._parts.append(part)
-            self.outputs.append(AudioReceived(delta.item_id, delta.content_index, delta.delta, delta.response_id))
+            audio = delta.delta if self._outward is None else self._outward(delta.delta)
+            self.outputs.append(AudioReceived(delta.item_id, delta.content_index, audio, delta.response_id))
 
     def _on_audio_done(self, event: Event) -> None:
         if self._is_live(event):

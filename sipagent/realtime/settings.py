@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sipagent.formats import PCMU, AudioFormat
+from sipagent.realtime.dialects import OPENAI, Dialect
 from sipagent.realtime.protocol import Event, mapping
 
 MODELS_WITH_REASONING = re.compile(r"gpt-realtime-2(?!\d)")
@@ -55,35 +56,49 @@ class SessionSettings:
     """For the models that reason; the others never see it."""
     parallel_tool_calls: bool | None = None
     """For the models that reason; the others never see it."""
+    dialect: Dialect = OPENAI
+    """What kind of server it is."""
+    delegation_model: str = "gpt-5.5"
+    """For GPT-Live: the model that thinks and calls tools behind the one that speaks."""
     setup_timeout_s: float = 5.0
     """How long the server may take from the open connection to the confirmed configuration."""
 
 
 def session_object(settings: SessionSettings) -> Event:
-    """The ``session`` of our ``session.update``."""
+    """The ``session`` of our ``session.update``, in the words of the dialect."""
+    dialect = settings.dialect
     audio_format = settings.audio_format.to_json()
+    given: Event = {
+        "format": audio_format,
+        "noise_reduction": {"type": settings.noise_reduction} if settings.noise_reduction else None,
+        "transcription": _transcription(settings),
+        "turn_detection": _turn_detection(settings),
+    }
+    given = {name: value for name, value in given.items() if name not in dialect.lacks}
+    taken: Event = {"format": audio_format, "voice": _voice(settings.voice), "speed": settings.speed}
     session: Event = {
         "type": "realtime",
         "output_modalities": ["audio"],
         "instructions": settings.instructions,
-        "audio": {
-            "input": {
-                "format": audio_format,
-                "noise_reduction": {"type": settings.noise_reduction} if settings.noise_reduction else None,
-                "transcription": _transcription(settings),
-                "turn_detection": _turn_detection(settings),
-            },
-            "output": {"format": audio_format, "voice": _voice(settings.voice), "speed": settings.speed},
-        },
+        **{name: part.pop(name) for name in sorted(dialect.top_level) for part in (given, taken) if name in part},
+        "audio": {"input": _known(given, dialect, "audio.input."), "output": _known(taken, dialect, "audio.output.")},
         "tools": list(settings.tools),
         "tool_choice": "auto",
         "max_output_tokens": settings.max_output_tokens,
         "truncation": {"type": "retention_ratio", "retention_ratio": settings.retention_ratio},
         "tracing": None,
     }
-    if MODELS_WITH_REASONING.match(settings.model):
+    if MODELS_WITH_REASONING.match(settings.model) and dialect.can("reasoning"):
         session |= _reasoning(settings)
-    return session
+    return _known(session, dialect)
+
+
+def _known(fields: Event, dialect: Dialect, place: str = "") -> Event:
+    """Those of the fields that this kind of server takes.
+
+    :param place: where they are in the session, with a dot at its end.
+    """
+    return {name: value for name, value in fields.items() if f"{place}{name}" not in dialect.omitted}
 
 
 def _transcription(settings: SessionSettings) -> Event | None:
@@ -101,7 +116,7 @@ def _turn_detection(settings: SessionSettings) -> Event | None:
     if settings.turn_detection == "local":
         return None
     vad = settings.server_vad
-    return {
+    detection = {
         "type": "server_vad",
         "threshold": vad.threshold,
         "prefix_padding_ms": vad.prefix_padding_ms,
@@ -109,6 +124,7 @@ def _turn_detection(settings: SessionSettings) -> Event | None:
         "create_response": True,
         "interrupt_response": False,
     }
+    return _known(detection, settings.dialect, "turn_detection.")
 
 
 def _voice(voice: str) -> str | Event:
@@ -130,16 +146,24 @@ def differences(settings: SessionSettings, session: Event) -> list[str]:
     A wrong format is noise in the caller's ear, a wrong turn detection is an agent that talks over the caller or never
     answers. The other settings only change how well it is done, and a server may round or rename them.
     """
-    audio_format = settings.audio_format.type
+    audio_format = settings.audio_format.to_json()
     given = mapping(mapping(session, "audio"), "input")
     taken = mapping(mapping(session, "audio"), "output")
+    detection = session if "turn_detection" in settings.dialect.top_level else given
     checks: list[tuple[str, Any, Any]] = [
         ("session.type", "realtime", session.get("type")),
-        ("audio.input.format", audio_format, mapping(given, "format").get("type")),
-        ("audio.output.format", audio_format, mapping(taken, "format").get("type")),
-        *_turn_detection_checks(_turn_detection(settings), given.get("turn_detection")),
+        *_format_checks("audio.input.format", audio_format, mapping(given, "format")),
+        *_format_checks("audio.output.format", audio_format, mapping(taken, "format")),
+        *_turn_detection_checks(_turn_detection(settings), detection.get("turn_detection")),
     ]
-    return [f"{name} is {_shown(got)}, not {want!r}" for name, want, got in checks if got != want]
+    is_told = settings.dialect.echoes_all
+    return [f"{name} is {_shown(got)}, not {want!r}" for name, want, got in checks if got != want and (is_told or got)]
+
+
+def _format_checks(name: str, want: Event, got: Event) -> list[tuple[str, Any, Any]]:
+    """Another rate is noise as much as another codec; a server that names none has the one there is."""
+    rate = f"{name}.rate", want.get("rate"), got.get("rate", want.get("rate"))
+    return [(name, want["type"], got.get("type")), *([rate] if "rate" in want else [])]
 
 
 def _shown(value: Any) -> str:
@@ -152,4 +176,5 @@ def _turn_detection_checks(want: Event | None, got: Any) -> list[tuple[str, Any,
     name = "audio.input.turn_detection"
     if want is None or not isinstance(got, dict):
         return [(name, want and want["type"], got)]
-    return [(f"{name}.{key}", want[key], got.get(key)) for key in ("type", "create_response", "interrupt_response")]
+    keys = ("type", "create_response", "interrupt_response")
+    return [(f"{name}.{key}", want[key], got.get(key)) for key in keys if key in want]
