@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sipagent.agent.tools import Tool
+from sipagent.agents import load_tool, make_session
 from sipagent.aio.call import Engine
 from sipagent.aio.driver import Driver
 from sipagent.aio.tls import Tls, expires_at
@@ -22,7 +23,7 @@ from sipagent.config import Config, load
 from sipagent.config.settings import EngineConfig
 from sipagent.errors import ConfigError, SipagentError
 from sipagent.line_checkup import check_lines
-from sipagent.lines import load_tool, make_engine, make_session
+from sipagent.lines import make_engine
 from sipagent.realtime import events
 from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import SessionSettings

@@ -1,39 +1,26 @@
-"""From what the file says of lines, agents and engines to what the machines take."""
+"""From what the file says of lines and engines to what the machines take."""
 
-import importlib
-import importlib.util
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from ipaddress import ip_network
-from pathlib import Path
-from random import Random
-from types import ModuleType
 from urllib.parse import urlencode, urlsplit
 from uuid import NAMESPACE_URL, getnode, uuid5
 
-from sipagent.agent.builtin import HANG_UP, KEY_TOOLS, TRANSFER, make_transfer
+from sipagent.agent.builtin import TRANSFER
 from sipagent.agent.routing import Route
-from sipagent.agent.tools import Tool
+from sipagent.agents import load_tool, make_conversation
 from sipagent.aio.call import Engine
-from sipagent.aio.service import Line
-from sipagent.audio.clip import RATES, Clip
+from sipagent.aio.line import Line
 from sipagent.audio.codecs import available_codecs
-from sipagent.audio.noise import comfort_noise
-from sipagent.audio.wav import WavError
-from sipagent.call.ambience import AmbienceSettings
-from sipagent.call.conversation import ConversationSettings
-from sipagent.call.listener import ListenerSettings
 from sipagent.call.settings import CallSettings
 from sipagent.call.transfer import TransferSettings
-from sipagent.call.turn import TurnSettings
 from sipagent.call.watchdog import DeadAirSettings
 from sipagent.config import Config
-from sipagent.config.settings import AgentConfig, EngineConfig, LineConfig, TransferConfig
-from sipagent.config.values import Server, ToolReference
+from sipagent.config.settings import AgentConfig, EngineConfig, LineConfig
+from sipagent.config.values import Server
 from sipagent.errors import RemoteProtocolError, SipagentError
-from sipagent.realtime.settings import SessionSettings
 from sipagent.sdp.negotiation import DEFAULT_CODECS
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
@@ -53,12 +40,6 @@ PRIVATE = tuple(
 
 BURST_S, TOTAL_BURST_S = 5.0, 2.0
 """What one stranger, or all of them, may send in so many seconds may come at once: an office that wakes up."""
-
-BARE_TOOLS = {HANG_UP.name: HANG_UP, **KEY_TOOLS}
-"""The built-in tools that need no settings."""
-
-NOISE_SEED = 1
-"""Noise is noise: all calls may have the same."""
 
 CONTACT_BYTES = 9
 """Of the part of a Contact that nobody can guess."""
@@ -222,22 +203,8 @@ def _make_line(config: Config, line: LineConfig, engines: Mapping[str, Engine]) 
 def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[str, Engine]) -> Line:
     agent = config.agents[name]
     tools = tuple(load_tool(reference, agent.transfer) for reference in agent.tools)
-    turn = TurnSettings(
-        start_ms=agent.turn.start_ms,
-        barge_in_ms=agent.barge_in.confirm_ms,
-        end_silence_ms=agent.turn.end_silence_ms,
-        max_turn_ms=agent.turn.max_turn_ms,
-    )
-    conversation = ConversationSettings(
-        session=make_session(agent, config.engines[agent.engine], tools),
-        greeting=_greeting(agent),
-        listener=ListenerSettings(detection=agent.turn.detection, preroll_ms=agent.turn.preroll_ms, turn=turn),
-        barge_in=agent.barge_in.enabled,
-        ambience=_make_ambience(agent),
-        key_tools=frozenset(map(str, agent.tools)) & KEY_TOOLS.keys(),
-    )
     call = CallSettings(
-        conversation=conversation,
+        conversation=make_conversation(agent, config.engines[agent.engine], tools),
         max_call_s=agent.max_call_s,
         dead_air=DeadAirSettings(line.dead_air.warn_s, line.dead_air.probe_s, line.dead_air.hang_up_s),
         records=agent.record,
@@ -257,40 +224,6 @@ def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[
         tells_caller=agent.caller_data,
         srtp=line.srtp,
     )
-
-
-def _greeting(agent: AgentConfig) -> str | None:
-    """What the model is asked to begin with: an announcement in words comes before everything else."""
-    announcement = agent.announcement
-    if announcement is None or announcement.file is not None:
-        return agent.greeting
-    first = f'Say first, word for word: "{announcement.text}"'
-    return f"{first} Say nothing else." if agent.greeting is None else f"{first} Then: {agent.greeting}"
-
-
-def _make_ambience(agent: AgentConfig) -> AmbienceSettings | None:
-    """What is heard beside the agent, read and converted now; ``None`` for nothing.
-
-    :raises SipagentError: for a file that is no WAV file.
-    """
-    announcement = agent.announcement.file if agent.announcement is not None else None
-    thinking = agent.thinking
-    if announcement is None and thinking.sound.name == "none":
-        return None
-    filler = None
-    if thinking.sound.file is not None:
-        filler = _read_clip(thinking.sound.file).at_level(thinking.level_dbfs)
-    elif thinking.sound.name == "noise":
-        seed = Random(NOISE_SEED)
-        filler = Clip({rate: comfort_noise(thinking.level_dbfs, random=seed, rate=rate) for rate in RATES})
-    return AmbienceSettings(_read_clip(announcement) if announcement else None, filler, thinking.after_ms)
-
-
-def _read_clip(file: Path) -> Clip:
-    try:
-        return Clip.read(file.read_bytes())
-    except (OSError, WavError) as error:
-        raise SipagentError(f"{file}: {error}") from error
 
 
 def _make_transfer(agent: AgentConfig, line: LineConfig) -> TransferSettings:
@@ -321,55 +254,6 @@ def make_engine(config: EngineConfig, *, url: str | None = None) -> Engine:
     headers = {} if url else {"Authorization": f"Bearer {config.api_key.reveal()}"}
     tls = ssl.create_default_context() if address.startswith("wss:") else None
     return Engine(address, headers, config.connect_timeout_s, tls)
-
-
-def make_session(agent: AgentConfig, engine: EngineConfig, tools: tuple[Tool, ...]) -> SessionSettings:
-    """What the model is asked to be."""
-    return SessionSettings(
-        model=engine.model,
-        instructions=agent.instructions,
-        voice=agent.voice,
-        turn_detection=agent.turn.detection,
-        transcription_model=engine.transcription_model,
-        language=agent.language,
-        tools=tuple(tool.definition for tool in tools),
-        max_output_tokens=engine.max_output_tokens,
-        speed=agent.speed,
-        setup_timeout_s=engine.connect_timeout_s,
-    )
-
-
-def load_tool(reference: ToolReference, transfer: TransferConfig | None = None) -> Tool:
-    """Find a tool.
-
-    :param transfer: where its agent may hand calls on to.
-    :raises SipagentError: when it can't be imported or is none.
-    """
-    if str(reference) in BARE_TOOLS:
-        return BARE_TOOLS[str(reference)]
-    if str(reference) == TRANSFER:
-        settings = transfer or TransferConfig()
-        try:
-            return make_transfer(settings.destinations, allow_any=settings.allow_any)
-        except TypeError as error:
-            raise SipagentError(str(error)) from error
-    try:
-        module = _import_file(reference.file) if reference.file else importlib.import_module(reference.module or "")
-        found = getattr(module, reference.name)
-    except Exception as error:  # whatever the user's module does on import
-        raise SipagentError(f"tool {reference}: {type(error).__name__}: {error}") from error
-    if not isinstance(found, Tool):
-        raise SipagentError(f"tool {reference}: expected a function decorated with @tool")
-    return found
-
-
-def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise SipagentError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _uri(server: Server, *, user: str | None = None, transport: str | None = None) -> Uri:

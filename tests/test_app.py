@@ -14,13 +14,14 @@ from loopback import HOST, WITHIN_S, Caller, make_model, run_clean, until, withi
 from program import Server, free_port
 from sim.registrar import Registrar, password_of
 
+from sipagent.agents import load_tool
 from sipagent.aio import loop
 from sipagent.aio.udp import UdpSocket
 from sipagent.app import Application
 from sipagent.config import Config, EngineConfig, load
 from sipagent.config.values import Secret, ToolReference
 from sipagent.errors import SipagentError
-from sipagent.lines import load_tool, make_engine
+from sipagent.lines import make_engine
 from sipagent.sip.events import Accepted, Ended
 
 TOOLS = """

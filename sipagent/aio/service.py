@@ -3,16 +3,14 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from time import gmtime, monotonic, strftime, time
 
-from sipagent.agent.quotation import quote_facts
-from sipagent.agent.routing import Route
-from sipagent.agent.tools import CallInfo, Tool
-from sipagent.aio.call import CallRunner, Engine, Observer, Outgoing
+from sipagent.agent.tools import CallInfo
+from sipagent.aio.call import CallRunner, Observer, Outgoing
+from sipagent.aio.line import Line, info_of
 from sipagent.aio.media import Media
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Way
@@ -23,11 +21,9 @@ from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call.call import Call
 from sipagent.call.events import Dialled, Fact, Invited
-from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
 from sipagent.rtp.dtls import Certificate
-from sipagent.sdp.negotiation import SrtpMode
 from sipagent.sip.core import HeaderList, check_headers
 from sipagent.sip.events import (
     Address,
@@ -36,53 +32,14 @@ from sipagent.sip.events import (
     Flow,
     IncomingInvite,
 )
-from sipagent.sip.identity import Identity, Party
+from sipagent.sip.identity import Identity
 from sipagent.sip.nat import Outside
-from sipagent.sip.targets import Targets
 from sipagent.sip.uri import Uri
 
 NO_SUCH_CALL = 481
 
 RETRY_AFTER_S = 10
 """When a caller who found us full may try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What becomes of the calls that come in."""
-
-    codecs: tuple[str, ...]
-    call: CallSettings
-    engine: Engine
-    tools: tuple[Tool, ...]
-    agent: str
-    keys_in_rtp: bool = True
-    """Whether keys that an agent presses go there, where the peer takes them."""
-    account: str | None = None
-    """By which we call; ``None`` where we can't."""
-    transfers: Targets | None = None
-    """Whom a peer may have us call; ``None`` for nobody."""
-    external_address: str | None = None
-    """Where its peers beyond our own networks send media, numeric; ``None``: where all others do."""
-    tells_caller: bool = True
-    """Whether the model is told who calls."""
-    routes: tuple[tuple[Route, "Line"], ...] = ()
-    srtp: SrtpMode = "off"
-    """The same line with other agents, and which calls they take."""
-
-    def choose(self, identity: Identity) -> "Line":
-        """Return the line with the agent that takes such a call."""
-        parties = {"caller": identity.caller, "called": Party(identity.called)}
-        return next((line for route, line in self.routes if route.fits(identity, **parties)), self)
-
-    def settings(self, identity: Identity | None) -> CallSettings:
-        """Return what a call is to be like, with what the model is told of who calls."""
-        if identity is None or not self.tells_caller:
-            return self.call
-        session = self.call.conversation.session
-        instructions = f"{session.instructions}\n\n{quote_facts(identity.facts())}"
-        conversation = replace(self.call.conversation, session=replace(session, instructions=instructions))
-        return replace(self.call, conversation=conversation)
 
 
 class Service:
@@ -242,7 +199,7 @@ class Service:
         line = self._lines.get(event.line, self._first).choose(event.identity)
         call_id = self._new_call_id()
         try:
-            info = _info(call_id, event.identity, line.agent)
+            info = info_of(call_id, event.identity, line.agent)
             self._observe(call_id, Invited(info.caller, info.called, event.request.call_id))
             runner = self._make_runner(
                 info,
@@ -359,18 +316,3 @@ class Service:
             del self._by_handle[handle]
         if not self._runners:
             self._empty.set()
-
-
-def _info(call_id: str, identity: Identity, agent: str) -> CallInfo:
-    return CallInfo(
-        call_id,
-        caller=str(identity.caller.uri),
-        called=str(identity.called),
-        agent=agent,
-        caller_name=identity.caller.name,
-        is_vouched_for=identity.is_asserted,
-        is_private=identity.is_private,
-        diverted_from=tuple(str(diversion.party) for diversion in identity.diversions),
-        user_to_user=tuple(entry.text for entry in identity.user_to_user),
-        headers=dict(reversed(identity.headers)),
-    )

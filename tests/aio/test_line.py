@@ -10,7 +10,7 @@ from serving import serving
 
 from sipagent.agent.routing import Route
 from sipagent.aio.call import Engine
-from sipagent.aio.service import Line
+from sipagent.aio.line import Line
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.settings import CallSettings
 from sipagent.config import load
