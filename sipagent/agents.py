@@ -2,12 +2,18 @@
 
 import importlib
 import importlib.util
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from types import ModuleType
+from typing import Any
 
-from sipagent.agent.builtin import HANG_UP, KEY_TOOLS, TRANSFER, make_transfer
-from sipagent.agent.tools import Tool
+from sipagent.agent.agent import Agent
+from sipagent.agent.builtin import HANG_UP, KEY_TOOLS, TRANSFER, make_hand_over, make_transfer
+from sipagent.agent.knowledge import MAX_CHARACTERS, Document, Knowledge, as_instructions, make_search
+from sipagent.agent.profile import Instructions, Profile, Words
+from sipagent.agent.template import Template
+from sipagent.agent.tools import Tool, tool
 from sipagent.audio.clip import RATES, Clip
 from sipagent.audio.noise import comfort_noise
 from sipagent.audio.wav import WavError
@@ -15,6 +21,7 @@ from sipagent.call.ambience import AmbienceSettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.turn import TurnSettings
+from sipagent.config import Config
 from sipagent.config.settings import AgentConfig, EngineConfig, TransferConfig
 from sipagent.config.values import ToolReference
 from sipagent.errors import SipagentError
@@ -27,7 +34,53 @@ NOISE_SEED = 1
 """Noise is noise: all calls may have the same."""
 
 
-def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: tuple[Tool, ...]) -> ConversationSettings:
+def make_tools(name: str, config: Config, knowledge: Sequence[Document], python: Agent | None = None) -> list[Tool]:
+    """What an agent can do.
+
+    :param knowledge: what :func:`read_knowledge` returned.
+    :param python: the agent as it is written in Python, if it is.
+    :raises SipagentError: when a tool can't be loaded, or there are two of a name.
+    """
+    agent = config.agents[name]
+    tools = [load_tool(reference, agent.transfer) for reference in agent.tools]
+    if python is not None:
+        tools += [_as_tool(each) for each in python.tools if not isinstance(each, str)]
+    if not _is_short(agent, knowledge):
+        names = [document.name for document in knowledge]
+        tools.append(make_search(Knowledge(knowledge), limit=agent.knowledge.answer_characters, about=names))
+    if agent.hand_over:
+        tools.append(make_hand_over({other: config.agents[other].description or "" for other in agent.hand_over}))
+    names = [tool.name for tool in tools]
+    for twice in {each for each in names if names.count(each) > 1}:
+        raise SipagentError(f"agent {name}: two tools are called {twice}")
+    return tools
+
+
+def make_profile(agent: AgentConfig, knowledge: Sequence[Document], python: Agent | None = None) -> Profile:
+    """What an agent is told; the parameters are those of :func:`make_tools`."""
+    announcement = agent.announcement
+    has_greeting = agent.greeting is not None or (python is not None and python.greeting is not None)
+    return Profile(
+        instructions=_words(agent.instructions, python.instructions if python else None),
+        greeting=_words(agent.greeting, python.greeting if python else None) if has_greeting else None,
+        prelude=None if announcement is None or announcement.file is not None else announcement.text,
+        knowledge=as_instructions(knowledge) if knowledge and _is_short(agent, knowledge) else "",
+        tells_caller=agent.caller_data,
+    )
+
+
+def read_knowledge(agent: AgentConfig) -> list[Document]:
+    """Read the files of what an agent knows.
+
+    :raises SipagentError: when one can't be read, or all are too long together.
+    """
+    documents = [Document(each.name, _read_text(each.file)) for each in agent.knowledge.files]
+    if sum(len(document.text) for document in documents) > MAX_CHARACTERS:
+        raise SipagentError(f"knowledge: the files have more than {MAX_CHARACTERS} characters")
+    return documents
+
+
+def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: Sequence[Tool]) -> ConversationSettings:
     """How an agent listens and talks.
 
     :raises SipagentError: when a sound can't be read.
@@ -40,7 +93,6 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: tuple[Too
     )
     return ConversationSettings(
         session=make_session(agent, engine, tools),
-        greeting=_greeting(agent),
         listener=ListenerSettings(detection=agent.turn.detection, preroll_ms=agent.turn.preroll_ms, turn=turn),
         barge_in=agent.barge_in.enabled,
         ambience=_make_ambience(agent),
@@ -48,11 +100,11 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: tuple[Too
     )
 
 
-def make_session(agent: AgentConfig, engine: EngineConfig, tools: tuple[Tool, ...]) -> SessionSettings:
+def make_session(agent: AgentConfig, engine: EngineConfig, tools: Sequence[Tool]) -> SessionSettings:
     """What the model is asked to be."""
     return SessionSettings(
         model=engine.model,
-        instructions=agent.instructions,
+        instructions=str(agent.instructions),
         voice=agent.voice,
         turn_detection=agent.turn.detection,
         transcription_model=engine.transcription_model,
@@ -88,13 +140,31 @@ def load_tool(reference: ToolReference, transfer: TransferConfig | None = None) 
     return found
 
 
-def _greeting(agent: AgentConfig) -> str | None:
-    """What the model is asked to begin with: an announcement in words comes before everything else."""
-    announcement = agent.announcement
-    if announcement is None or announcement.file is not None:
-        return agent.greeting
-    first = f'Say first, word for word: "{announcement.text}"'
-    return f"{first} Say nothing else." if agent.greeting is None else f"{first} Then: {agent.greeting}"
+def _words(text: str | None, python: Instructions | None) -> Words:
+    """The words of the file, or what an agent in Python makes of each call."""
+    return python if python is not None and not isinstance(python, str) else Template.parse(text or "")
+
+
+def _is_short(agent: AgentConfig, knowledge: Sequence[Document]) -> bool:
+    """Whether the model gets the texts whole."""
+    return sum(len(document.text) for document in knowledge) <= agent.knowledge.prompt_characters
+
+
+def _read_text(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(4 * MAX_CHARACTERS).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SipagentError(f"{file}: expected UTF-8") from error
+    except OSError as error:
+        raise SipagentError(f"{file}: {error.strerror or error}") from error
+
+
+def _as_tool(function: Tool | Callable[..., Any]) -> Tool:
+    try:
+        return function if isinstance(function, Tool) else tool(function)
+    except TypeError as error:
+        raise SipagentError(str(error)) from error
 
 
 def _make_ambience(agent: AgentConfig) -> AmbienceSettings | None:

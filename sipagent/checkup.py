@@ -12,15 +12,16 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.markup import escape
 
+from sipagent.agent.knowledge import Document
 from sipagent.agent.tools import Tool
-from sipagent.agents import load_tool, make_session
+from sipagent.agents import load_tool, make_session, read_knowledge
 from sipagent.aio.call import Engine
 from sipagent.aio.driver import Driver
 from sipagent.aio.tls import Tls, expires_at
 from sipagent.aio.websocket import WebSocket
 from sipagent.app import LOCAL, address_of_ours
 from sipagent.config import Config, load
-from sipagent.config.settings import EngineConfig
+from sipagent.config.settings import AgentConfig, EngineConfig
 from sipagent.errors import ConfigError, SipagentError
 from sipagent.line_checkup import check_lines
 from sipagent.lines import make_engine
@@ -87,7 +88,17 @@ def _check_tools(config: Config, checkup: Checkup) -> dict[str, list[Tool]]:
             else:
                 tools[name].append(tool)
                 checkup.good(f"agent {name}: tool {tool.name}")
+        for document in _check_knowledge(name, agent, checkup):
+            checkup.good(f"agent {name}: {document.name}, {len(document.text)} characters")
     return tools
+
+
+def _check_knowledge(name: str, agent: AgentConfig, checkup: Checkup) -> list[Document]:
+    try:
+        return read_knowledge(agent)
+    except SipagentError as error:
+        checkup.bad(f"agent {name}: {error}")
+        return []
 
 
 def _check_ports(config: Config, checkup: Checkup) -> None:

@@ -8,9 +8,11 @@ from ipaddress import ip_network
 from urllib.parse import urlencode, urlsplit
 from uuid import NAMESPACE_URL, getnode, uuid5
 
+from sipagent.agent.agent import Agent
 from sipagent.agent.builtin import TRANSFER
+from sipagent.agent.hours import Hours
 from sipagent.agent.routing import Route
-from sipagent.agents import load_tool, make_conversation
+from sipagent.agents import make_conversation, make_profile, make_tools, read_knowledge
 from sipagent.aio.call import Engine
 from sipagent.aio.line import Line
 from sipagent.audio.codecs import available_codecs
@@ -18,6 +20,7 @@ from sipagent.call.settings import CallSettings
 from sipagent.call.transfer import TransferSettings
 from sipagent.call.watchdog import DeadAirSettings
 from sipagent.config import Config
+from sipagent.config.agent_settings import HoursConfig, RouteConfig
 from sipagent.config.settings import AgentConfig, EngineConfig, LineConfig
 from sipagent.config.values import Server
 from sipagent.errors import RemoteProtocolError, SipagentError
@@ -175,34 +178,57 @@ def parse_target(text: str, *, domain: Uri | None = None) -> Uri:
 
 
 def make_lines(
-    config: Config, engines: Mapping[str, Engine], outsides: Mapping[str, str | None] | None = None
+    config: Config,
+    engines: Mapping[str, Engine],
+    outsides: Mapping[str, str | None] | None = None,
+    *,
+    agents: Mapping[str, Agent] | None = None,
 ) -> dict[str, Line]:
     """What becomes of the calls of each line.
 
     :param outsides: as :func:`make_accounts` takes them.
     :param engines: where the model of each engine is.
-    :raises SipagentError: when a tool can't be loaded.
+    :param agents: those written in Python, by their names.
+    :raises SipagentError: when a tool or a file can't be loaded.
     """
     known = outsides or {}
-    made = {line.name: _make_line(config, line, engines) for line in config.lines}
+    made = {line.name: _make_line(config, line, engines, agents or {}) for line in config.lines}
     return {name: replace(line, external_address=known.get(name)) for name, line in made.items()}
 
 
-def agents_of(line: LineConfig) -> list[str]:
-    """The agents that take calls of a line, each once, the default first."""
-    return list(dict.fromkeys([line.agent, *(route.agent for route in line.routes)]))
+def _make_line(config: Config, line: LineConfig, engines: Mapping[str, Engine], agents: Mapping[str, Agent]) -> Line:
+    """The line with its own agent, and the same with each that its routes lead to, or to whom calls are handed over."""
+    made: dict[str, Line] = {}
+    for name in config.agents_of(line):
+        made[name] = replace(_make_line_of(name, config, line, engines, agents.get(name)), others=made)
+    routes = [_make_route(each, config) for each in line.routes]
+    return replace(made[line.agent], routes=tuple((route, made.get(route.agent)) for route in routes))
 
 
-def _make_line(config: Config, line: LineConfig, engines: Mapping[str, Engine]) -> Line:
-    """The line with its own agent, and the same with each that its routes lead to."""
-    made = {name: _make_line_of(name, config, line, engines) for name in agents_of(line)}
-    routes = [Route(each.agent, each.called, each.caller, each.header) for each in line.routes]
-    return replace(made[line.agent], routes=tuple((route, made[route.agent]) for route in routes))
+def _make_route(route: RouteConfig, config: Config) -> Route:
+    when = route.hours
+    return Route(
+        agent=route.agent or "",
+        called=route.called,
+        caller=route.caller,
+        headers=route.header,
+        hours=_make_hours(config.hours[when.name], config) if when is not None else None,
+        is_outside=when is not None and when.is_outside,
+        reject=route.reject,
+    )
 
 
-def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[str, Engine]) -> Line:
+def _make_hours(hours: HoursConfig, config: Config) -> Hours:
+    zone = hours.timezone or config.timezone
+    return Hours(hours.open, hours.holidays, zone.info if zone is not None else None)
+
+
+def _make_line_of(
+    name: str, config: Config, line: LineConfig, engines: Mapping[str, Engine], python: Agent | None
+) -> Line:
     agent = config.agents[name]
-    tools = tuple(load_tool(reference, agent.transfer) for reference in agent.tools)
+    knowledge = read_knowledge(agent)
+    tools = tuple(make_tools(name, config, knowledge, python))
     call = CallSettings(
         conversation=make_conversation(agent, config.engines[agent.engine], tools),
         max_call_s=agent.max_call_s,
@@ -221,7 +247,7 @@ def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[
         keys_in_rtp=line.dtmf != "info",
         account=None if line.domain is None else line.name,
         transfers=make_targets(line, line.allow_transfer),
-        tells_caller=agent.caller_data,
+        profile=make_profile(agent, knowledge, python),
         srtp=line.srtp,
     )
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -20,7 +21,7 @@ from sipagent.aio.tools import ToolRunner, make_places
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call.call import Call
-from sipagent.call.events import Dialled, Fact, Invited
+from sipagent.call.events import Dialled, Fact, Invited, TurnedAway
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import SipagentError
 from sipagent.rtp.dtls import Certificate
@@ -32,7 +33,7 @@ from sipagent.sip.events import (
     Flow,
     IncomingInvite,
 )
-from sipagent.sip.identity import Identity
+from sipagent.sip.identity import Identity, Party
 from sipagent.sip.nat import Outside
 from sipagent.sip.uri import Uri
 
@@ -50,6 +51,7 @@ class Service:
     :param recording_format: what recordings are written as, into ``recordings``.
     :param media_address: what peers beyond our own networks are told to send media to, instead of the address by which
         they reach us.
+    :param zone: where the clocks of agents and hours hang; ``None`` is the place of this machine.
     :raises SipagentError: when what the format of recordings needs is not installed.
     """
 
@@ -66,7 +68,9 @@ class Service:
         media_address: str | None = None,
         ports6: RtpPorts | None = None,
         certificate: Certificate | None = None,
+        zone: tzinfo | None = None,
     ) -> None:
+        self._zone = zone
         self._certificate = certificate
         self._lines = lines
         self._first = next(iter(lines.values()))
@@ -133,7 +137,16 @@ class Service:
             raise SipagentError("no call can be made now: there are too many, or we are about to stop")
         flow = await endpoint.find_flow(endpoint.agent.first_hop(line_name, target))
         media = self._open_media(flow)
-        info = CallInfo(self._new_call_id(), caller=line_name, called=str(target), agent=line.agent)
+        info = CallInfo(
+            self._new_call_id(),
+            caller=line_name,
+            called=str(target),
+            agent=line.agent,
+            caller_number=line_name,
+            called_number=str(Party(target)),
+            line=line_name,
+            time=self._moment(),
+        )
         outgoing = Outgoing(line_name, target, headers)
         runner = self._make_runner(info, line, flow, media, endpoint, line_name=line_name, outgoing=outgoing)
         self._observe(info.call_id, Dialled(line_name, str(target)))
@@ -191,15 +204,19 @@ class Service:
         if len(self._runners) >= self._max_calls:
             self._refuse(event.handle, 503, RETRY_AFTER_S)
             return
+        moment = self._moment()
+        line = self._lines.get(event.line, self._first).choose(event.identity, moment)
+        if isinstance(line, int):
+            self._turn_away(event, line, endpoint)
+            return
         try:
             media = self._open_media(event.flow)
         except SipagentError:
             self._refuse(event.handle, 503, RETRY_AFTER_S)
             return
-        line = self._lines.get(event.line, self._first).choose(event.identity)
         call_id = self._new_call_id()
         try:
-            info = info_of(call_id, event.identity, line.agent)
+            info = info_of(call_id, event.identity, line.agent, line=event.line, moment=moment)
             self._observe(call_id, Invited(info.caller, info.called, event.request.call_id))
             runner = self._make_runner(
                 info,
@@ -228,6 +245,16 @@ class Service:
             endpoint.command(endpoint.agent.reject, event.handle, NO_SUCH_CALL)
         else:
             runner.replacement.take(event, self._media_address_toward(event.flow.remote, endpoint, event.line))
+
+    def _turn_away(self, event: IncomingInvite, status: int, endpoint: SipEndpoint) -> None:
+        """A route says that nobody takes the call."""
+        caller, called = str(event.identity.caller.uri), str(event.identity.called)
+        self._observe(self._new_call_id(), TurnedAway(caller, called, event.line, status))
+        endpoint.command(endpoint.agent.reject, event.handle, status)
+
+    def _moment(self) -> datetime:
+        """What the calendar and the clock on the wall say."""
+        return datetime.fromtimestamp(time(), UTC).astimezone(self._zone)
 
     def _refuse(self, handle: int, status: int, retry_after_s: int) -> None:
         self.refused += 1
@@ -272,7 +299,7 @@ class Service:
             keys_in_rtp=line.keys_in_rtp,
             certificate=self._certificate,
         )
-        call = Call(call_id, leg=leg, settings=line.settings(identity), random=self._random)
+        call = Call(call_id, leg=leg, settings=line.settings(info, identity), random=self._random)
         return CallRunner(
             call,
             handle=handle,

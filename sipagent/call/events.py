@@ -173,6 +173,16 @@ class Invited:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """A telephone calls, and a route of the line says that nobody takes the call."""
+
+    caller: str
+    called: str
+    line: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Dialled:
     """We call: by which account, and whom."""
 
@@ -406,6 +416,7 @@ Command: TypeAlias = (
 )
 Fact: TypeAlias = (
     Invited
+    | TurnedAway
     | Dialled
     | Progressed
     | Answered
