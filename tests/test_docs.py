@@ -52,7 +52,7 @@ def keys(kind: kinds.Type, path: str = "") -> Iterator[str]:
 
 
 MAPS = {
-    "agents", "engines", "engines.*.headers", "lines.*.callers",
+    "agents", "engines", "engines.*.headers", "hours", "lines.*.callers",
     "lines.*.routes.*.header", "agents.*.transfer.destinations",
 }  # fmt: skip
 """Where names are the user's own."""
