@@ -10,7 +10,7 @@ from uuid import NAMESPACE_URL, getnode, uuid5
 
 from sipagent.agent.builtin import TRANSFER
 from sipagent.agent.routing import Route
-from sipagent.agents import load_tool, make_conversation
+from sipagent.agents import load_tool, make_budget, make_conversation, make_silence
 from sipagent.aio.call import Engine
 from sipagent.aio.line import Line
 from sipagent.audio.codecs import available_codecs
@@ -206,6 +206,9 @@ def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[
     call = CallSettings(
         conversation=make_conversation(agent, config.engines[agent.engine], tools),
         max_call_s=agent.max_call_s,
+        warn_s=agent.warn_s,
+        budget=make_budget(agent, config.engines[agent.engine]),
+        silence=make_silence(agent),
         dead_air=DeadAirSettings(line.dead_air.warn_s, line.dead_air.probe_s, line.dead_air.hang_up_s),
         records=agent.record,
         recording_tone=agent.record_tone,

@@ -100,12 +100,12 @@ def cost_of(usage: Mapping[str, Any], prices: Prices) -> float:
     a call.
     """
     given, made = _within(usage, "input_token_details"), _within(usage, "output_token_details")
-    cached = _within(given, "cached_tokens_details")
+    cached = _within(given, "cached_tokens_details") or {"text_tokens": given.get("cached_tokens")}
     audio_in, audio_out = _count(given, "audio_tokens"), _count(made, "audio_tokens")
     text_in = max(_count(usage, "input_tokens") - audio_in, 0)
     text_out = max(_count(usage, "output_tokens") - audio_out, 0)
     audio_cached = min(_count(cached, "audio_tokens"), audio_in)
-    text_cached = min(_count(given, "cached_tokens") - audio_cached if not cached else _count(cached, "text_tokens"), text_in)
+    text_cached = min(_count(cached, "text_tokens"), text_in)
     return (
         (text_in - text_cached) * prices.text_in
         + text_cached * prices.text_cached

@@ -10,7 +10,8 @@ from dataclasses import replace
 from math import inf
 from random import Random
 
-from sipagent.call import ending, events, transfer, vigil
+from sipagent.call import budget, ending, events, silence, transfer, vigil
+from sipagent.call.budget import Budget
 from sipagent.call.conversation import Conversation
 from sipagent.call.credit import Credit
 from sipagent.call.ending import Ending
@@ -18,8 +19,10 @@ from sipagent.call.events import Address, Output
 from sipagent.call.hearing import Hearing
 from sipagent.call.phase import Phase
 from sipagent.call.record import Record
+from sipagent.call.remarks import ENDS_IN, ENDS_SOON, Remark
 from sipagent.call.replacement import Replacement
 from sipagent.call.settings import CallSettings
+from sipagent.call.silence import Silence
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import Transfer
 from sipagent.call.vigil import Vigil
@@ -52,6 +55,8 @@ class Call:
         """The way by which another dialog takes the place of the caller's."""
         self._vigil = Vigil(settings.dead_air, leg=leg, emit=self._outputs.append, timers=self._timers)
         self._credit = Credit()
+        self._budget = Budget(settings.budget)
+        self._silence: Silence | None = None
         self._ending = Ending(self._timers)
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
         self._offer = b""
@@ -302,12 +307,41 @@ class Call:
         match key:
             case "max_call":
                 self._begin_ending("max_duration", now, says_goodbye=True)
+            case "warning":
+                self._remark(ENDS_IN.format(seconds=self._settings.warn_s), now)
+            case silence.TIMER:
+                self._mind_silence(now)
             case ending.TIMER:
                 self._hang_up("goodbye_timeout", now)
             case vigil.TIMER:
                 self._look_for_life(now)
             case transfer.TIMER if self._conversation is not None and self.phase is Phase.UP:
                 self._transfer.on_timer(self._conversation, now=now)
+
+    def _remark(self, instructions: str, now: float) -> None:
+        if self._conversation is not None and self.phase is Phase.UP:
+            self._conversation.remark(Remark(instructions), now=now)
+
+    def _mind_silence(self, now: float) -> None:
+        """Do what is due about a caller who says nothing; to the one who put us on hold we say nothing either."""
+        conversation, settings = self._conversation, self._settings.silence
+        if self._silence is None or settings is None or conversation is None or self.phase is not Phase.UP:
+            return
+        is_busy = self._leg.is_held or not conversation.is_idle
+        match self._silence.look(heard_at=conversation.heard_at, is_busy=is_busy, now=now):
+            case silence.Step.ASK:
+                self._remark(settings.instructions, now)
+            case silence.Step.GIVE_UP:
+                self._begin_ending("caller_silent", now, says_goodbye=True)
+                return
+        self._timers.set(silence.TIMER, now + silence.LOOK_S)
+
+    def _mind_budget(self, now: float) -> None:
+        match self._budget.look():
+            case budget.Step.WARN:
+                self._remark(ENDS_SOON, now)
+            case budget.Step.END:
+                self._begin_ending("max_cost", now, says_goodbye=True)
 
     def _look_for_life(self, now: float) -> None:
         if self._vigil.look(is_excused=self._transfer.is_active, now=now):
@@ -334,6 +368,8 @@ class Call:
                 self._start(conversation, now)
         elif self.phase is Phase.UP and conversation.is_ending:
             self._begin_ending("agent", now)
+        elif self.phase is Phase.UP:
+            self._mind_budget(now)
 
     def _prepare(self) -> None:
         """Have the model's connection opened, for a conversation in the leg's format."""
@@ -343,6 +379,7 @@ class Call:
             emit=self._outputs.append,
             random=self._random,
             press=self._leg.press,
+            account=self._budget.add,
         )
         self.phase = Phase.RINGING
         self._outputs.append(events.ConnectModel())
@@ -354,6 +391,11 @@ class Call:
         self._is_up = True
         self._answered_at = now
         self._timers.set("max_call", now + self._settings.max_call_s)
+        if self._settings.warn_s is not None and self._settings.warn_s < self._settings.max_call_s:
+            self._timers.set("warning", now + self._settings.max_call_s - self._settings.warn_s)
+        if self._settings.silence is not None:
+            self._silence = Silence(self._settings.silence, now=now)
+            self._mind_silence(now)
         self._vigil.expect(now=now)
         self._look_for_life(now)
         if self._settings.records:
@@ -413,5 +455,7 @@ class Call:
         if self.record:
             self.record.close()
         duration_s = now - self._answered_at if self._answered_at is not None else 0.0
-        self._outputs += (events.CancelTools(), events.CloseModel(), events.Ended(reason, duration_s, self._leg.stats))
+        spent = self._budget.tokens, self._budget.usd
+        ended = events.Ended(reason, duration_s, self._leg.stats, *spent)
+        self._outputs += (events.CancelTools(), events.CloseModel(), ended)
         self._timers.clear()

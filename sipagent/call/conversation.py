@@ -5,17 +5,18 @@ listener that the caller speaks, the queue is emptied, the response cancelled an
 the next frame that goes out is silent.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sipagent.call import events
 from sipagent.call.ambience import Ambience, AmbienceSettings
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener, ListenerSettings
+from sipagent.call.remarks import Remark, Remarks
 from sipagent.call.speaker import Speaker
 from sipagent.call.tool_calls import ToolCalls
 from sipagent.formats import AudioFormat
@@ -63,9 +64,11 @@ class Conversation:
         emit: Callable[[events.Output], None],
         random: Random,
         press: Callable[[str], bool],
+        account: Callable[[Mapping[str, Any] | None], None],
     ) -> None:
         """
         :param press: presses keys in RTP; says whether the peer takes them there.
+        :param account: is told the tokens of each response that is over.
         """
         self._settings = settings
         self._emit = emit
@@ -82,6 +85,8 @@ class Conversation:
             key_tools=settings.key_tools,
             may_transfer=settings.may_transfer,
         )
+        self._account = account
+        self._remarks = Remarks()
         self._response_id = ""
         self._response_spoke = False
         self._owed_words: str | None = None
@@ -94,6 +99,8 @@ class Conversation:
         """Whether the goodbye is on its way; nothing interrupts it."""
         self.is_paused = False
         """Whether the agent finishes its sentence and neither listens nor goes on."""
+        self.heard_at = 0.0
+        """When the caller last said something or pressed a key."""
         self.failure: model.SessionFailed | None = None
         """Why there is no model (any more)."""
 
@@ -108,6 +115,14 @@ class Conversation:
         if self._speaker.is_speaking:
             return False
         return self.failure is not None or not self._session.has_live_response
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody speaks and nothing is awaited: no answer, no tool, no key."""
+        is_announcing = self._ambience is not None and self._ambience.is_announcing
+        if is_announcing or self.is_paused or self._listener.is_caller_speaking:
+            return False
+        return self.is_silent and self._retry_at == inf and not self._tools.is_pending
 
     @property
     def queued_ms(self) -> int:
@@ -144,6 +159,7 @@ class Conversation:
     def receive_digit(self, digit: str, *, now: float) -> None:
         """Take a key; it silences the agent, whatever the barge-in settings: nobody presses one by accident."""
         self._emit(events.DigitPressed(digit))
+        self.heard_at = now
         if self.is_ending or self.is_paused:
             return
         self._interrupt(onset_at=now, now=now)
@@ -162,6 +178,7 @@ class Conversation:
         """Take a message from the model."""
         self._session.receive_text(data, now=now)
         self._drain_session(now)
+        self._make_remark(now)
 
     def model_connected(self, *, now: float) -> None:
         """Take note that the WebSocket is open."""
@@ -222,6 +239,7 @@ class Conversation:
             self._session.create_message("user", f"The caller pressed {' '.join(number)} on the keypad.")
             self._ask(now)
         self._drain_session(now)
+        self._make_remark(now)
 
     # Tools and the end
 
@@ -239,6 +257,14 @@ class Conversation:
             if says_goodbye:
                 self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
             self._drain_session(now)
+
+    def remark(self, remark: Remark, *, now: float) -> None:
+        """Have the agent say something in the next pause.
+
+        :raises LocalProtocolError: when too much waits to be said already.
+        """
+        self._remarks.add(remark)
+        self._make_remark(now)
 
     def notify(self, notice: str, *, now: float) -> None:
         """Tell the model something that happened; it need not answer."""
@@ -268,7 +294,17 @@ class Conversation:
             return False
         return self._tools.is_running or self._session.has_live_response
 
+    def _make_remark(self, now: float) -> None:
+        """Have the next thing said, if nobody speaks and no answer is on its way."""
+        if not self._remarks or self.is_ending or self.is_paused or not self.is_ready:
+            return
+        if not (self._listener.is_caller_speaking or self._session.has_live_response or self._tools.owes_response):
+            remark = self._remarks.take()
+            self._session.create_response(instructions=remark.instructions, tools_allowed=False, now=now)
+            self._drain_session(now)
+
     def _on_turn_started(self, now: float) -> None:
+        self.heard_at = now
         self._emit(events.SpeechStarted(self._listener.onset_at, self._listener.level_dbfs))
         self._retry_at = inf  # the answer to this turn will take its place
         if self._settings.barge_in:
@@ -277,6 +313,7 @@ class Conversation:
 
     def _end_turn(self, now: float) -> None:
         self._emit(events.SpeechStopped(self._listener.turn_ms))
+        self.heard_at = now
         asks = self._listener.handle_timer(now=now)
         if (asks or self._tools.owes_response) and not self.is_ending:
             self._ask(now)
@@ -348,6 +385,7 @@ class Conversation:
                 self._speaker.receive_text(item_id, content_index, text, is_final=final)
 
     def _on_response_done(self, done: model.ResponseDone, now: float) -> None:
+        self._account(done.usage)
         if done.response_id == self._response_id:
             self._speaker.finish_all()
             self._say_what_is_owed(now)

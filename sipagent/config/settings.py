@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from sipagent.call.silence import ASK
 from sipagent.config.values import (
     Announcement,
     Endpoint,
@@ -26,6 +27,7 @@ from sipagent.sip.guard import SCANNERS
 from sipagent.sip.targets import DEFAULT_ALLOW
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+Price: TypeAlias = Annotated[float, Meta(ge=0, le=100_000)]
 Pattern: TypeAlias = Text
 """Of :mod:`sipagent.sip.targets`."""
 
@@ -167,6 +169,14 @@ class ThinkingConfig(Struct, frozen=True, forbid_unknown_fields=True):
     after_ms: Annotated[int, Meta(ge=0, le=10_000)] = 800
 
 
+class SilenceConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done about a caller who says nothing any more."""
+
+    prompt_s: Annotated[float, Meta(ge=1, le=3_600)] | None = 10.0
+    prompts: Annotated[int, Meta(ge=0, le=100)] = 2
+    instructions: Text = ASK
+
+
 class TransferConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where an agent may hand calls on to."""
 
@@ -189,11 +199,26 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     barge_in: BargeInConfig = field(default_factory=BargeInConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
     caller_data: bool = True
+    silence: SilenceConfig = field(default_factory=SilenceConfig)
     max_call_s: Annotated[float, Meta(ge=1, le=86_400)] = 3300.0
+    warn_s: Annotated[float, Meta(ge=1, le=3_600)] | None = 60.0
+    max_cost_usd: Annotated[float, Meta(ge=0.001, le=10_000)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
     record: bool = False
     record_tone: bool = False
     announcement: Announcement | None = None
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
+
+
+class PricesConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model's tokens cost, in USD a million."""
+
+    text_in: Price
+    text_cached: Price
+    text_out: Price
+    audio_in: Price
+    audio_cached: Price
+    audio_out: Price
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -205,6 +230,7 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     without_key: Literal["local", "fail"] = "local"
     transcription_model: Text | None = "gpt-live-transcribe"
     max_output_tokens: Annotated[int, Meta(ge=1, le=4096)] = 4096
+    prices: PricesConfig | None = None
     connect_timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
 
 
