@@ -259,6 +259,10 @@ class Ended:
     duration_s: float
     """Since it was answered; 0 for a call that never was."""
     media: RtpStats
+    tokens: int = 0
+    """Of all the model's responses, input and output together."""
+    cost_usd: float | None = None
+    """What they cost; ``None`` when the model's prices are not known."""
 
 
 Fact: TypeAlias = (
