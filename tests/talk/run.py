@@ -30,7 +30,6 @@ from talk.trials import make_calls
 from sipagent.aio import log, loop
 from sipagent.errors import SipagentError
 
-
 PAPER = 140
 """Characters a line, where nobody looks at a terminal."""
 
