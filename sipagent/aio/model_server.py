@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -56,15 +56,27 @@ class ModelSettings:
 
 
 class ModelServer:
-    """A listening server; close it, or use it as ``async with``."""
+    """A listening server; close it, or use it as ``async with``.
 
-    def __init__(self, settings: LocalSettings, *, voice: Voice, ear: Ear, random: Random) -> None:
+    :param make_machine: makes what answers a connection; who listens in puts a machine of its own there.
+    """
+
+    def __init__(
+        self,
+        settings: LocalSettings,
+        *,
+        voice: Voice,
+        ear: Ear,
+        random: Random,
+        make_machine: Callable[..., LocalServer] = LocalServer,
+    ) -> None:
         self.connections = 0
         """How many there have been."""
         self._settings = settings
         self._voice = voice
         self._ear = ear
         self._random = random
+        self._make_machine = make_machine
         self._log = get_logger()
         self._sessions: set[_Session] = set()
         self._accepted: WeakKeyDictionary[ServerConnection, Accepted] = WeakKeyDictionary()
@@ -152,7 +164,8 @@ class ModelServer:
     async def _serve(self, connection: ServerConnection) -> None:
         """One connection, from its handshake to its end."""
         accepted = self._accepted.pop(connection)
-        machine = LocalServer(self._settings, random=Random(self._random.getrandbits(64)), make_detector=make_detector)
+        random = Random(self._random.getrandbits(64))
+        machine = self._make_machine(self._settings, random=random, make_detector=make_detector)
         session = _Session(connection, machine, self._voice, self._ear)
         self._sessions.add(session)
         try:
