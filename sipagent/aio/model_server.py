@@ -300,7 +300,8 @@ async def run_model(settings: ModelSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with await serve_model(settings.host, settings.port, settings.local) as server:
-        get_logger().info("model_ready", url=server.url, voice=server.voice.name, ear=server.ear.name)
+        voice, ear = server.voice.name, server.ear.name
+        get_logger().info("model_ready", url=server.url, live_url=server.live_url, voice=voice, ear=ear)
         await stop.wait()
 
 

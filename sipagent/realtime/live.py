@@ -42,11 +42,16 @@ SPEECH_S = 8.0
 CALLER_PAUSE_S = 1.0
 """The caller's words come in fragments with no end to them; after so long a pause they are a sentence."""
 
+LINGER_S = 1.0
+"""After a function call what the model says of it, which it says at its own time, belongs to the same response."""
+
 MAX_CALLER_CHARACTERS = 4_000
 """Of the words of one turn; a longer one is told in pieces."""
 
 NOBODY = "There is nobody to ask and no tool for that. Answer from what you know, and say what you don't."
 """The answer to a task that the model gives to us where it has no tools."""
+
+STOP = "You have been interrupted, and the caller did not hear the rest. Stop speaking now, and wait."
 
 
 class _State(Enum):
@@ -93,6 +98,8 @@ class LiveSession:
         self._backend = LiveBackend()
         self._serial = 0
         self._response_id = ""
+        self._lingers_until = inf
+        """When a response is over in which nothing was said; infinity when there is none."""
         self._speech_due_at = inf
         """Until when something that was asked for may begin to be said; infinity when nothing was."""
         self._told = ""
@@ -117,7 +124,8 @@ class LiveSession:
         """When :meth:`handle_timer` is due; infinity when it is not."""
         if not self.is_ready:
             return self._setup_due_at
-        return min(self._input.due_at, self._speech_due_at, self._caller_due_at, self._backend.due_at)
+        speech_due_at = min(self._speech_due_at, self._lingers_until)
+        return min(self._input.due_at, speech_due_at, self._caller_due_at, self._backend.due_at)
 
     def poll(self) -> Output | None:
         """Return the next output, or ``None``."""
@@ -138,6 +146,8 @@ class LiveSession:
             self.outputs.append(Send(wire.append_audio(silence)))
         if now >= self._speech_due_at:
             self._speech_due_at = inf
+        if now >= self._lingers_until:
+            self._lingers_until = inf
         if now >= self._caller_due_at:
             self._tell_caller_words()
         self._backend.handle_timer(now=now)
@@ -188,17 +198,23 @@ class LiveSession:
         words = instructions or self._told
         if words:
             self._told = ""
+            self._output.admit()
             self._speech_due_at = now + SPEECH_S
             self._append("commentary", words)
 
     def cancel_response(self, *, now: float) -> None:
-        """Let nothing more be heard of what the model is saying; it is not told, for it cannot be."""
-        self._speech_due_at = inf
-        self._output.suppress()
+        """Let nothing more be heard of what the model is saying, and ask it to stop: more than ask we cannot."""
+        if self.is_ready and (self._output.item_id or self._speech_due_at != inf):
+            self._speech_due_at = inf
+            self._output.suppress()
+            self._append("instructions", STOP)
 
     def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> bool:
         """Nothing: the model assumes that what it sends is heard at once."""
         return False
+
+    def delete_item(self, item_id: str) -> None:
+        """Nothing: there are no items."""
 
     def create_message(self, role: Literal["user", "assistant", "system"], words: str) -> None:
         """Let the model know something; :meth:`create_response` lets it speak of what the caller did."""
@@ -286,7 +302,7 @@ class LiveSession:
         if not has_sound and not self._output.item_id:
             return
         if not self._output.item_id:
-            self._speech_due_at = inf
+            self._speech_due_at = self._lingers_until = inf
             self._tell_caller_words()
             self._begin_response()
         self._output.receive(audio, self._response_id, has_sound=has_sound)
@@ -323,6 +339,8 @@ class LiveSession:
             case None:
                 pass
             case _:
+                if not self._response_id:
+                    self._lingers_until = self._now + LINGER_S
                 self._begin_response()
                 self.outputs.append(
                     FunctionCallRequested(came.function_call_id, came.name, came.arguments, self._response_id)
@@ -372,7 +390,8 @@ class LiveSession:
             self._backend.go_on()
             self._speech_due_at = now + SPEECH_S
             self._send(wire.create_response(self._event_id("create")))
-        if self._response_id and not self._output.item_id and not self._backend.is_busy:
+        is_active = self._output.item_id or self._backend.is_busy or self._lingers_until != inf
+        if self._response_id and not is_active:
             self.outputs.append(ResponseDone(self._response_id, "completed", {"seconds": self.usage_s}))
             self._response_id = ""
 

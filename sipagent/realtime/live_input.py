@@ -51,7 +51,7 @@ class PacedInput:
         ms = len(audio) / self._bytes_per_ms
         room_ms = MAX_LEAD_MS + TICK_S * 1000 - self._lead_ms
         if ms > room_ms:
-            kept = max(0, int(room_ms)) * self._bytes_per_ms
+            kept = max(0, round(room_ms)) * self._bytes_per_ms
             self.dropped_ms += (len(audio) - kept) // self._bytes_per_ms
             audio, ms = audio[:kept], kept / self._bytes_per_ms
         self._lead_ms += ms
@@ -66,10 +66,12 @@ class PacedInput:
         self.due_at = now + TICK_S
         was_fresh, self._is_fresh = self._is_fresh, False
         behind_ms = passed_ms - self._lead_ms
-        self._lead_ms = max(0.0, -behind_ms)
         if was_fresh or behind_ms < 1:
+            self._lead_ms = max(0.0, -behind_ms)
             return b""
-        silence = self._format.silence_of(int(behind_ms))
+        missing_ms = round(behind_ms)
+        self._lead_ms = missing_ms - behind_ms
+        silence = self._format.silence_of(missing_ms)
         self._filled += len(silence)
         return silence
 

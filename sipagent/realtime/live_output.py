@@ -71,6 +71,10 @@ class LiveOutput:
         """Let nothing more be heard of the present utterance."""
         self._is_suppressed = bool(self.item_id)
 
+    def admit(self) -> None:
+        """Let be heard what comes from now on: the model goes over to its next words without a pause."""
+        self._is_suppressed = False
+
     def finish(self) -> None:
         """The present utterance is over."""
         if self.item_id:

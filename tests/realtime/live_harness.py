@@ -110,7 +110,7 @@ class LivePair:
     def __init__(self, *, faults: str = "", audio_format: AudioFormat = PCMU, **settings: Any) -> None:
         self.far = LiveHarness(faults=faults)
         self.settings = SessionSettings(
-            "gpt-live-1", "This is the Clock Shop.", audio_format=audio_format, dialect=LIVE, **settings
+            "gpt-live-1", "Now we are the Clock Shop.", audio_format=audio_format, dialect=LIVE, **settings
         )
         self.session = LiveSession(self.settings, random=Random(2))
         self.outputs: list[SessionOutput] = []

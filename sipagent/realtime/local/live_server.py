@@ -35,6 +35,8 @@ USAGE_S = 10.0
 """How often it says what is billed."""
 MAX_TURNS = 128
 """Of the conversation that it remembers."""
+STOP = "stop speaking"
+"""Of instructions it understands no more than that."""
 DETECTION = {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500}
 """By what it judges for itself that the caller has begun, or ended."""
 
@@ -210,7 +212,7 @@ class LiveServer:
             return
         for happened in self._buffer.append(audio):
             if isinstance(happened, SpeechStarted):
-                self._stop_speaking()
+                self._stop_speaking()  # as GPT-Live does by its own judgement
             else:
                 self._listen(self._buffer.commit_speech())
 
@@ -226,6 +228,8 @@ class LiveServer:
             self._remember(Turn("user", content))
         else:
             self._remember(Turn("system", content))
+            if STOP in content.lower():
+                self._stop_speaking()
 
     def _on_response_create(self, now: float) -> None:
         if not self._tools:
