@@ -14,14 +14,8 @@ class LiveBackend:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._names: dict[str, str] = {}
-        self._arguments: dict[str, str] = {}
         self._unanswered: set[str] = set()
         self._delegation_id = ""
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a function that was called has not been answered, or it has not been told to go on."""
-        return bool(self._delegation_id)
 
     def call(self, name: str, arguments: Mapping[str, Any], *, offset_ms: int) -> str:
         """Delegate a task that comes to one call of a function; return the arguments as they are written."""
@@ -32,7 +26,7 @@ class LiveBackend:
             self._channel.send("session.delegation.created", delegation=about, offset_ms=offset_ms)
         written = msgspec.json.encode(arguments).decode()
         call_id = self._channel.make_id("call")
-        self._names[call_id], self._arguments[call_id] = name, written
+        self._names[call_id] = name
         self._unanswered.add(call_id)
         item = {"id": self._channel.make_id("fc"), "type": "function_call", "call_id": call_id, "name": name}
         self._tell("response.created", response={"id": response_id, "status": "in_progress"})

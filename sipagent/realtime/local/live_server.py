@@ -77,6 +77,8 @@ class LiveServer:
         self._is_gap_told = False
         self._is_muted = False
         self._turns: list[Turn] = []
+        self._results: list[Turn] = []
+        """Of tools, not to be read before the client says go on."""
         self._said = ""
         self._questions: set[int] = set()
 
@@ -162,7 +164,7 @@ class LiveServer:
             case "response.item.create":
                 item = event["item"]
                 name = self._backend.answer(item["call_id"])
-                self._remember(Turn("result", item["output"], name=name))
+                self._results.append(Turn("result", item["output"], name=name))
             case "response.create":
                 self._on_response_create(now)
             case "session.close":
@@ -235,9 +237,11 @@ class LiveServer:
         if not self._tools:
             message = "response.create needs a session whose delegation is of type responses."
             raise RequestError(message, code="invalid_event", param="type")
-        is_waiting = self._backend.is_waiting
         self._backend.go_on()
-        if is_waiting:
+        for result in self._results:
+            self._remember(result)
+        if self._results:
+            self._results = []
             self._think(None, now)
 
     # Speaking and thinking
