@@ -2,13 +2,14 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from random import SystemRandom
 from time import time
 from urllib.parse import urlsplit
 
+from sipagent.agent.agent import Agent
 from sipagent.aio.call import Engine
 from sipagent.aio.collector import Collector
 from sipagent.aio.dns import look_up
@@ -29,7 +30,6 @@ from sipagent.control.thread import ControlThread
 from sipagent.engines import make_engine
 from sipagent.errors import SipagentError
 from sipagent.lines import (
-    agents_of,
     make_accounts,
     make_guard,
     make_lines,
@@ -62,10 +62,14 @@ class Application:
     """The service with its listeners, its control port and, where it is needed, the embedded model.
 
     :param trusts_itself: whether calls of this machine itself are taken whatever the lines say.
+    :param agents: those written in Python, by their names.
     """
 
-    def __init__(self, config: Config, *, trusts_itself: bool = False) -> None:
+    def __init__(
+        self, config: Config, *, trusts_itself: bool = False, agents: Mapping[str, Agent] | None = None
+    ) -> None:
         self._config = config
+        self._agents = agents or {}
         self._trusts_itself = trusts_itself
         self._log = get_logger()
         self._random = SystemRandom()
@@ -119,7 +123,7 @@ class Application:
         outsides = {line.name: await _numeric(line.external_address) for line in config.lines}
         ports = (config.rtp.ports.first, config.rtp.ports.last)
         self.service = Service(
-            lines=make_lines(config, engines, outsides),
+            lines=make_lines(config, engines, outsides, agents=self._agents),
             ports=RtpPorts("0.0.0.0", ports, random=self._random),
             ports6=RtpPorts("::", ports, random=self._random),
             max_calls=config.sip.max_calls,
@@ -127,6 +131,7 @@ class Application:
             recording_format=config.recording.format,
             observer=self.observer,
             random=self._random,
+            zone=config.timezone.info if config.timezone is not None else None,
             media_address=await _numeric(config.rtp.external_address),
             certificate=dtls.make_certificate(wall=time()) if dtls.is_available else None,
         )
@@ -244,7 +249,7 @@ class Application:
     async def _make_engines(self) -> dict[str, Engine]:
         """The engines of the agents that take calls; the embedded model is started for those that need it."""
         config = self._config
-        names = {config.agents[agent].engine for line in config.lines for agent in agents_of(line)}
+        names = {config.agents[agent].engine for line in config.lines for agent in config.agents_of(line)}
         embedded = {name for name in names if config.engines[name].is_embedded}
         url = await self._serve_model() if embedded else None
         for name in embedded:

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.markup import escape
 
+from sipagent.agent.knowledge import Document
 from sipagent.agent.tools import Tool
+from sipagent.agents import load_tool, make_session, read_knowledge
 from sipagent.aio.call import Engine
 from sipagent.aio.driver import Driver
 from sipagent.aio.tls import Tls, expires_at
@@ -21,10 +23,10 @@ from sipagent.app import address_of_ours
 from sipagent.call.session_factory import make_session as open_session
 from sipagent.config import Config, load
 from sipagent.config.engine import LOCAL, EngineConfig
+from sipagent.config.settings import AgentConfig
 from sipagent.engines import make_engine
 from sipagent.errors import ConfigError, SipagentError
 from sipagent.line_checkup import check_lines
-from sipagent.lines import load_tool, make_session
 from sipagent.realtime import events
 from sipagent.realtime.settings import SessionSettings
 
@@ -87,7 +89,17 @@ def _check_tools(config: Config, checkup: Checkup) -> dict[str, list[Tool]]:
             else:
                 tools[name].append(tool)
                 checkup.good(f"agent {name}: tool {tool.name}")
+        for document in _check_knowledge(name, agent, checkup):
+            checkup.good(f"agent {name}: {document.name}, {len(document.text)} characters")
     return tools
+
+
+def _check_knowledge(name: str, agent: AgentConfig, checkup: Checkup) -> list[Document]:
+    try:
+        return read_knowledge(agent)
+    except SipagentError as error:
+        checkup.bad(f"agent {name}: {error}")
+        return []
 
 
 def _check_ports(config: Config, checkup: Checkup) -> None:

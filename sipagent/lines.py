@@ -1,41 +1,27 @@
-"""From what the file says of lines, agents and engines to what the machines take."""
+"""From what the file says of lines and engines to what the machines take."""
 
-import importlib
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from ipaddress import ip_network
-from pathlib import Path
-from random import Random
-from types import ModuleType
 from uuid import NAMESPACE_URL, getnode, uuid5
 
-from sipagent.agent import backchannels
-from sipagent.agent.builtin import HANG_UP, KEY_TOOLS, TRANSFER, make_transfer
+from sipagent.agent.agent import Agent
+from sipagent.agent.builtin import TRANSFER
+from sipagent.agent.hours import Hours
 from sipagent.agent.routing import Route
-from sipagent.agent.tools import Tool
+from sipagent.agents import make_conversation, make_profile, make_tools, read_knowledge
 from sipagent.aio.call import Engine
-from sipagent.aio.service import Line
-from sipagent.audio.clip import RATES, Clip
+from sipagent.aio.line import Line
 from sipagent.audio.codecs import available_codecs
-from sipagent.audio.noise import comfort_noise
-from sipagent.audio.wav import WavError
-from sipagent.call.ambience import AmbienceSettings
-from sipagent.call.barge_in import BargeInSettings
-from sipagent.call.conversation import ConversationSettings
-from sipagent.call.listener import ListenerSettings
 from sipagent.call.settings import CallSettings
 from sipagent.call.transfer import TransferSettings
-from sipagent.call.turn import TurnSettings
 from sipagent.call.watchdog import DeadAirSettings
 from sipagent.config import Config
-from sipagent.config.engine import EngineConfig
-from sipagent.config.settings import AgentConfig, BargeInConfig, LineConfig, TransferConfig
-from sipagent.config.values import Server, ToolReference
-from sipagent.engines import may_barge_in, turn_detection
+from sipagent.config.agent_settings import HoursConfig, RouteConfig
+from sipagent.config.settings import AgentConfig, LineConfig
+from sipagent.config.values import Server
 from sipagent.errors import RemoteProtocolError, SipagentError
-from sipagent.realtime.settings import SessionSettings
 from sipagent.sdp.negotiation import DEFAULT_CODECS
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
@@ -55,12 +41,6 @@ PRIVATE = tuple(
 
 BURST_S, TOTAL_BURST_S = 5.0, 2.0
 """What one stranger, or all of them, may send in so many seconds may come at once: an office that wakes up."""
-
-BARE_TOOLS = {HANG_UP.name: HANG_UP, **KEY_TOOLS}
-"""The built-in tools that need no settings."""
-
-NOISE_SEED = 1
-"""Noise is noise: all calls may have the same."""
 
 CONTACT_BYTES = 9
 """Of the part of a Contact that nobody can guess."""
@@ -196,59 +176,59 @@ def parse_target(text: str, *, domain: Uri | None = None) -> Uri:
 
 
 def make_lines(
-    config: Config, engines: Mapping[str, Engine], outsides: Mapping[str, str | None] | None = None
+    config: Config,
+    engines: Mapping[str, Engine],
+    outsides: Mapping[str, str | None] | None = None,
+    *,
+    agents: Mapping[str, Agent] | None = None,
 ) -> dict[str, Line]:
     """What becomes of the calls of each line.
 
     :param outsides: as :func:`make_accounts` takes them.
     :param engines: where the model of each engine is.
-    :raises SipagentError: when a tool can't be loaded.
+    :param agents: those written in Python, by their names.
+    :raises SipagentError: when a tool or a file can't be loaded.
     """
     known = outsides or {}
-    made = {line.name: _make_line(config, line, engines) for line in config.lines}
+    made = {line.name: _make_line(config, line, engines, agents or {}) for line in config.lines}
     return {name: replace(line, external_address=known.get(name)) for name, line in made.items()}
 
 
-def agents_of(line: LineConfig) -> list[str]:
-    """The agents that take calls of a line, each once, the default first."""
-    return list(dict.fromkeys([line.agent, *(route.agent for route in line.routes)]))
+def _make_line(config: Config, line: LineConfig, engines: Mapping[str, Engine], agents: Mapping[str, Agent]) -> Line:
+    """The line with its own agent, and the same with each that its routes lead to, or to whom calls are handed over."""
+    made: dict[str, Line] = {}
+    for name in config.agents_of(line):
+        made[name] = replace(_make_line_of(name, config, line, engines, agents.get(name)), others=made)
+    routes = [_make_route(each, config) for each in line.routes]
+    return replace(made[line.agent], routes=tuple((route, made.get(route.agent)) for route in routes))
 
 
-def _make_line(config: Config, line: LineConfig, engines: Mapping[str, Engine]) -> Line:
-    """The line with its own agent, and the same with each that its routes lead to."""
-    made = {name: _make_line_of(name, config, line, engines) for name in agents_of(line)}
-    routes = [Route(each.agent, each.called, each.caller, each.header) for each in line.routes]
-    return replace(made[line.agent], routes=tuple((route, made[route.agent]) for route in routes))
+def _make_route(route: RouteConfig, config: Config) -> Route:
+    when = route.hours
+    return Route(
+        agent=route.agent or "",
+        called=route.called,
+        caller=route.caller,
+        headers=route.header,
+        hours=_make_hours(config.hours[when.name], config) if when is not None else None,
+        is_outside=when is not None and when.is_outside,
+        reject=route.reject,
+    )
 
 
-def _make_barge_in(config: BargeInConfig, *, is_enabled: bool) -> BargeInSettings:
-    phrases = (*backchannels.DEFAULT, *config.backchannels)
-    return BargeInSettings(is_enabled, config.guard_s, backchannels.Backchannels(phrases))
+def _make_hours(hours: HoursConfig, config: Config) -> Hours:
+    zone = hours.timezone or config.timezone
+    return Hours(hours.open, hours.holidays, zone.info if zone is not None else None)
 
 
-def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[str, Engine]) -> Line:
+def _make_line_of(
+    name: str, config: Config, line: LineConfig, engines: Mapping[str, Engine], python: Agent | None
+) -> Line:
     agent = config.agents[name]
-    engine = config.engines[agent.engine]
-    tools = tuple(load_tool(reference, agent.transfer) for reference in agent.tools)
-    turn = TurnSettings(
-        start_ms=agent.turn.start_ms,
-        confirm_ms=agent.barge_in.confirm_ms,
-        resume_ms=agent.barge_in.resume_ms,
-        end_silence_ms=agent.turn.end_silence_ms,
-        max_turn_ms=agent.turn.max_turn_ms,
-    )
-    conversation = ConversationSettings(
-        session=make_session(agent, engine, tools),
-        greeting=_greeting(agent),
-        listener=ListenerSettings(
-            detection=turn_detection(agent, engine), preroll_ms=agent.turn.preroll_ms, turn=turn
-        ),
-        barge_in=_make_barge_in(agent.barge_in, is_enabled=may_barge_in(agent, engine)),
-        ambience=_make_ambience(agent),
-        key_tools=frozenset(map(str, agent.tools)) & KEY_TOOLS.keys(),
-    )
+    knowledge = read_knowledge(agent)
+    tools = tuple(make_tools(name, config, knowledge, python))
     call = CallSettings(
-        conversation=conversation,
+        conversation=make_conversation(agent, config.engines[agent.engine], tools),
         max_call_s=agent.max_call_s,
         dead_air=DeadAirSettings(line.dead_air.warn_s, line.dead_air.probe_s, line.dead_air.hang_up_s),
         records=agent.record,
@@ -265,43 +245,9 @@ def _make_line_of(name: str, config: Config, line: LineConfig, engines: Mapping[
         keys_in_rtp=line.dtmf != "info",
         account=None if line.domain is None else line.name,
         transfers=make_targets(line, line.allow_transfer),
-        tells_caller=agent.caller_data,
+        profile=make_profile(agent, knowledge, python),
         srtp=line.srtp,
     )
-
-
-def _greeting(agent: AgentConfig) -> str | None:
-    """What the model is asked to begin with: an announcement in words comes before everything else."""
-    announcement = agent.announcement
-    if announcement is None or announcement.file is not None:
-        return agent.greeting
-    first = f'Say first, word for word: "{announcement.text}"'
-    return f"{first} Say nothing else." if agent.greeting is None else f"{first} Then: {agent.greeting}"
-
-
-def _make_ambience(agent: AgentConfig) -> AmbienceSettings | None:
-    """What is heard beside the agent, read and converted now; ``None`` for nothing.
-
-    :raises SipagentError: for a file that is no WAV file.
-    """
-    announcement = agent.announcement.file if agent.announcement is not None else None
-    thinking = agent.thinking
-    if announcement is None and thinking.sound.name == "none":
-        return None
-    filler = None
-    if thinking.sound.file is not None:
-        filler = _read_clip(thinking.sound.file).at_level(thinking.level_dbfs)
-    elif thinking.sound.name == "noise":
-        seed = Random(NOISE_SEED)
-        filler = Clip({rate: comfort_noise(thinking.level_dbfs, random=seed, rate=rate) for rate in RATES})
-    return AmbienceSettings(_read_clip(announcement) if announcement else None, filler, thinking.after_ms)
-
-
-def _read_clip(file: Path) -> Clip:
-    try:
-        return Clip.read(file.read_bytes())
-    except (OSError, WavError) as error:
-        raise SipagentError(f"{file}: {error}") from error
 
 
 def _make_transfer(agent: AgentConfig, line: LineConfig) -> TransferSettings:
@@ -323,57 +269,6 @@ def open_keys(config: Config) -> list[str]:
         line.name: hides_ours if line.domain is None else line.transport in ("tls", "wss") for line in config.lines
     }
     return [line.name for line in config.lines if line.srtp != "off" and not hidden[line.name]]
-
-
-def make_session(agent: AgentConfig, engine: EngineConfig, tools: tuple[Tool, ...]) -> SessionSettings:
-    """What the model is asked to be."""
-    return SessionSettings(
-        model=engine.model,
-        instructions=agent.instructions,
-        voice=agent.voice,
-        turn_detection=turn_detection(agent, engine),
-        transcription_model=engine.transcription_model,
-        language=agent.language,
-        tools=tuple(tool.definition for tool in tools),
-        max_output_tokens=engine.max_output_tokens,
-        speed=agent.speed,
-        dialect=engine.spoken,
-        delegation_model=engine.delegation_model,
-        setup_timeout_s=engine.connect_timeout_s,
-    )
-
-
-def load_tool(reference: ToolReference, transfer: TransferConfig | None = None) -> Tool:
-    """Find a tool.
-
-    :param transfer: where its agent may hand calls on to.
-    :raises SipagentError: when it can't be imported or is none.
-    """
-    if str(reference) in BARE_TOOLS:
-        return BARE_TOOLS[str(reference)]
-    if str(reference) == TRANSFER:
-        settings = transfer or TransferConfig()
-        try:
-            return make_transfer(settings.destinations, allow_any=settings.allow_any)
-        except TypeError as error:
-            raise SipagentError(str(error)) from error
-    try:
-        module = _import_file(reference.file) if reference.file else importlib.import_module(reference.module or "")
-        found = getattr(module, reference.name)
-    except Exception as error:  # whatever the user's module does on import
-        raise SipagentError(f"tool {reference}: {type(error).__name__}: {error}") from error
-    if not isinstance(found, Tool):
-        raise SipagentError(f"tool {reference}: expected a function decorated with @tool")
-    return found
-
-
-def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise SipagentError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _uri(server: Server, *, user: str | None = None, transport: str | None = None) -> Uri:

@@ -11,7 +11,8 @@ from loopback import HOST, Caller, make_model, until, within
 from sipagent.agent.builtin import KEY_TOOLS
 from sipagent.agent.tools import Tool
 from sipagent.aio.call import Engine
-from sipagent.aio.service import Line, Service
+from sipagent.aio.line import Line
+from sipagent.aio.service import Service
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call import events

@@ -14,6 +14,7 @@ from loopback import HOST, WITHIN_S, Caller, make_model, run_clean, until, withi
 from program import Server, free_port
 from sim.registrar import Registrar, password_of
 
+from sipagent.agents import load_tool
 from sipagent.aio import loop
 from sipagent.aio.udp import UdpSocket
 from sipagent.app import Application
@@ -21,7 +22,6 @@ from sipagent.config import Config, EngineConfig, load
 from sipagent.config.values import Secret, ToolReference
 from sipagent.engines import make_engine
 from sipagent.errors import SipagentError
-from sipagent.lines import load_tool
 from sipagent.sip.events import Accepted, Ended
 
 TOOLS = """

@@ -198,15 +198,15 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems: Proble
 
 
 def test_a_reference_stands_for_a_variable(load_text: Load) -> None:
-    text = MINIMAL.replace("Be kind.", "'${WHO:-You} of ${PLACE}: $${X} $5'")
-    assert load_text(text, PLACE="Rome").agents["receptionist"].instructions == "You of Rome: ${X} $5"
-    assert load_text(text, WHO="", PLACE="").agents["receptionist"].instructions == "You of : ${X} $5"
-    assert load_text(text, WHO="We", PLACE="${WHO}").agents["receptionist"].instructions == "We of ${WHO}: ${X} $5"
+    text = MINIMAL.replace("kind.", "kind., description: '${WHO:-You} of ${PLACE}: $${X} $5'")
+    assert load_text(text, PLACE="Rome").agents["receptionist"].description == "You of Rome: ${X} $5"
+    assert load_text(text, WHO="", PLACE="").agents["receptionist"].description == "You of : ${X} $5"
+    assert load_text(text, WHO="We", PLACE="${WHO}").agents["receptionist"].description == "We of ${WHO}: ${X} $5"
 
 
 def test_what_a_variable_holds_is_not_read_as_yaml(load_text: Load) -> None:
-    text = MINIMAL.replace("Be kind.", "'${TEXT}'")
-    assert load_text(text, TEXT="a: [b\n - 1 # {").agents["receptionist"].instructions == "a: [b\n - 1 # {"
+    text = MINIMAL.replace("kind.", "kind., description: '${TEXT}'")
+    assert load_text(text, TEXT="a: [b\n - 1 # {").agents["receptionist"].description == "a: [b\n - 1 # {"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sipagent.agent.tools import CallInfo
 from sipagent.aio.call import Engine
 from sipagent.audio.g711 import Pcm
 from sipagent.audio.tones import sine
@@ -171,7 +172,8 @@ def call_of(folder: Path, agent: str) -> CallSettings:
     agents = f"agents: {{agent: {{engine: model, instructions: Be brief., {agent}}}}}"
     lines = FILE.replace("agents: {agent: {engine: model, instructions: Be brief.}}", agents)
     path.write_text(lines % "  - {name: main, agent: agent}")
-    return make_lines(load(path, {}), {"model": Engine("ws://127.0.0.1:9", {})})["main"].call
+    line = make_lines(load(path, {}), {"model": Engine("ws://127.0.0.1:9", {})})["main"]
+    return line.settings(CallInfo("1"), None)
 
 
 def test_by_default_nothing_is_heard_beside_the_agent(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 What they do is done by the call itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
@@ -96,3 +96,34 @@ def make_transfer(names: Iterable[str], *, allow_any: bool = False) -> Tool:
     hint = Annotated[str, whom] if allow_any else Annotated[listed, WHOM]
     transfer.__annotations__ = {"destination": hint, "reason": Annotated[str, WHY], "return": str}
     return tool(name=TRANSFER, description=TRANSFER_DESCRIPTION)(transfer)
+
+
+HAND_OVER: Final = "hand_over"
+"""The name of the tool by which another agent takes over."""
+
+HAND_OVER_DESCRIPTION: Final = """Let another agent go on with this call; the caller stays on the line.
+
+Use it when the caller wants what another agent is there for. Tell the caller so in the same breath, in a few words.
+Once it is done you are that agent."""
+
+
+def make_hand_over(agents: Mapping[str, str]) -> Tool:
+    """Make the tool by which another agent takes over.
+
+    :param agents: what each is there for, by its name.
+    :raises TypeError: when there is nobody.
+    """
+    if not agents:
+        raise TypeError("the tool hand_over needs agents")
+
+    def hand_over(agent: str, reason: str = "") -> str:  # noqa: ARG001
+        return f"The agent {agent} takes over."
+
+    listed: Any = Literal.__getitem__(tuple(agents))
+    described = "; ".join(f"{name}: {words.rstrip('.;')}" if words else name for name, words in agents.items())
+    whom = f"Who takes over. {described}."
+    hand_over.__annotations__ = {"agent": Annotated[listed, whom], "reason": Annotated[str, FOR_WHOM], "return": str}
+    return tool(name=HAND_OVER, description=HAND_OVER_DESCRIPTION)(hand_over)
+
+
+FOR_WHOM: Final = "What the caller wants, in a few words, for the agent who takes over."

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from inspect import getdoc, iscoroutinefunction
 from typing import Any, Final, overload
 
@@ -47,6 +48,14 @@ class CallInfo:
     """What the caller's program attached (:rfc:`7433`)."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """The X- fields of the INVITE, by name."""
+    caller_number: str = ""
+    """The caller's number or name at his server, without the rest of the URI."""
+    called_number: str = ""
+    """The same of whom was dialled."""
+    line: str = ""
+    """The name of the line by which the call came, or is made."""
+    time: datetime | None = None
+    """When the agent took the call, in the timezone of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)

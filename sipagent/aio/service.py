@@ -3,16 +3,15 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
 from random import Random
 from time import gmtime, monotonic, strftime, time
 
-from sipagent.agent.quotation import quote_facts
-from sipagent.agent.routing import Route
-from sipagent.agent.tools import CallInfo, Tool
-from sipagent.aio.call import CallRunner, Engine, Observer, Outgoing
+from sipagent.agent.tools import CallInfo
+from sipagent.aio.call import CallRunner, Observer, Outgoing
+from sipagent.aio.line import Line, info_of
 from sipagent.aio.media import Media
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Way
@@ -23,11 +22,10 @@ from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call.call import Call
 from sipagent.call.events import Dialled, Fact, Invited
-from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
+from sipagent.call.staffing import TurnedAway
 from sipagent.errors import SipagentError
 from sipagent.rtp.dtls import Certificate
-from sipagent.sdp.negotiation import SrtpMode
 from sipagent.sip.core import HeaderList, check_headers
 from sipagent.sip.events import (
     Address,
@@ -38,51 +36,12 @@ from sipagent.sip.events import (
 )
 from sipagent.sip.identity import Identity, Party
 from sipagent.sip.nat import Outside
-from sipagent.sip.targets import Targets
 from sipagent.sip.uri import Uri
 
 NO_SUCH_CALL = 481
 
 RETRY_AFTER_S = 10
 """When a caller who found us full may try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What becomes of the calls that come in."""
-
-    codecs: tuple[str, ...]
-    call: CallSettings
-    engine: Engine
-    tools: tuple[Tool, ...]
-    agent: str
-    keys_in_rtp: bool = True
-    """Whether keys that an agent presses go there, where the peer takes them."""
-    account: str | None = None
-    """By which we call; ``None`` where we can't."""
-    transfers: Targets | None = None
-    """Whom a peer may have us call; ``None`` for nobody."""
-    external_address: str | None = None
-    """Where its peers beyond our own networks send media, numeric; ``None``: where all others do."""
-    tells_caller: bool = True
-    """Whether the model is told who calls."""
-    routes: tuple[tuple[Route, "Line"], ...] = ()
-    srtp: SrtpMode = "off"
-    """The same line with other agents, and which calls they take."""
-
-    def choose(self, identity: Identity) -> "Line":
-        """Return the line with the agent that takes such a call."""
-        parties = {"caller": identity.caller, "called": Party(identity.called)}
-        return next((line for route, line in self.routes if route.fits(identity, **parties)), self)
-
-    def settings(self, identity: Identity | None) -> CallSettings:
-        """Return what a call is to be like, with what the model is told of who calls."""
-        if identity is None or not self.tells_caller:
-            return self.call
-        session = self.call.conversation.session
-        instructions = f"{session.instructions}\n\n{quote_facts(identity.facts())}"
-        conversation = replace(self.call.conversation, session=replace(session, instructions=instructions))
-        return replace(self.call, conversation=conversation)
 
 
 class Service:
@@ -93,6 +52,7 @@ class Service:
     :param recording_format: what recordings are written as, into ``recordings``.
     :param media_address: what peers beyond our own networks are told to send media to, instead of the address by which
         they reach us.
+    :param zone: where the clocks of agents and hours hang; ``None`` is the place of this machine.
     :raises SipagentError: when what the format of recordings needs is not installed.
     """
 
@@ -109,7 +69,9 @@ class Service:
         media_address: str | None = None,
         ports6: RtpPorts | None = None,
         certificate: Certificate | None = None,
+        zone: tzinfo | None = None,
     ) -> None:
+        self._zone = zone
         self._certificate = certificate
         self._lines = lines
         self._first = next(iter(lines.values()))
@@ -176,7 +138,16 @@ class Service:
             raise SipagentError("no call can be made now: there are too many, or we are about to stop")
         flow = await endpoint.find_flow(endpoint.agent.first_hop(line_name, target))
         media = self._open_media(flow)
-        info = CallInfo(self._new_call_id(), caller=line_name, called=str(target), agent=line.agent)
+        info = CallInfo(
+            self._new_call_id(),
+            caller=line_name,
+            called=str(target),
+            agent=line.agent,
+            caller_number=line_name,
+            called_number=str(Party(target)),
+            line=line_name,
+            time=self._moment(),
+        )
         outgoing = Outgoing(line_name, target, headers)
         runner = self._make_runner(info, line, flow, media, endpoint, line_name=line_name, outgoing=outgoing)
         self._observe(info.call_id, Dialled(line_name, str(target)))
@@ -234,15 +205,19 @@ class Service:
         if len(self._runners) >= self._max_calls:
             self._refuse(event.handle, 503, RETRY_AFTER_S)
             return
+        moment = self._moment()
+        line = self._lines.get(event.line, self._first).choose(event.identity, moment)
+        if isinstance(line, int):
+            self._turn_away(event, line, endpoint)
+            return
         try:
             media = self._open_media(event.flow)
         except SipagentError:
             self._refuse(event.handle, 503, RETRY_AFTER_S)
             return
-        line = self._lines.get(event.line, self._first).choose(event.identity)
         call_id = self._new_call_id()
         try:
-            info = _info(call_id, event.identity, line.agent)
+            info = info_of(call_id, event.identity, line.agent, line=event.line, moment=moment)
             self._observe(call_id, Invited(info.caller, info.called, event.request.call_id))
             runner = self._make_runner(
                 info,
@@ -271,6 +246,16 @@ class Service:
             endpoint.command(endpoint.agent.reject, event.handle, NO_SUCH_CALL)
         else:
             runner.replacement.take(event, self._media_address_toward(event.flow.remote, endpoint, event.line))
+
+    def _turn_away(self, event: IncomingInvite, status: int, endpoint: SipEndpoint) -> None:
+        """A route says that nobody takes the call."""
+        caller, called = str(event.identity.caller.uri), str(event.identity.called)
+        self._observe(self._new_call_id(), TurnedAway(caller, called, event.line, status))
+        endpoint.command(endpoint.agent.reject, event.handle, status)
+
+    def _moment(self) -> datetime:
+        """What the calendar and the clock on the wall say."""
+        return datetime.fromtimestamp(time(), UTC).astimezone(self._zone)
 
     def _refuse(self, handle: int, status: int, retry_after_s: int) -> None:
         self.refused += 1
@@ -315,7 +300,7 @@ class Service:
             keys_in_rtp=line.keys_in_rtp,
             certificate=self._certificate,
         )
-        call = Call(call_id, leg=leg, settings=line.settings(identity), random=self._random)
+        call = Call(call_id, leg=leg, settings=line.settings(info, identity), random=self._random)
         return CallRunner(
             call,
             handle=handle,
@@ -359,18 +344,3 @@ class Service:
             del self._by_handle[handle]
         if not self._runners:
             self._empty.set()
-
-
-def _info(call_id: str, identity: Identity, agent: str) -> CallInfo:
-    return CallInfo(
-        call_id,
-        caller=str(identity.caller.uri),
-        called=str(identity.called),
-        agent=agent,
-        caller_name=identity.caller.name,
-        is_vouched_for=identity.is_asserted,
-        is_private=identity.is_private,
-        diverted_from=tuple(str(diversion.party) for diversion in identity.diversions),
-        user_to_user=tuple(entry.text for entry in identity.user_to_user),
-        headers=dict(reversed(identity.headers)),
-    )

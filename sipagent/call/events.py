@@ -6,6 +6,7 @@ A command is to be carried out; a fact is for the log, the metrics and whoever f
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sipagent.call.staffing import AgentChanged, AgentKept, TurnedAway
 from sipagent.formats import AudioFormat
 from sipagent.realtime.events import Send
 from sipagent.rtp.session import RtpStats
@@ -456,6 +457,9 @@ Command: TypeAlias = (
 )
 Fact: TypeAlias = (
     Invited
+    | TurnedAway
+    | AgentChanged
+    | AgentKept
     | Dialled
     | Progressed
     | Answered

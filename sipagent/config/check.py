@@ -33,9 +33,11 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
         _check_engine(root, name, engine, reader)
     callers: dict[str, str] = {}
     for name in config.agents:
+        _check_hand_over(root, name, config, reader)
         _check_transfer(root, name, config, reader)
     for number, line in enumerate(config.lines):
         _check_line(root, number, line, reader)
+        _check_routes(root, number, config, reader)
         for name in line.callers:
             if callers.setdefault(name, line.name) != line.name:
                 _report(root, ("lines", number, "callers", name), f"a caller of line {callers[name]}, too", reader)
@@ -94,7 +96,7 @@ def _check_transfer(root: Node, name: str, config: Config, reader: Reader) -> No
     agent = config.agents[name]
     if TRANSFER in map(str, agent.tools) and not (agent.transfer.destinations or agent.transfer.allow_any):
         _report(root, ("agents", name, "tools"), "transfer needs destinations, below transfer", reader)
-    lines = [line for line in config.lines if name in (line.agent, *(route.agent for route in line.routes))]
+    lines = [line for line in config.lines if name in config.agents_of(line)]
     has_domain = all(line.domain is not None for line in lines)
     for destination, target in agent.transfer.destinations.items():
         path = ("agents", name, "transfer", "destinations", destination)
@@ -105,6 +107,27 @@ def _check_transfer(root: Node, name: str, config: Config, reader: Reader) -> No
             Uri.parse(target if is_uri else f"sip:{target}@host")
         except RemoteProtocolError:
             _report(root, path, "expected a SIP URI or a number", reader)
+
+
+def _check_routes(root: Node, number: int, config: Config, reader: Reader) -> None:
+    """Each leads to one end, by hours that there are."""
+    for i, route in enumerate(config.lines[number].routes):
+        path = ("lines", number, "routes", i)
+        if (route.agent is None) is (route.reject is None):
+            _report(root, path, "expected either an agent or reject, the status of a refusal such as 486", reader)
+        if route.hours is not None and route.hours.name not in config.hours:
+            hint = suggest(route.hours.name, config.hours) if config.hours else "; there are none, see hours"
+            _report(root, (*path, "hours"), f"there are no hours of this name{hint}", reader)
+
+
+def _check_hand_over(root: Node, name: str, config: Config, reader: Reader) -> None:
+    """Who takes over speaks in the same session with the model."""
+    for i, other in enumerate(config.agents[name].hand_over):
+        path = ("agents", name, "hand_over", i)
+        if other == name:
+            _report(root, path, "an agent can't hand over to itself", reader)
+        elif other in config.agents and config.agents[other].engine != config.agents[name].engine:
+            _report(root, path, "it has another engine, and the call stays with the same model", reader)
 
 
 def _check_names(root: Node, reader: Reader) -> None:
@@ -120,13 +143,17 @@ def _check_names(root: Node, reader: Reader) -> None:
         names.append(name)
     for agent in agents:
         _check_reference(root, ("agents", agent, "engine"), engines, reader)
+        for i in _children(root, ("agents", agent, "hand_over")):
+            _check_reference(root, ("agents", agent, "hand_over", i), agents, reader, kind="agent")
 
 
-def _check_reference(root: Node, path: Path, known: Iterable[str | int], reader: Reader) -> None:
+def _check_reference(
+    root: Node, path: Path, known: Iterable[str | int], reader: Reader, *, kind: str | None = None
+) -> None:
     name, _ = _find(root, path)
     names = [str(each) for each in known]
     if isinstance(name, str) and names and name not in names:
-        _report(root, path, f"there is no {path[-1]} of this name{suggest(name, names)}", reader)
+        _report(root, path, f"there is no {kind or path[-1]} of this name{suggest(name, names)}", reader)
 
 
 def _is_model_url(url: str) -> bool:

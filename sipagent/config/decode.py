@@ -4,6 +4,7 @@ What is understood: structs, maps by name, tuples, optional values, texts, numbe
 any class with a ``parse``. A struct without a value counts as empty, so that all its keys may be commented out.
 """
 
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -11,12 +12,14 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec import inspect as kinds
 
+from sipagent.agent.hours import Holiday
+from sipagent.config.agent_settings import TextFile
 from sipagent.config.document import BROKEN, Node, Reader, join
 from sipagent.config.values import Announcement, Filler, Secret, ToolReference
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
-InFolder = (Announcement, Filler, ToolReference)
+InFolder = (Announcement, Filler, ToolReference, TextFile)
 """What may name a file."""
 
 INVALID: Any = object()
@@ -91,6 +94,8 @@ class Decoder:
         return INVALID if INVALID in values else values
 
     def _decode_text(self, node: Node, cls: Any, path: str) -> Any:
+        if cls is Holiday and type(node.value) is date:
+            return cls.parse(node.value.isoformat())  # YAML knows dates, too
         if not isinstance(node.value, str):
             shown = Node(node.value, node.line, is_secret=cls is Secret)
             return self._refuse(shown, path, "text, in quotes if it looks like something else")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from sipagent.config.agent_settings import HoursConfig, KnowledgeConfig, RouteConfig, Words, Zone
 from sipagent.config.engine import EngineConfig
 from sipagent.config.values import (
     Announcement,
@@ -79,15 +80,6 @@ class RtpConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     ports: PortRange = PortRange(10_000, 19_999)
     external_address: Host | None = None
-
-
-class RouteConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which of a line's calls another agent takes."""
-
-    agent: Text
-    called: Text = "*"
-    caller: Text = "*"
-    header: dict[str, Text] = field(default_factory=dict)
 
 
 class DeadAirConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -183,8 +175,11 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Who talks to the caller."""
 
     engine: Text
-    instructions: Text
-    greeting: Text | None = None
+    instructions: Words
+    greeting: Words | None = None
+    description: Text | None = None
+    knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
+    hand_over: tuple[Text, ...] = ()
     voice: Text = "marin"
     speed: Annotated[float, Meta(ge=0.25, le=1.5)] = 1.0
     language: Text | None = None
@@ -228,9 +223,19 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lines: Annotated[tuple[LineConfig, ...], Meta(min_length=1)]
     agents: dict[str, AgentConfig]
     engines: dict[str, EngineConfig]
+    hours: dict[str, HoursConfig] = field(default_factory=dict)
+    timezone: Zone | None = None
     control: ControlConfig = field(default_factory=ControlConfig)
     log: LogConfig = field(default_factory=LogConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
+
+    def agents_of(self, line: LineConfig) -> list[str]:
+        """The agents that may talk in calls of a line, each once, the default first."""
+        found = list(dict.fromkeys([line.agent, *(route.agent for route in line.routes if route.agent is not None)]))
+        for name in found:
+            others = self.agents[name].hand_over if name in self.agents else ()
+            found += [other for other in others if other not in found]
+        return found
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

@@ -1,0 +1,86 @@
+"""A line: what becomes of the calls that come in by it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from sipagent.agent.profile import Profile
+from sipagent.agent.routing import Route
+from sipagent.agent.tools import CallInfo, Tool
+from sipagent.aio.call import Engine
+from sipagent.call.settings import CallSettings
+from sipagent.sdp.negotiation import SrtpMode
+from sipagent.sip.identity import Identity, Party
+from sipagent.sip.targets import Targets
+
+NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What becomes of the calls of a line with one agent."""
+
+    codecs: tuple[str, ...]
+    call: CallSettings
+    engine: Engine
+    tools: tuple[Tool, ...]
+    agent: str
+    keys_in_rtp: bool = True
+    """Whether keys that an agent presses go there, where the peer takes them."""
+    account: str | None = None
+    """By which we call; ``None`` where we can't."""
+    transfers: Targets | None = None
+    """Whom a peer may have us call; ``None`` for nobody."""
+    external_address: str | None = None
+    """Where its peers beyond our own networks send media, numeric; ``None``: where all others do."""
+    profile: Profile | None = None
+    """What the agent is told; ``None``: what ``call`` says, whoever calls."""
+    routes: tuple[tuple[Route, "Line | None"], ...] = ()
+    """Which calls other agents take, each with the same line for them, and which are refused."""
+    others: Mapping[str, "Line"] = field(default_factory=dict)
+    """The same line with the agents to whom its calls may be handed over, by their names."""
+    srtp: SrtpMode = "off"
+
+    def choose(self, identity: Identity, moment: datetime) -> "Line | int":
+        """Return the line with the agent that takes such a call, or the status with which it is refused.
+
+        :param moment: when it comes, with its timezone.
+        """
+        caller, called = identity.caller, Party(identity.called)
+        for route, line in self.routes:
+            if route.fits(identity, caller=caller, called=called, moment=moment):
+                return line or route.reject or NOT_FOUND
+        return self
+
+    def settings(self, info: CallInfo, identity: Identity | None) -> CallSettings:
+        """Return what a call is to be like, with what the model is told of it.
+
+        :param identity: who calls; ``None`` when we do.
+        """
+        if self.profile is None:
+            return self.call
+        facts = identity.facts() if identity is not None else {}
+        instructions, greeting = self.profile.instruct(info, facts), self.profile.greet(info)
+        conversation = self.call.conversation
+        session = replace(conversation.session, instructions=instructions)
+        return replace(self.call, conversation=replace(conversation, session=session, greeting=greeting))
+
+
+def info_of(call_id: str, identity: Identity, agent: str, *, line: str, moment: datetime) -> CallInfo:
+    """What tools and instructions may know of a call."""
+    return CallInfo(
+        call_id,
+        caller=str(identity.caller.uri),
+        called=str(identity.called),
+        agent=agent,
+        caller_name=identity.caller.name,
+        is_vouched_for=identity.is_asserted,
+        is_private=identity.is_private,
+        diverted_from=tuple(str(diversion.party) for diversion in identity.diversions),
+        user_to_user=tuple(entry.text for entry in identity.user_to_user),
+        headers=dict(reversed(identity.headers)),
+        caller_number=str(identity.caller),
+        called_number=str(Party(identity.called)),
+        line=line,
+        time=moment,
+    )
