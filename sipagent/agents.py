@@ -102,18 +102,11 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: Sequence[
     )
     return ConversationSettings(
         session=make_session(agent, engine, tools),
-        listener=ListenerSettings(
-            detection=turn_detection(agent, engine), preroll_ms=agent.turn.preroll_ms, turn=turn
-        ),
+        listener=ListenerSettings(detection=turn_detection(agent, engine), preroll_ms=agent.turn.preroll_ms, turn=turn),
         barge_in=_make_barge_in(agent.barge_in, is_enabled=may_barge_in(agent, engine)),
         ambience=_make_ambience(agent),
         key_tools=frozenset(map(str, agent.tools)) & KEY_TOOLS.keys(),
     )
-
-
-def _make_barge_in(config: BargeInConfig, *, is_enabled: bool) -> BargeInSettings:
-    phrases = (*backchannels.DEFAULT, *config.backchannels)
-    return BargeInSettings(is_enabled, config.guard_s, backchannels.Backchannels(phrases))
 
 
 def make_session(agent: AgentConfig, engine: EngineConfig, tools: Sequence[Tool]) -> SessionSettings:
@@ -163,14 +156,15 @@ def load_tool(reference: ToolReference, transfer: TransferConfig | None = None) 
             return make_transfer(settings.destinations, allow_any=settings.allow_any)
         except TypeError as error:
             raise SipagentError(str(error)) from error
-    try:
-        module = _import_file(reference.file) if reference.file else importlib.import_module(reference.module or "")
-        found = getattr(module, reference.name)
-    except Exception as error:  # whatever the user's module does on import
-        raise SipagentError(f"tool {reference}: {type(error).__name__}: {error}") from error
+    found = import_object(reference)
     if not isinstance(found, Tool):
         raise SipagentError(f"tool {reference}: expected a function decorated with @tool")
     return found
+
+
+def _make_barge_in(config: BargeInConfig, *, is_enabled: bool) -> BargeInSettings:
+    phrases = (*backchannels.DEFAULT, *config.backchannels)
+    return BargeInSettings(is_enabled, config.guard_s, backchannels.Backchannels(phrases))
 
 
 def _words(text: str | None, python: Instructions | None) -> Words:
@@ -223,6 +217,18 @@ def _read_clip(file: Path) -> Clip:
         return Clip.read(file.read_bytes())
     except (OSError, WavError) as error:
         raise SipagentError(f"{file}: {error}") from error
+
+
+def import_object(reference: ToolReference) -> Any:
+    """Import what a reference to a file or a module names.
+
+    :raises SipagentError: when it can't be imported.
+    """
+    try:
+        module = _import_file(reference.file) if reference.file else importlib.import_module(reference.module or "")
+        return getattr(module, reference.name)
+    except Exception as error:  # whatever the user's module does on import
+        raise SipagentError(f"{reference}: {type(error).__name__}: {error}") from error
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -1,16 +1,15 @@
 """The command line: run, call, check, demo, model and bench."""
 
 import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from sipagent.agent.agent import Agent
 from sipagent.aio import log, loop
-from sipagent.aio.line_writer import LineWriter
 from sipagent.aio.model_server import ModelSettings, run_model
 from sipagent.aio.tls import Tls
 from sipagent.aio.voice import open_voice
@@ -27,6 +26,7 @@ from sipagent.errors import SipagentError
 from sipagent.lines import make_account
 from sipagent.realtime.local.faults import KINDS, FaultScript
 from sipagent.realtime.local.settings import LocalSettings
+from sipagent.serving import by_name, configure, find_agents, run_until_stopped, set_up_log
 
 CONFIG = Path("config.yaml")
 """The file that is read when none is named."""
@@ -52,25 +52,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace, console: Console) -> bool:
-    config = _load(arguments.config)
-    loop.run(_serve(config, console, places_call=arguments.demo, stays=True))
+    agents = find_agents(arguments.what)
+    if agents is None:
+        config, known = load(arguments.what), {}
+    else:
+        known = by_name(agents)
+        config = configure(agents, arguments.config)
+    set_up_log(config)
+    loop.run(_serve(config, console, places_call=arguments.demo, stays=True, agents=known))
     return True
 
 
 def _demo(arguments: argparse.Namespace, console: Console) -> bool:
-    config = _load(arguments.config, level="warning")  # the demonstration itself tells what happened
+    config = load(arguments.config)
+    set_up_log(config, level="warning")  # the demonstration itself tells what happened
     return loop.run(_serve(config, console, places_call=True, stays=False))
 
 
-async def _serve(config: Config, console: Console, *, places_call: bool, stays: bool) -> bool:
-    application = Application(config, trusts_itself=places_call)
+async def _serve(
+    config: Config,
+    console: Console,
+    *,
+    places_call: bool,
+    stays: bool,
+    agents: Mapping[str, Agent] | None = None,
+) -> bool:
+    application = Application(config, trusts_itself=places_call, agents=agents)
     await application.start()
     try:
         went_right = await _place_call(application, console) if places_call else True
         if stays:
-            here, anywhere = application.uri("127.0.0.1"), escape(str(application.uri()))
-            console.print(f"[bold]Ready.[/bold] Dial {here} on this machine, {anywhere} from another. Ctrl-C ends.")
-            await application.run()
+            await run_until_stopped(application, console)
     finally:
         await application.stop()
     return went_right
@@ -85,14 +97,6 @@ async def _place_call(application: Application, console: Console) -> bool:
     finally:
         application.observer.follower = None
         await voice.close()
-
-
-def _load(path: Path, *, level: str | None = None) -> Config:
-    config = load(path)
-    secrets = [secret.reveal() for secret in config.secrets]
-    stream = LineWriter(sys.stderr)
-    log.set_up(level=level or config.log.level, style=config.log.format, secrets=secrets, stream=stream)
-    return config
 
 
 # call
@@ -201,7 +205,13 @@ def _add_run(commands: Any) -> None:
         "Answers calls as the file says. SIGTERM: no new calls, those there are end in peace; a second one ends them."
     )
     parser = _add(commands, "run", _run, summary, words)
-    _add_config(parser)
+    parser.add_argument(
+        "what",
+        nargs="?",
+        default=str(CONFIG),
+        help=f"the file ({CONFIG}), or agents in Python: path/to/file.py:NAME or package.module:NAME",
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="beside agents in Python: all other settings")
     parser.add_argument("--demo", action="store_true", help="place one demonstration call first")
 
 

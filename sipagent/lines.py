@@ -274,8 +274,6 @@ def open_keys(config: Config) -> list[str]:
     return [line.name for line in config.lines if line.srtp != "off" and not hidden[line.name]]
 
 
-
-
 def _uri(server: Server, *, user: str | None = None, transport: str | None = None) -> Uri:
     """The URI of a server; a transport of TLS is written as such, for DNS may know better when there is none."""
     parameters = NO_PARAMETERS if transport is None else Parameters([("transport", transport)])

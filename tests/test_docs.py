@@ -21,8 +21,8 @@ from msgspec.structs import fields
 from sipagent.cli import _parser
 from sipagent.config import Config, load
 from sipagent.realtime.local.server import EVENTS
-from sipagent.realtime.protocol import AUDIO_DELTA
-from sipagent.realtime.session import IGNORED, RealtimeSession
+from sipagent.realtime.protocol import AUDIO_DELTA, IGNORED
+from sipagent.realtime.session import RealtimeSession
 
 ROOT = Path(__file__).parents[1]
 SETTING = re.compile(r"^( *)#(?=\w+:)", re.MULTILINE)

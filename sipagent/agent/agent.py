@@ -29,7 +29,7 @@ class Agent:
     tools: Sequence[Tool | Callable[..., Any] | str] = ("hang_up",)
     """Functions, with or without :func:`~sipagent.agent.tools.tool`, and whatever may stand in the configuration."""
     knowledge: Sequence[str | Path] = ()
-    """Text files."""
+    """Text files; their paths start from the folder of the configuration, without one from where the program runs."""
     hand_over: Sequence[str] = ()
     """The names of agents that may take the call over."""
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -39,8 +39,8 @@ from sipagent.call.facts import (
     Transferred,
     TransferStarted,
     Truncated,
-    TurnedAway,
 )
+from sipagent.call.staffing import AgentChanged, AgentKept, TurnedAway
 from sipagent.formats import AudioFormat
 from sipagent.realtime.events import Send
 from sipagent.sip.uri import Uri
@@ -49,6 +49,8 @@ __all__ = [
     "Accept",
     "AcceptReplacement",
     "Address",
+    "AgentChanged",
+    "AgentKept",
     "AgentPaused",
     "AgentResumed",
     "AgentSaid",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sipagent.call.staffing import AgentChanged, AgentKept, TurnedAway
 from sipagent.rtp.session import RtpStats
 
 
@@ -13,16 +14,6 @@ class Invited:
     caller: str
     called: str
     sip_call_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class TurnedAway:
-    """A telephone calls, and a route of the line says that nobody takes the call."""
-
-    caller: str
-    called: str
-    line: str
-    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +259,8 @@ class Ended:
 Fact: TypeAlias = (
     Invited
     | TurnedAway
+    | AgentChanged
+    | AgentKept
     | Dialled
     | Progressed
     | Answered

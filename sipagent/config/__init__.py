@@ -2,7 +2,7 @@
 
 from sipagent.config.document import Problem
 from sipagent.config.engine import EngineConfig
-from sipagent.config.load import ConfigFileError, load
+from sipagent.config.load import ConfigFileError, load, make_config
 from sipagent.config.settings import (
     AgentConfig,
     BargeInConfig,
@@ -39,4 +39,5 @@ __all__ = [
     "ToolReference",
     "TurnConfig",
     "load",
+    "make_config",
 ]

@@ -33,7 +33,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.path + ': ' if self.path else ''}{self.message}"
+        where = f"{self.file}:{self.line}" if self.line else str(self.file)  # what a program gave is in no line
+        return f"{where}: {self.path + ': ' if self.path else ''}{self.message}"
 
 
 @dataclass(frozen=True, slots=True)

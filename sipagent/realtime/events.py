@@ -173,9 +173,24 @@ class ErrorReported:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class SessionUpdated:
+    """The server has taken a change of the session; from the next response on it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRefused:
+    """A change of the session did not come about; it is as it was."""
+
+    code: str | None
+    message: str
+
+
 Output: TypeAlias = (
     Send
     | SessionReady
+    | SessionUpdated
+    | UpdateRefused
     | SessionFailed
     | ResponseCreated
     | AudioReceived

@@ -7,7 +7,7 @@ only the audio delta, which is nearly all of the traffic, has a type of its own.
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
@@ -29,6 +29,28 @@ BETA_NAMES = {
     "response.audio_transcript.done": "response.output_audio_transcript.done",
 }
 """Old names that servers of the GA shape (Azure) still emit now and then."""
+
+IGNORED: Final = frozenset(
+    {
+        "ping",
+        "session.created",
+        "conversation.created",
+        "conversation.item.added",
+        "conversation.item.created",
+        "conversation.item.deleted",
+        "conversation.item.done",
+        "conversation.item.input_audio_transcription.delta",
+        "conversation.item.input_audio_transcription.failed",
+        "conversation.item.truncated",
+        "input_audio_buffer.cleared",
+        "rate_limits.updated",
+        "response.content_part.added",
+        "response.content_part.done",
+        "response.function_call_arguments.done",
+        "response.output_item.added",
+    }
+)
+"""What we know and need not hear; anything else is counted."""
 
 MAX_IDENTIFIER_CHARACTERS = 256
 """A longer name is read as absent, so that what is remembered by name stays small; the API's own have some 30."""

@@ -177,7 +177,8 @@ class ResponseGate:
     ) -> None:
         self._outputs = outputs
         self._event_id = event_id
-        self._server_creates = server_creates
+        self.server_creates = server_creates
+        """Whether the server makes responses by itself."""
         self._can_cancel = can_cancel
         self._errors = errors
         self._limits_s = LIMITS_S if can_cancel else {**LIMITS_S, State.CANCELLING: LIMITS_S[State.ACTIVE]}
@@ -283,7 +284,7 @@ class ResponseGate:
         create_id = text(mapping(response, "metadata"), CREATE_ID)
         if create_id:
             return Input.CREATED if create_id == self._awaited else Input.STRAY_CREATED
-        if self._server_creates:
+        if self.server_creates:
             return Input.SERVER_CREATED
         return Input.CREATED if self._awaited else Input.STRAY_CREATED  # some servers echo no metadata
 

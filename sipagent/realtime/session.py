@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from math import inf
 from random import Random
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from sipagent.errors import LocalProtocolError
 from sipagent.realtime import protocol
@@ -34,6 +34,7 @@ from sipagent.realtime.events import (
 )
 from sipagent.realtime.failures import ErrorClass, classify, describe_loss, failure_kind
 from sipagent.realtime.protocol import (
+    IGNORED,
     MAX_MESSAGE_CHARACTERS,
     AudioDelta,
     Event,
@@ -45,6 +46,7 @@ from sipagent.realtime.protocol import (
 )
 from sipagent.realtime.responses import ResponseGate, ResponseRequest
 from sipagent.realtime.settings import ServerVad, SessionSettings, differences, session_object
+from sipagent.realtime.updates import Updates
 
 __all__ = ["Converter", "RealtimeSession", "ServerVad", "SessionSettings"]
 
@@ -121,6 +123,7 @@ class RealtimeSession:
             can_cancel=settings.dialect.can("cancel"),
             errors=settings.dialect.errors,
         )
+        self._updates = Updates(settings, self.outputs, self._event_id)
 
     # What the call reads.
 
@@ -133,7 +136,7 @@ class RealtimeSession:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        due_at = self._responses.due_at if self.is_ready else self._setup_due_at
+        due_at = self.get_timer()
         return inf if due_at is None else due_at
 
     @property
@@ -157,14 +160,18 @@ class RealtimeSession:
 
     def get_timer(self) -> float | None:
         """Return when :meth:`handle_timer` is due."""
-        if self.is_ready:
-            return self._responses.get_timer()
-        return self._setup_due_at
+        if not self.is_ready:
+            return self._setup_due_at
+        due_at, update_due_at = self._responses.due_at, self._updates.due_at
+        if due_at is None:
+            return None if update_due_at == inf else update_due_at
+        return min(due_at, update_due_at)
 
     def handle_timer(self, *, now: float) -> None:
         """Give up the set-up, or a response that the server forgot."""
         if self.is_ready:
             self._responses.handle_timer(now=now)
+            self._updates.handle_timer(now=now)
         elif self._setup_due_at is not None and now >= self._setup_due_at:
             awaited = "session.created" if self._state is _State.OPENING else "an answer to session.update"
             waited = f"{self._settings.setup_timeout_s:g} s"
@@ -184,6 +191,15 @@ class RealtimeSession:
     def close(self) -> None:
         """Nothing more is wanted; the shell closes the connection."""
         self._end()
+
+    def update(self, settings: SessionSettings, *, now: float) -> None:
+        """Change what the model is to be, while the audio goes on; its voice, its format and the model itself stay.
+
+        :class:`SessionUpdated` or :class:`UpdateRefused` comes of it.
+        """
+        if self._may_command():
+            self._updates.ask(settings, now=now)
+            self._take_settings()
 
     def append_audio(self, audio: bytes) -> None:
         """Send the caller's audio, raw bytes of the call's format, as they came."""
@@ -324,7 +340,10 @@ class RealtimeSession:
 
     def _on_session_updated(self, event: Event) -> None:
         if self._state is not _State.CONFIGURING:
-            self.counters["stale_event"] += 1
+            if not self.is_ready:
+                self.counters["stale_event"] += 1
+            elif self._updates.receive_updated(mapping(event, "session"), now=self._now):
+                self._take_settings()
             return
         if wrong := differences(self._settings, mapping(event, "session")):
             self._fail("fatal", None, f"the model did not take our configuration: {'; '.join(wrong)}")
@@ -334,6 +353,11 @@ class RealtimeSession:
         self._handlers = self._READY_HANDLERS
         self._setup_due_at = None
         self.outputs.append(SessionReady(self._session_id, self._expires_at))
+
+    def _take_settings(self) -> None:
+        """From now on what the server has confirmed counts."""
+        self._settings = self._updates.settings
+        self._responses.server_creates = self._settings.turn_detection == "server"
 
     def _on_error(self, event: Event) -> None:
         error = mapping(event, "error")
@@ -345,6 +369,8 @@ class RealtimeSession:
             self._fail(failure_kind(error_class), code, message)
         elif error_class is not ErrorClass.BENIGN and not self.is_ready:
             self._fail(failure_kind(error_class), code, f"the model refused our configuration: {message}")
+        elif self._updates.receive_error(error, now=self._now):
+            pass
         elif self._responses.receive_error(error, command, now=self._now):
             self.counters["response_refused"] += 1
         elif error_class is ErrorClass.BENIGN:
@@ -434,6 +460,7 @@ class RealtimeSession:
     }
     _READY_HANDLERS: ClassVar[dict[str, "Handler"]] = {
         "error": _on_error,
+        "session.updated": _on_session_updated,
         "response.created": _on_response_created,
         "response.done": _on_response_done,
         "response.output_audio.done": _on_audio_done,
@@ -459,27 +486,3 @@ def _arguments(item: Event) -> str:
         return json.dumps(arguments)  # some servers send the object itself
     except RecursionError:
         return ""
-
-
-IGNORED: Final = frozenset(
-    {
-        "ping",
-        "session.created",
-        "session.updated",
-        "conversation.created",
-        "conversation.item.added",
-        "conversation.item.created",
-        "conversation.item.deleted",
-        "conversation.item.done",
-        "conversation.item.input_audio_transcription.delta",
-        "conversation.item.input_audio_transcription.failed",
-        "conversation.item.truncated",
-        "input_audio_buffer.cleared",
-        "rate_limits.updated",
-        "response.content_part.added",
-        "response.content_part.done",
-        "response.function_call_arguments.done",
-        "response.output_item.added",
-    }
-)
-"""What we know and need not hear; anything else is counted."""
