@@ -36,7 +36,7 @@ FADED: Final = 0.25
 GLIDE: Final = 1.2
 """By how much a pitch changes in 10 ms at the most; by 2 it may, for then it is an octave mistaken."""
 RUN: Final = 7
-"""Windows in a row: 100 ms of a voice. A cough's voiced end is shorter, or comes too late to matter."""
+"""Windows in a row: 100 ms, of which a voice fills 60 and more. A cough's voiced end is shorter, or comes too late."""
 SOFTEST: Final = 180.0
 """RMS of int16, -45 dBFS, the gate of :mod:`sipagent.audio.vad`: what is softer is the line."""
 

@@ -79,7 +79,7 @@ def test_a_voice_is_told_after_100_ms_however_it_is_cut(audio_format: object) ->
 def test_a_short_voiced_sound_is_no_voice() -> None:
     quiet = np.zeros(1_600, np.int16)
     voicing = Voicing(PCMU)
-    voicing.hear(encode_ulaw(np.concatenate((quiet, voice(200, 0.05), quiet))))
+    voicing.hear(encode_ulaw(np.concatenate((quiet, voice(200, 0.03), quiet))))
     assert not voicing.is_voice
 
 
