@@ -168,6 +168,12 @@ def test_a_problem_names_its_line_its_path_and_what_was_expected(
         ("kind.", "kind., tools: [hangup]", "4: agents.receptionist.tools[0]: expected collect_digits, hang_up, "),
         ("openai: {}", "openai: {url: http://a}", "6: engines.openai.url: expected local, or an address after wss://"),
         ("openai: {}", "openai: {url: 'wss://[a'}", "6: engines.openai.url: expected local, or an address after"),
+        ("openai: {}", "openai: {dialect: azure, model: m}", "6: engines.openai.url: missing; dialect azure has none"),
+        ("openai: {}", "openai: {dialect: pcm, url: ws://a}", "6: engines.openai.model: missing; dialect pcm has none"),
+        ("openai: {}", "openai: {dialect: live, rate: 8000}", "6: engines.openai.rate: expected one of 16000, 24000"),
+        ("openai: {}", "openai: {rate: 11025}", "6: engines.openai.rate: expected one of 8000, 16000, 24000, 48000"),
+        ("openai: {}", "openai: {dialect: beta}", "6: engines.openai.dialect: expected"),
+        ("openai: {}", "openai: {lacks: [speech]}", "6: engines.openai.lacks[0]: expected"),
         ("ist}\n", "ist}\n  - {name: main, agent: receptionist}\n", "3: lines[1].name: the name of an earlier line"),
     ],
 )
