@@ -101,8 +101,8 @@ def print_report(findings: Findings, console: Console) -> None:
     wrong = {recovery.kind: recovery for recovery in findings.recoveries if recovery.is_wrong}
     for kind, recovery in wrong.items():
         console.print(f"[bold]{escape(kind)}[/bold]", highlight=False)
-        for entry in recovery.trace[:MAX_LINES]:
-            console.print(f"  [dim]{escape(line_of(entry, recovery.answered_at))}[/dim]", highlight=False, soft_wrap=True)
+        for line in (line_of(entry, recovery.answered_at) for entry in recovery.trace[:MAX_LINES]):
+            console.print(f"  [dim]{escape(line)}[/dim]", highlight=False, soft_wrap=True)
     for sentence in findings.missed:
         console.print(f"[bold red]missed:[/bold red] {escape(sentence)}", highlight=False, soft_wrap=True)
 

@@ -182,7 +182,7 @@ def ready(*ids: str) -> list[Entry]:
     return [{"event": "model_ready", "time": "2026-01-01T00:00:00Z", "session_id": session_id} for session_id in ids]
 
 
-def failed(payloads: list[bytes], *sessions: Session, ended: str = "", kind: str = "socket cut in mid-word") -> Recovery:
+def failed(payloads: list[bytes], *sessions: Session, ended: str = "", kind: str = "socket cut") -> Recovery:
     call = record(payloads, said(8.0, 9.0))
     call.lost = ended
     return recover(kind, call, sessions, ready(*(each.id for each in sessions)))
