@@ -87,8 +87,7 @@ class Conversation:
             random=random,
             wall_offset=wall_offset,
         )
-        self._send = emit
-        self._emit = self._session.tell
+        self._send, self._emit = emit, self._session.tell
         self._filler = Filler(settings.continuity.filler, audio_format=audio_format)
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._floor = Floor(
@@ -110,14 +109,10 @@ class Conversation:
             key_tools=settings.key_tools,
             may_transfer=settings.may_transfer,
         )
-        self._account = account
-        self._remarks = Remarks()
-        self._response_id = ""
-        self._response_spoke = False
-        self._is_response_live = False
+        self._account, self._remarks = account, Remarks()
+        self._response_id, self._response_spoke, self._is_response_live = "", False, False
         self._owed_words: str | None = None
-        self._failures = 0
-        self._retry_at = inf
+        self._failures, self._retry_at = 0, inf
         self._unheard_greeting: str | None = None
         self.is_ready = False
         """Whether the model's session stands as we asked for it."""
