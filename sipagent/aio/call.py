@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 
 from sipagent.aio.driver import Driver
 from sipagent.aio.media import Media
-from sipagent.aio.model_sockets import ModelCommand, ModelSockets
+from sipagent.aio.model_sockets import ModelSockets
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Place, ReplacementRunner, Way
 from sipagent.aio.tools import ToolRunner
@@ -190,13 +190,13 @@ class CallRunner:
             case _:
                 self._carry_rest(output)
 
-    def _carry_rest(self, output: SipCommand | ModelCommand | events.ReplacementCommand | Fact) -> None:
+    def _carry_rest(self, output: SipCommand | events.ModelCommand | events.ReplacementCommand | Fact) -> None:
         if isinstance(output, SipCommand):
             if self._place.handle is not None:
                 self._carry_sip(self._place.handle, output)
         elif isinstance(output, events.ReplacementCommand):
             self.replacement.carry(output)
-        elif isinstance(output, ModelCommand):
+        elif isinstance(output, events.ModelCommand):
             self._models.carry(output)
         else:
             self._note(output)

@@ -376,6 +376,7 @@ class Call:
         self._conversation = Conversation(
             replace(self._settings.conversation, may_transfer=self._settings.transfer is not None),
             audio_format=self._leg.audio_format,
+            wall_offset=self._leg.wall_offset,
             emit=self._outputs.append,
             random=self._random,
             press=self._leg.press,

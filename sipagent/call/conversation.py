@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 from sipagent.call import events
 from sipagent.call.ambience import Ambience, AmbienceSettings
 from sipagent.call.barge_in import BargeInSettings
+from sipagent.call.continuity import ContinuitySettings
+from sipagent.call.filler import Filler
 from sipagent.call.floor import Floor
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
@@ -53,6 +55,8 @@ class ConversationSettings:
     """Which of the built-in tools for keys the model has."""
     may_transfer: bool = False
     """Whether the model can have the call handed on."""
+    continuity: ContinuitySettings = field(default_factory=ContinuitySettings)
+    """What is done when the model fails in mid-call."""
 
 
 class Conversation:
@@ -67,21 +71,31 @@ class Conversation:
         random: Random,
         press: Callable[[str], bool],
         account: Callable[[Mapping[str, Any] | None], None],
+        wall_offset: float | None = None,
     ) -> None:
         """
+        :param wall_offset: what to add to ``now`` for Unix time, where that is known.
         :param press: presses keys in RTP; says whether the peer takes them there.
         :param account: is told the tokens of each response that is over.
         """
         self._settings = settings
-        self._emit = emit
-        self._session = ModelLink(settings.session, audio_format=audio_format, emit=emit, random=random)
+        self._session = ModelLink(
+            settings.session,
+            settings.continuity,
+            audio_format=audio_format,
+            emit=emit,
+            random=random,
+            wall_offset=wall_offset,
+        )
+        self._send, self._emit = emit, self._session.tell
+        self._filler = Filler(settings.continuity.filler, audio_format=audio_format)
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._floor = Floor(
             settings.barge_in,
             listener=Listener(settings.listener, session=self._session, audio_format=audio_format),
             speaker=self._speaker,
             session=self._session,
-            emit=emit,
+            emit=self._emit,
             hears_words=settings.session.transcription_model is not None,
             interrupted=self._on_interrupted,
         )
@@ -95,14 +109,10 @@ class Conversation:
             key_tools=settings.key_tools,
             may_transfer=settings.may_transfer,
         )
-        self._account = account
-        self._remarks = Remarks()
-        self._response_id = ""
-        self._response_spoke = False
-        self._is_response_live = False
+        self._account, self._remarks = account, Remarks()
+        self._response_id, self._response_spoke, self._is_response_live = "", False, False
         self._owed_words: str | None = None
-        self._failures = 0
-        self._retry_at = inf
+        self._failures, self._retry_at = 0, inf
         self._unheard_greeting: str | None = None
         self.is_ready = False
         """Whether the model's session stands as we asked for it."""
@@ -112,8 +122,11 @@ class Conversation:
         """Whether the agent finishes its sentence and neither listens nor goes on."""
         self.heard_at = 0.0
         """When the caller last said something or pressed a key."""
-        self.failure: model.SessionFailed | None = None
+
+    @property
+    def failure(self) -> model.SessionFailed | None:
         """Why there is no model (any more)."""
+        return self._session.failure
 
     @property
     def is_finished(self) -> bool:
@@ -231,6 +244,8 @@ class Conversation:
             self._emit(fact)
         if ambience is not None:
             frame = ambience.add(frame, ms, is_thinking=self._is_thinking)
+        if self._session.is_absent or self._filler.is_on:
+            frame = self._filler.add(frame, ms, is_wanted=self._session.is_absent)
         return frame, begins
 
     @property
@@ -241,7 +256,9 @@ class Conversation:
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
-        self._session.handle_timer(now=now)
+        self._session.handle_timer(
+            agent_speaks=self._speaker.is_speaking, caller_speaks=self._floor.is_caller_speaking, now=now
+        )
         if now >= self._floor.due_at:
             self._end_turn(now)
         if now >= self._retry_at:
@@ -270,6 +287,7 @@ class Conversation:
             self._floor.forget()
             if says_goodbye:
                 self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
+            self._session.wind_down()
             self._drain_session(now)
 
     def remark(self, remark: Remark, *, now: float) -> None:
@@ -340,13 +358,13 @@ class Conversation:
             self._tools.interrupt(self._response_id)
 
     def _drain_session(self, now: float) -> None:
-        outputs = self._session.outputs
-        while outputs:
+        while outputs := self._session.outputs:  # another session's, once this one has failed
             output = outputs.popleft()
             if isinstance(output, model.Send):
-                self._emit(output)
+                self._send(output)
             else:
-                self._on_session(output, now)
+                if self._session.note(output, now=now):
+                    self._on_session(output, now)
 
     def _on_session(self, output: model.Output, now: float) -> None:
         match output:
@@ -364,10 +382,8 @@ class Conversation:
             case model.SessionReady(session_id):
                 self.is_ready = True
                 self._emit(events.ModelReady(session_id))
-            case model.SessionFailed(kind, code, message):
-                self.failure = output
-                self._speaker.finish_all()
-                self._emit(events.ModelFailed(kind, code, message))
+            case model.SessionFailed():
+                self._on_session_failed(now)
             case model.BenignError() | model.ErrorReported():
                 self._emit(events.ModelComplained(output.code, output.message))
             case model.ResponseRefused(kind, code, message):
@@ -408,6 +424,13 @@ class Conversation:
         if done.reason == "turn_detected":
             self._tools.interrupt(response_id)
         self._tools.response_over(response_id)
+        self._speak_of_tools(now)
+
+    def _on_session_failed(self, now: float) -> None:
+        """What was begun is over: no more of it comes, and the next session will answer for it."""
+        self._is_response_live = False
+        self._speaker.finish_all()
+        self._tools.response_over(self._response_id)
         self._speak_of_tools(now)
 
     def _retry(self, kind: model.FailureKind, now: float) -> None:

@@ -19,17 +19,23 @@ from sipagent.call.facts import (
     Dialled,
     DigitPressed,
     Ended,
+    EngineChanged,
     Fact,
     HeldByPeer,
     Invited,
     LegComplained,
     ModelComplained,
     ModelFailed,
+    ModelLost,
     ModelReady,
+    ModelRecovered,
+    ModelResumed,
+    ModelStalled,
     Progressed,
     RecordingPaused,
     RecordingResumed,
     Replaced,
+    SessionRolledOver,
     SpeechStarted,
     SpeechStopped,
     ToolCalled,
@@ -71,15 +77,21 @@ __all__ = [
     "DigitPressed",
     "DropReplacement",
     "Ended",
+    "EngineChanged",
     "Fact",
     "HangUp",
     "HeldByPeer",
     "Invited",
     "KeepReplacement",
     "LegComplained",
+    "ModelCommand",
     "ModelComplained",
     "ModelFailed",
+    "ModelLost",
     "ModelReady",
+    "ModelRecovered",
+    "ModelResumed",
+    "ModelStalled",
     "Output",
     "PressKeys",
     "Progressed",
@@ -97,6 +109,7 @@ __all__ = [
     "SendComingModel",
     "SendModel",
     "SendRtcp",
+    "SessionRolledOver",
     "SpeechStarted",
     "SpeechStopped",
     "ToolCalled",
@@ -259,6 +272,9 @@ class CloseModel:
     """``None`` for all there are."""
 
 
+ModelCommand: TypeAlias = ConnectModel | SendComingModel | UseModel | CloseModel
+
+
 @dataclass(frozen=True, slots=True)
 class RunTool:
     """Run a tool; tell the outcome by ``tool_finished``."""
@@ -299,11 +315,8 @@ Command: TypeAlias = (
     | AskForLife
     | ReplacementCommand
     | SendRtcp
-    | ConnectModel
     | SendModel
-    | SendComingModel
-    | UseModel
-    | CloseModel
+    | ModelCommand
     | RunTool
     | CancelTools
     | RecordAudio

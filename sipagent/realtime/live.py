@@ -224,6 +224,10 @@ class LiveSession:
             self._told = words
         self._append("thinking", f"You said: {words}" if role == "assistant" else words)
 
+    def create_function_call(self, function_call_id: str, name: str, arguments: str) -> None:
+        """Tell of a function call of an earlier session's: here there is no item for it to be."""
+        self.create_message("system", f"Before now you called the function {name} ({function_call_id}): {arguments}")
+
     def send_tool_output(self, function_call_id: str, output: str) -> None:
         """Answer a function call; :meth:`create_response` lets the model behind go on."""
         if self._may_command():

@@ -86,5 +86,8 @@ class ModelSession(Protocol):
     def create_message(self, role: Literal["user", "assistant", "system"], words: str) -> None:
         """Put words into the conversation."""
 
+    def create_function_call(self, function_call_id: str, name: str, arguments: str) -> None:
+        """Put a function call of an earlier session's into the conversation, so that its output finds it."""
+
     def send_tool_output(self, function_call_id: str, output: str) -> None:
         """Answer a function call."""

@@ -274,6 +274,12 @@ class RealtimeSession:
         """Answer a :class:`FunctionCallRequested`; :meth:`create_response` lets the agent speak of it."""
         self._create_item({"type": "function_call_output", "call_id": function_call_id, "output": output})
 
+    def create_function_call(self, function_call_id: str, name: str, arguments: str) -> None:
+        """Put a function call of an earlier session's into the conversation, so that its output finds it."""
+        self._create_item(
+            {"type": "function_call", "call_id": function_call_id, "name": name, "arguments": arguments}
+        )
+
     def _create_item(self, item: Event) -> None:
         if self._may_command():
             self._send(protocol.create_item(self._event_id("create-item"), item))

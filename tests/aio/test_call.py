@@ -14,6 +14,7 @@ from sipagent.aio.call import Engine
 from sipagent.aio.udp import UdpSocket
 from sipagent.audio.wav import read_wav
 from sipagent.call import events
+from sipagent.call.continuity import ContinuitySettings
 from sipagent.errors import SipagentError
 from sipagent.realtime.events import FunctionCallRequested
 from sipagent.sip.events import Ended, InfoReceived
@@ -122,7 +123,7 @@ def test_a_caller_who_gives_up_while_the_model_is_slow(run: Clean, tmp_path: Pat
 
 def test_the_model_breaks_off_in_the_middle(run: Clean, tmp_path: Path) -> None:
     async def main() -> None:
-        async with serving(tmp_path, "drop on=1 after_ms=200") as world:
+        async with serving(tmp_path, "drop on=1 after_ms=200", continuity=ContinuitySettings(give_up_s=0.0)) as world:
             caller = await world.answered()
             assert (await caller.expect(Ended)).reason == "bye", "we hang up once what came has been heard"
             (ended,) = await world.over()
