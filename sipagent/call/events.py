@@ -6,6 +6,7 @@ A command is to be carried out; a fact is for the log, the metrics and whoever f
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sipagent.agent.approval import Approval
 from sipagent.call.facts import (
     AgentPaused,
     AgentResumed,
@@ -21,11 +22,15 @@ from sipagent.call.facts import (
     Ended,
     Fact,
     HeldByPeer,
+    HoldBegan,
+    HoldEnded,
     Invited,
     LegComplained,
+    MessageTaken,
     ModelComplained,
     ModelFailed,
     ModelReady,
+    NoteTaken,
     Progressed,
     RecordingPaused,
     RecordingResumed,
@@ -74,12 +79,17 @@ __all__ = [
     "Fact",
     "HangUp",
     "HeldByPeer",
+    "HoldBegan",
+    "HoldEnded",
     "Invited",
+    "JudgeTool",
     "KeepReplacement",
     "LegComplained",
+    "MessageTaken",
     "ModelComplained",
     "ModelFailed",
     "ModelReady",
+    "NoteTaken",
     "Output",
     "PressKeys",
     "Progressed",
@@ -100,6 +110,7 @@ __all__ = [
     "SpeechStarted",
     "SpeechStopped",
     "ToolCalled",
+    "ToolOutput",
     "ToolReturned",
     "TransferFailed",
     "TransferProgressed",
@@ -270,6 +281,17 @@ class RunTool:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeTool:
+    """Ask whether a tool may run that runs where the model is; the answer comes by ``tool_finished``."""
+
+    approval_request_id: str
+    name: str
+    """The server's and the tool's, joined by a dot."""
+    arguments: str
+    """JSON, not validated."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelTools:
     """Stop every tool still running; their outcome is of no use any more."""
 
@@ -288,6 +310,9 @@ class RecordAudio:
 
 RecordOutput: TypeAlias = RecordAudio | RecordingPaused | RecordingResumed
 
+ToolOutput: TypeAlias = str | Approval
+"""What comes of a tool: words for the model, or whether it may run where the model is."""
+
 Command: TypeAlias = (
     Dial
     | Ring
@@ -305,6 +330,7 @@ Command: TypeAlias = (
     | UseModel
     | CloseModel
     | RunTool
+    | JudgeTool
     | CancelTools
     | RecordAudio
 )

@@ -126,3 +126,7 @@ class ModelLink:
     def send_tool_output(self, function_call_id: str, output: str) -> None:
         """Answer a function call."""
         self._session.send_tool_output(function_call_id, output)
+
+    def send_approval(self, approval_request_id: str, is_given: bool, reason: str) -> None:
+        """Say whether a tool may run where the model is."""
+        self._session.send_approval(approval_request_id, is_given, reason)

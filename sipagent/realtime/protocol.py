@@ -30,6 +30,20 @@ BETA_NAMES = {
 }
 """Old names that servers of the GA shape (Azure) still emit now and then."""
 
+HOSTED_EVENTS: Final = frozenset(
+    {
+        "mcp_list_tools.in_progress",
+        "mcp_list_tools.completed",
+        "mcp_list_tools.failed",
+        "response.mcp_call_arguments.delta",
+        "response.mcp_call_arguments.done",
+        "response.mcp_call.in_progress",
+        "response.mcp_call.completed",
+        "response.mcp_call.failed",
+    }
+)
+"""How far it is; what matters is in the item that follows."""
+
 IGNORED: Final = frozenset(
     {
         "ping",
@@ -49,6 +63,7 @@ IGNORED: Final = frozenset(
         "response.function_call_arguments.done",
         "response.output_item.added",
     }
+    | HOSTED_EVENTS
 )
 """What we know and need not hear; anything else is counted."""
 
