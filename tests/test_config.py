@@ -165,7 +165,7 @@ def test_a_problem_names_its_line_its_path_and_what_was_expected(
         ("kind.", "kind., greting: Hi", "4: agents.receptionist.greting: unknown key; did you mean greeting?"),
         ("kind.", "kind., language: no", "4: agents.receptionist.language: expected some text; got false, which YAML"),
         ("kind.", "kind., tools: [desk.py:f]", "4: agents.receptionist.tools[0]: expected a file that exists: there"),
-        ("kind.", "kind., tools: [hangup]", "4: agents.receptionist.tools[0]: expected collect_digits, hang_up, "),
+        ("kind.", "kind., tools: [hangup]", "4: agents.receptionist.tools[0]: there is no tool of this name; did you"),
         ("openai: {}", "openai: {url: http://a}", "6: engines.openai.url: expected local, or an address after wss://"),
         ("openai: {}", "openai: {url: 'wss://[a'}", "6: engines.openai.url: expected local, or an address after"),
         ("openai: {}", "openai: {dialect: azure, model: m}", "6: engines.openai.url: missing; dialect azure has none"),

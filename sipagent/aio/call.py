@@ -183,6 +183,8 @@ class CallRunner:
                     self._recorder.write(output)
             case events.RunTool(function_call_id, name, arguments):
                 self._run_tool(function_call_id, name, arguments)
+            case events.JudgeTool(request_id, name, arguments):
+                self._tools.judge(name, arguments, partial(self._tool_finished, request_id))
             case events.CancelTools():
                 self._tools.cancel_all()
             case events.Dial(offer):
@@ -264,10 +266,10 @@ class CallRunner:
     # Tools, facts and the end
 
     def _run_tool(self, function_call_id: str, name: str, arguments: str) -> None:
-        def finished(output: str) -> None:
-            self.driver.feed(partial(self.call.tool_finished, function_call_id, output))
+        self._tools.run(name, arguments, partial(self._tool_finished, function_call_id))
 
-        self._tools.run(name, arguments, finished)
+    def _tool_finished(self, function_call_id: str, output: events.ToolOutput) -> None:
+        self.driver.feed(partial(self.call.tool_finished, function_call_id, output))
 
     def _note(self, fact: Fact) -> None:
         now = monotonic()

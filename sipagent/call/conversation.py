@@ -11,6 +11,7 @@ from math import inf
 from random import Random
 from typing import Any, TypeAlias
 
+from sipagent.audio.clip import Clip
 from sipagent.call import events
 from sipagent.call.ambience import Ambience, AmbienceSettings
 from sipagent.call.barge_in import BargeInSettings
@@ -24,8 +25,10 @@ from sipagent.call.model_link import ModelLink
 from sipagent.call.remarks import Remark, Remarks
 from sipagent.call.speaker import Speaker
 from sipagent.call.tool_calls import ToolCalls
+from sipagent.call.waiting import Waiting
 from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
+from sipagent.realtime.hosted import HostedOutput
 from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.session import Frame
 
@@ -53,6 +56,10 @@ class ConversationSettings:
     """What is heard beside the agent."""
     key_tools: frozenset[str] = frozenset()
     """Which of the built-in tools for keys the model has."""
+    call_tools: frozenset[str] = frozenset()
+    """Which of the built-in tools ``hold`` and ``note`` it has."""
+    music: Clip | None = None
+    """What a caller on hold hears, as loud as he is to hear it; ``None`` for silence."""
     may_transfer: bool = False
     """Whether the model can have the call handed on."""
     continuity: ContinuitySettings = field(default_factory=ContinuitySettings)
@@ -101,12 +108,15 @@ class Conversation:
         )
         self._ambience = Ambience(settings.ambience, audio_format=audio_format) if settings.ambience else None
         self._keypad = Keypad()
+        self._waiting = Waiting(settings.music, audio_format=audio_format)
         self._tools = ToolCalls(
             session=self._session,
             emit=emit,
             keypad=self._keypad,
             press=lambda digits: None if press(digits) else emit(events.PressKeys(digits)),
+            waiting=self._waiting,
             key_tools=settings.key_tools,
+            call_tools=settings.call_tools,
             may_transfer=settings.may_transfer,
         )
         self._account, self._remarks = account, Remarks()
@@ -169,10 +179,11 @@ class Conversation:
         """Take a frame of the caller's."""
         if self.is_ending or self.is_paused:
             return
-        is_announcing = self._ambience is not None and self._ambience.is_announcing
-        if self._floor.receive_frame(frame, is_announcing=is_announcing, now=now):
+        is_heard = self._waiting.is_active or (self._ambience is not None and self._ambience.is_announcing)
+        if self._floor.receive_frame(frame, is_announcing=is_heard, now=now):
             self._retry_at = inf  # the answer to this turn will take its place
             self.heard_at = now
+            self._tools.end_hold("speech", now=now)
         if self._session.outputs:
             self._drain_session(now)
 
@@ -184,6 +195,7 @@ class Conversation:
             return
         if not self._speaker.is_protected:
             self._floor.interrupt(onset_at=now, now=now)
+        self._tools.end_hold("key", now=now)
         if not self._tools.take_digit(digit, now=now):
             self._keypad.press(digit, now=now)
         self._drain_session(now)
@@ -242,6 +254,8 @@ class Conversation:
                 fact = replace(fact, was_queued=True)  # behind the announcement: its delay says nothing of us
             self._unheard_greeting, self._floor.greets = None, False
             self._emit(fact)
+        if frame is None and self._waiting.is_active:
+            return self._waiting.next_frame(ms), begins
         if ambience is not None:
             frame = ambience.add(frame, ms, is_thinking=self._is_thinking)
         if self._session.is_absent or self._filler.is_on:
@@ -274,9 +288,9 @@ class Conversation:
 
     # Tools and the end
 
-    def tool_finished(self, function_call_id: str, output: str, *, now: float) -> None:
+    def tool_finished(self, function_call_id: str, output: events.ToolOutput, *, now: float) -> None:
         """Take a tool's output; once the last one is in, the model goes on, after the caller if he is speaking."""
-        self._tools.finish(function_call_id, output)
+        self._tools.finish(function_call_id, output, now=now)
         self._speak_of_tools(now)
         self._drain_session(now)
 
@@ -284,6 +298,7 @@ class Conversation:
         """Let what is being said come to its end and say no more."""
         if not self.is_ending:
             self.is_ending = True
+            self._tools.end_hold("call", now=now)
             self._floor.forget()
             if says_goodbye:
                 self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
@@ -309,6 +324,7 @@ class Conversation:
         :param words: instructions for what is to be said where this very response says nothing.
         """
         self.is_paused = True
+        self._tools.end_hold("call", now=now)
         self._owed_words = words
         self._floor.forget()
         self._drain_session(now)
@@ -377,8 +393,13 @@ class Conversation:
                 self._floor.note_item(item_id)
             case model.ResponseCreated() | model.ResponseDone():
                 self._on_response(output, now)
-            case model.FunctionCallRequested():
-                self._on_function_call(output, now)
+            case (
+                model.FunctionCallRequested()
+                | model.HostedCallDone()
+                | model.HostedCallAnswered()
+                | model.ApprovalRequested()
+            ):
+                self._on_tools(replace(output, response_id=output.response_id or self._response_id), now)
             case model.SessionReady(session_id):
                 self.is_ready = True
                 self._emit(events.ModelReady(session_id))
@@ -423,7 +444,8 @@ class Conversation:
             self._retry(done.failure, now)
         if done.reason == "turn_detected":
             self._tools.interrupt(response_id)
-        self._tools.response_over(response_id)
+        has_spoken = self._response_spoke and response_id == self._response_id
+        self._tools.response_over(response_id, has_spoken=has_spoken)
         self._speak_of_tools(now)
 
     def _on_session_failed(self, now: float) -> None:
@@ -444,18 +466,20 @@ class Conversation:
             self._session.create_response(instructions=self._owed_words, tools_allowed=False, now=now)
         self._owed_words = None
 
-    def _on_function_call(self, call: model.FunctionCallRequested, now: float) -> None:
-        if not call.response_id:
-            call = replace(call, response_id=self._response_id)
-        ends = self._tools.begin(call, queued_ms=self.queued_ms, now=now)
+    def _on_tools(self, output: model.FunctionCallRequested | HostedOutput, now: float) -> None:
+        if not isinstance(output, model.FunctionCallRequested):
+            self._tools.receive_hosted(output)
+            return
+        ends = self._tools.begin(output, queued_ms=self.queued_ms, now=now)
         if ends and not self.is_paused:
             self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
             self.end(now=now)
         self._speak_of_tools(now)
 
     def _speak_of_tools(self, now: float) -> None:
-        """Let the model speak of what its tools came to; after itself, and after the caller if he is speaking."""
+        """Let the model speak of what its tools came to; after itself, and after the caller's words and keys."""
         if not self._tools.owes_response or self.is_ending:
             return
-        if not self._floor.is_caller_speaking and not self._session.has_live_response:
+        is_caller_busy = self._floor.is_caller_speaking or self._keypad.due_at < inf
+        if not is_caller_busy and not self._session.has_live_response:
             self._ask(now)

@@ -6,6 +6,7 @@ A command is to be carried out; a fact is for the log, the metrics and whoever f
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sipagent.agent.approval import Approval
 from sipagent.call.facts import (
     AgentPaused,
     AgentResumed,
@@ -22,8 +23,11 @@ from sipagent.call.facts import (
     EngineChanged,
     Fact,
     HeldByPeer,
+    HoldBegan,
+    HoldEnded,
     Invited,
     LegComplained,
+    MessageTaken,
     ModelComplained,
     ModelFailed,
     ModelLost,
@@ -31,6 +35,7 @@ from sipagent.call.facts import (
     ModelRecovered,
     ModelResumed,
     ModelStalled,
+    NoteTaken,
     Progressed,
     RecordingPaused,
     RecordingResumed,
@@ -81,9 +86,13 @@ __all__ = [
     "Fact",
     "HangUp",
     "HeldByPeer",
+    "HoldBegan",
+    "HoldEnded",
     "Invited",
+    "JudgeTool",
     "KeepReplacement",
     "LegComplained",
+    "MessageTaken",
     "ModelCommand",
     "ModelComplained",
     "ModelFailed",
@@ -92,6 +101,7 @@ __all__ = [
     "ModelRecovered",
     "ModelResumed",
     "ModelStalled",
+    "NoteTaken",
     "Output",
     "PressKeys",
     "Progressed",
@@ -113,6 +123,7 @@ __all__ = [
     "SpeechStarted",
     "SpeechStopped",
     "ToolCalled",
+    "ToolOutput",
     "ToolReturned",
     "TransferFailed",
     "TransferProgressed",
@@ -286,6 +297,17 @@ class RunTool:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeTool:
+    """Ask whether a tool may run that runs where the model is; the answer comes by ``tool_finished``."""
+
+    approval_request_id: str
+    name: str
+    """The server's and the tool's, joined by a dot."""
+    arguments: str
+    """JSON, not validated."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelTools:
     """Stop every tool still running; their outcome is of no use any more."""
 
@@ -304,6 +326,9 @@ class RecordAudio:
 
 RecordOutput: TypeAlias = RecordAudio | RecordingPaused | RecordingResumed
 
+ToolOutput: TypeAlias = str | Approval
+"""What comes of a tool: words for the model, or whether it may run where the model is."""
+
 Command: TypeAlias = (
     Dial
     | Ring
@@ -318,6 +343,7 @@ Command: TypeAlias = (
     | SendModel
     | ModelCommand
     | RunTool
+    | JudgeTool
     | CancelTools
     | RecordAudio
 )

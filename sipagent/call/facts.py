@@ -226,6 +226,36 @@ class ToolReturned:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteTaken:
+    """The agent noted something."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTaken:
+    """The agent took a message, which is kept."""
+
+    name: str
+    number: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldBegan:
+    """The agent has the caller wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldEnded:
+    """The agent is back."""
+
+    end: str
+    """``speech``, ``key``, ``time``, ``result`` or ``call``."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class TransferStarted:
     """The peer is asked to call somebody in our place."""
 
@@ -334,6 +364,10 @@ Fact: TypeAlias = (
     | DigitPressed
     | ToolCalled
     | ToolReturned
+    | NoteTaken
+    | MessageTaken
+    | HoldBegan
+    | HoldEnded
     | TransferStarted
     | TransferProgressed
     | Transferred

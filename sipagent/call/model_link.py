@@ -260,6 +260,11 @@ class ModelLink:
         if not self._is_away:
             self._session.send_tool_output(function_call_id, output)
 
+    def send_approval(self, approval_request_id: str, is_given: bool, reason: str) -> None:
+        """Say whether a tool may run where the model is."""
+        if not self._is_away:
+            self._session.send_approval(approval_request_id, is_given, reason)
+
     def tell(self, fact: events.Output) -> None:
         """Tell a fact; of what the agent was heard to say, note is taken."""
         if isinstance(fact, events.AgentStarted):

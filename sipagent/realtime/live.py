@@ -235,6 +235,9 @@ class LiveSession:
             self._send(wire.create_item(self._event_id("create-item"), item))
             self._backend.owes_word = True
 
+    def send_approval(self, approval_request_id: str, is_given: bool, reason: str) -> None:
+        """Do nothing: nobody asks, for the model behind reaches its servers by itself."""
+
     def _append(self, kind: str, content: str, delegation_id: str | None = None) -> None:
         self._send(wire.append_content(kind, self._event_id(kind), content, delegation_id))
 

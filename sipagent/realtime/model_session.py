@@ -91,3 +91,6 @@ class ModelSession(Protocol):
 
     def send_tool_output(self, function_call_id: str, output: str) -> None:
         """Answer a function call."""
+
+    def send_approval(self, approval_request_id: str, is_given: bool, reason: str) -> None:
+        """Say whether a tool may run where the model is."""

@@ -7,7 +7,9 @@ from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
+from sipagent.audio.clip import Clip
 from sipagent.audio.fades import FADE_MS
+from sipagent.audio.noise import comfort_noise
 from sipagent.call import events
 from sipagent.call.ambience import AmbienceSettings
 from sipagent.call.barge_in import BargeInSettings
@@ -89,6 +91,8 @@ class Stage:
         recording_tone: bool = False,
         hears_keys: bool = False,
         key_tools: Iterable[str] = (),
+        call_tools: Iterable[str] = (),
+        has_music: bool = False,
         keys_in_rtp: bool = True,
         continuity: ContinuitySettings | None = None,
         talks: Mapping[str, Any] | None = None,
@@ -106,6 +110,8 @@ class Stage:
             key_tools=frozenset(key_tools),
             continuity=continuity or ContinuitySettings(),
             **(talks or {}),
+            call_tools=frozenset(call_tools),
+            music=Clip({8_000: comfort_noise(-30.0, random=Random(3), rate=8_000)}) if has_music else None,
         )
         if turn_detection == "server":
             session = replace(conversation.session, turn_detection="server")
