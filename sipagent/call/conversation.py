@@ -109,16 +109,7 @@ class Conversation:
         self._ambience = Ambience(settings.ambience, audio_format=audio_format) if settings.ambience else None
         self._keypad = Keypad()
         self._waiting = Waiting(settings.music, audio_format=audio_format)
-        self._tools = ToolCalls(
-            session=self._session,
-            emit=emit,
-            keypad=self._keypad,
-            press=lambda digits: None if press(digits) else emit(events.PressKeys(digits)),
-            waiting=self._waiting,
-            key_tools=settings.key_tools,
-            call_tools=settings.call_tools,
-            may_transfer=settings.may_transfer,
-        )
+        self._tools = self._make_tools(press)
         self._account, self._remarks = account, Remarks()
         self._response_id, self._response_spoke, self._is_response_live = "", False, False
         self._owed_words: str | None = None
@@ -334,6 +325,19 @@ class Conversation:
         self.is_paused = False
 
     # Within
+
+    def _make_tools(self, press: Callable[[str], bool]) -> ToolCalls:
+        send, settings = self._send, self._settings
+        return ToolCalls(
+            session=self._session,
+            emit=send,
+            keypad=self._keypad,
+            press=lambda digits: None if press(digits) else send(events.PressKeys(digits)),
+            waiting=self._waiting,
+            key_tools=settings.key_tools,
+            call_tools=settings.call_tools,
+            may_transfer=settings.may_transfer,
+        )
 
     @property
     def _is_thinking(self) -> bool:
