@@ -292,10 +292,7 @@ class ModelLink:
                     self._echoes -= 1
                     return False
             case model.CallerTranscript(item_id, text):
-                if self._session.is_full_duplex:
-                    self._history.add_note("user", text)  # there are no turns whose words they could be
-                else:
-                    self._history.write_turn(item_id, text)
+                self._history.write_turn(item_id, text)
             case model.FunctionCallRequested(function_call_id, name, arguments):
                 self._debt.call()
                 self._history.add_call(function_call_id, name, arguments)
