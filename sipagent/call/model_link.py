@@ -315,7 +315,7 @@ class ModelLink:
         self._plan(expires_at, now)
 
     def _plan(self, expires_at: int | None, now: float) -> None:
-        ends_at = now + self._continuity.max_session_s
+        ends_at = now + min(self._continuity.max_session_s, self._settings[self._engine].dialect.session_limit_s)
         if expires_at is not None and self._wall_offset is not None and expires_at - self._wall_offset > now:
             ends_at = min(ends_at, expires_at - self._wall_offset)
         self._roll = plan_roll(now, ends_at)
@@ -452,7 +452,7 @@ class ModelLink:
             self._emit(events.EngineChanged(engine))
         self._told = self._history.end
         self._echoes = self._prepared_turns + self._history.tell(self._session, prepared, self._told)
-        if self._turn:
+        if self._turn and not self._session.is_full_duplex:
             self._session.append_audio(bytes(self._turn))
         self._plan(expires_at, now)
 
