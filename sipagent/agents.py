@@ -21,7 +21,7 @@ from sipagent.audio.wav import WavError
 from sipagent.call.ambience import AmbienceSettings
 from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.budget import PRICES, BudgetSettings, Prices
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.silence import SilenceSettings
 from sipagent.call.turn import TurnSettings

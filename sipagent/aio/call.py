@@ -7,6 +7,7 @@ from ssl import SSLContext
 from time import monotonic
 from typing import Protocol, TypeAlias
 
+from sipagent.aio.call_handle import CallHandle
 from sipagent.aio.driver import Driver
 from sipagent.aio.media import Media
 from sipagent.aio.model_sockets import ModelSockets
@@ -80,6 +81,9 @@ class Observer(Protocol):
     def observe_tool_error(self, name: str, error: BaseException) -> None:
         """Take an exception that a tool raised."""
 
+    def observe_program_error(self, call_id: str, error: Exception) -> None:
+        """Take an exception that the user's program for a call raised."""
+
     def observe_recording_error(self, call_id: str, reason: str) -> None:
         """Take the end of a recording."""
 
@@ -98,6 +102,7 @@ class CallRunner:
     """Runs one call from its INVITE to its end.
 
     :param handle: of the INVITE that came; ``None`` for a call that we make.
+    :param make_recorder: makes the recorder of the call's first, second... recording.
     :param keep: is told the handle of each further dialog of the call, by the call's id, so that its events come here.
     :param ended: is called once, when nothing is left of the call.
     """
@@ -112,7 +117,7 @@ class CallRunner:
         endpoint: SipEndpoint,
         engine: Engine,
         tools: ToolRunner,
-        recorder: Recorder | None,
+        make_recorder: Callable[[int], Recorder],
         observer: Observer,
         ended: Callable[["CallRunner"], None],
         way: Way,
@@ -125,7 +130,11 @@ class CallRunner:
         self._media = media
         self._endpoint = endpoint
         self._tools = tools
-        self._recorder = recorder
+        self._make_recorder = make_recorder
+        self._recorder: Recorder | None = None
+        self._recordings = 0
+        self.handle: CallHandle | None = None
+        """What a program holds of the call, if it wants to."""
         self._observer = observer
         self._ended = ended
         self.driver: Driver[events.Output] = Driver(call, carry=self._carry, crashed=self._on_crash)
@@ -179,8 +188,9 @@ class CallRunner:
             case events.SendRtcp():
                 self._media.send_rtcp(output)
             case events.RecordAudio():
-                if self._recorder is not None:
-                    self._recorder.write(output)
+                self._record(output)
+            case events.CloseRecording():
+                self._close_recording()
             case events.RunTool(function_call_id, name, arguments):
                 self._run_tool(function_call_id, name, arguments)
             case events.JudgeTool(request_id, name, arguments):
@@ -271,8 +281,21 @@ class CallRunner:
     def _tool_finished(self, function_call_id: str, output: events.ToolOutput) -> None:
         self.driver.feed(partial(self.call.tool_finished, function_call_id, output))
 
+    def _record(self, piece: events.RecordAudio) -> None:
+        if self._recorder is None:
+            self._recordings += 1
+            self._recorder = self._make_recorder(self._recordings)
+        self._recorder.write(piece)
+
+    def _close_recording(self) -> None:
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.close()
+
     def _note(self, fact: Fact) -> None:
         now = monotonic()
+        if self.handle is not None:
+            self.handle.note(fact, now=now)
         if isinstance(fact, events.AgentStarted) and not fact.was_queued:
             self._observer.observe_delay("model_to_packet", now - fact.received_at)
         self._observer.observe(self.call.id, fact, now=now)
@@ -294,8 +317,9 @@ class CallRunner:
         self.replacement.close()
         self._tools.cancel_all()
         self._media.close()
-        if self._recorder is not None:
-            self._recorder.close()
+        self._close_recording()
+        if self.handle is not None:
+            self.handle.close()
         self._ended(self)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from random import Random
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from sipagent.call import events
 from sipagent.call.continuity import NEVER, ContinuitySettings, plan_roll
@@ -239,6 +239,10 @@ class ModelLink:
         if self._is_away or item_id not in self._items:
             return False
         return self._session.truncate(item_id, content_index, audio_end_ms)
+
+    def send_event(self, event: dict[str, Any]) -> None:
+        """Send an event of the user's own making to the present session."""
+        self._session.send_event(event)
 
     def delete_item(self, item_id: str) -> None:
         """Take a turn of the caller's out of the conversation: it meant nothing."""

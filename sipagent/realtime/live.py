@@ -223,6 +223,10 @@ class LiveSession:
         """Nothing: the model assumes that what it sends is heard at once."""
         return False
 
+    def send_event(self, event: dict[str, Any]) -> None:
+        """Refuse: an event of the Realtime API means nothing here."""
+        raise LocalProtocolError(f"GPT-Live knows no event {event.get('type')}")
+
     def delete_item(self, item_id: str) -> None:
         """Nothing: there are no items."""
 

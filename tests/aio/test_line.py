@@ -16,7 +16,7 @@ from sipagent.agent.template import Template
 from sipagent.agent.tools import CallInfo
 from sipagent.aio.call import Engine
 from sipagent.aio.line import Line, info_of
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.settings import CallSettings
 from sipagent.config import load
 from sipagent.config.load import ConfigFileError

@@ -13,7 +13,7 @@ from sipagent.call import events
 from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.call import Call, Phase
 from sipagent.call.continuity import ContinuitySettings
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.settings import CallSettings
 from sipagent.formats import PCMU
