@@ -76,9 +76,9 @@ def test_strangers_are_not_heard_nor_sent_to_and_a_rebind_is_followed(run: Clean
             for stranger in strangers:
                 stranger.spray(port, 100)
             await asyncio.sleep(0.1)
-            assert world.ledger.all(events.SpeechStarted) == []
+            assert world.ledger.all(events.AgentPaused) == []
             await talk(caller.rtp, port, range(25), strangers)
-            await until(lambda: world.ledger.all(events.SpeechStarted))
+            await until(lambda: world.ledger.all(events.AgentPaused))
             caller.rtp.close()
             caller.rtp, sent = await moved(port, 25)
             assert sent <= WITHIN_PACKETS
