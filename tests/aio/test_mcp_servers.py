@@ -115,16 +115,16 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 def test_the_tools_of_a_program_are_ours() -> None:
     async def main() -> None:
-        async with opened(allow=("order_*",)) as bench:
-            assert bench.names == ["order_status"]
+        async with opened(allow=("book_*",)) as bench:
+            assert bench.names == ["book_status"]
             (tool,) = bench.server.tools
-            assert tool.definition["description"] == "Look up the status of an order."
+            assert tool.definition["description"] == "Look up whether a book can be had, by its number."
             assert tool.parameters["required"] == ["number"]
-            assert await bench.ask("order_status", '{"number": "7"}') == "Order 7 is shipped on Monday."
-            assert (await bench.ask("order_status", '{"number": 8}')).endswith("There is no order 8.")
-            refused = "The arguments of order_status are wrong: number must be a whole number."
-            assert await bench.ask("order_status", '{"number": "x"}') == refused
-            assert await bench.ask("delete_orders") == "There is no tool delete_orders."
+            assert await bench.ask("book_status", '{"number": "7"}') == "Book 7 is on loan until Monday."
+            assert (await bench.ask("book_status", '{"number": 8}')).endswith("There is no book 8.")
+            refused = "The arguments of book_status are wrong: number must be a whole number."
+            assert await bench.ask("book_status", '{"number": "x"}') == refused
+            assert await bench.ask("delete_books") == "There is no tool delete_books."
 
     run(main())
 
@@ -240,7 +240,7 @@ def test_a_server_over_http(unused_port: int) -> None:
             url = f"http://127.0.0.1:{unused_port}/mcp"
             async with opened(command=(), url=url, headers=headers, timeout_s=2.0) as bench:
                 await until(lambda: bench.server.is_up)
-                assert await bench.ask("order_status", '{"number": 12}') == "Order 12 is waiting for a spring."
+                assert await bench.ask("book_status", '{"number": 12}') == "Book 12 is on its shelf."
                 assert "hunter2" not in repr(bench.server._settings)
         finally:
             program.terminate()
