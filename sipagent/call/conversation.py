@@ -480,17 +480,14 @@ class Conversation:
         self._owed_words = None
 
     def _on_tools(self, output: model.FunctionCallRequested | HostedOutput, now: float) -> None:
-        if not isinstance(output, model.FunctionCallRequested):
-            self._tools.receive_hosted(output)
-            return
-        ends = self._tools.begin(output, queued_ms=self.queued_ms, now=now)
-        if ends and not self.is_paused:
-            self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
-            self.end(now=now)
+        self._tools.receive(output)
         self._speak_of_tools(now)
 
     def _speak_of_tools(self, now: float) -> None:
-        """Let the model speak of what its tools came to; after itself, and after the caller's words and keys."""
+        """Run what the model called, and let it speak of what that came to; after itself, the caller, and his keys."""
+        if not self._floor.is_weighing and self._tools.run(queued_ms=self.queued_ms, now=now) and not self.is_paused:
+            self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
+            self.end(now=now)
         if not self._tools.owes_response or self.is_ending:
             return
         is_caller_busy = self._floor.is_caller_speaking or self._keypad.due_at < inf

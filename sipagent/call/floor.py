@@ -57,6 +57,11 @@ class Floor:
         return self._listener.is_local
 
     @property
+    def is_weighing(self) -> bool:
+        """Whether it is still open if a sound of the caller's interrupts the agent."""
+        return self._listener.is_tentative
+
+    @property
     def is_caller_speaking(self) -> bool:
         """Whether the caller has the floor, or may be about to take it."""
         return self._listener.is_caller_speaking or self._listener.is_tentative
