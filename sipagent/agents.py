@@ -71,6 +71,7 @@ def make_profile(agent: AgentConfig, knowledge: Sequence[Document], python: Agen
     return Profile(
         instructions=_words(agent.instructions, python.instructions if python else None),
         greeting=_words(agent.greeting, python.greeting if python else None) if has_greeting else None,
+        is_exact=agent.greeting_by.name == "exactly",
         prelude=None if announcement is None or announcement.file is not None else announcement.text,
         knowledge=as_instructions(knowledge) if knowledge and _is_short(agent, knowledge) else "",
         tells_caller=agent.caller_data,
@@ -105,6 +106,8 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: AgentTool
         session=make_session(agent, engine, tools.definitions),
         listener=ListenerSettings(detection=turn_detection(agent, engine), preroll_ms=agent.turn.preroll_ms, turn=turn),
         barge_in=_make_barge_in(agent.barge_in, is_enabled=may_barge_in(agent, engine)),
+        greeting_after=agent.greeting_after,
+        greeting_clip=_read_clip(agent.greeting_by.file) if agent.greeting_by.file is not None else None,
         ambience=_make_ambience(agent),
         key_tools=names & KEY_TOOLS.keys(),
         call_tools=names & CALL_TOOLS.keys(),

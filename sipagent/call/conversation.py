@@ -15,6 +15,7 @@ from sipagent.call import events
 from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.floor import Floor
 from sipagent.call.frames import FRAME_MS
+from sipagent.call.greeting import Greeting
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener
 from sipagent.call.model_link import ModelLink
@@ -81,7 +82,7 @@ class Conversation:
         self._response_id, self._response_spoke, self._is_response_live = "", False, False
         self._owed_words: str | None = None
         self._retries = Retries()
-        self._unheard_greeting: str | None = None
+        self._greeting = Greeting(settings, speaker=self._speaker, audio_format=audio_format)
         self.is_ready = False
         """Whether the model's session stands as we asked for it."""
         self.is_ending = False
@@ -186,9 +187,8 @@ class Conversation:
     def greet(self, *, now: float) -> None:
         """Let the agent speak first, if it is to."""
         self._floor.begin(now=now)
-        if self._settings.greeting is not None:
-            self._unheard_greeting = self._settings.greeting
-            self._floor.greets = True
+        self._greeting.begin()
+        if self._greeting.is_awaited and self._settings.greeting_after == "answer":
             self._ask(now)
             self._drain_session(now)
 
@@ -207,10 +207,8 @@ class Conversation:
             return outlet.announce(ms), False
         frame, begins = self._speaker.next_frame(ms)
         while (fact := self._speaker.pop_fact()) is not None:
-            if outlet.has_ambience and self._unheard_greeting is not None and isinstance(fact, events.AgentStarted):
-                fact = replace(fact, was_queued=True)  # behind the announcement: its delay says nothing of us
-            self._unheard_greeting, self._floor.greets = None, False
-            self._emit(fact)
+            self._floor.greets = False
+            self._emit(self._greeting.note(fact, is_behind=outlet.has_ambience))
         is_thinking = outlet.has_ambience and self._is_thinking
         return outlet.add(frame, ms, is_thinking=is_thinking, is_absent=self._session.is_absent), begins
 
@@ -258,13 +256,18 @@ class Conversation:
             self._session.wind_down()
             self._drain_session(now)
 
-    def remark(self, remark: Remark, *, now: float) -> None:
+    def remark(self, remark: Remark, *, greets_first: bool = False, now: float) -> None:
         """Have the agent say something in the next pause.
 
+        :param greets_first: whether the greeting takes its place, where the caller was to speak before it.
         :raises LocalProtocolError: when too much waits to be said already.
         """
-        self._remarks.add(remark)
+        if greets_first and self._greeting.is_awaited:
+            self._ask(now)
+        else:
+            self._remarks.add(remark)
         self._make_remark(now)
+        self._drain_session(now)
 
     def stop(self, *, now: float) -> None:
         """Have the agent fall silent now, at nobody's word; what waits to be said is forgotten."""
@@ -273,11 +276,7 @@ class Conversation:
         self._drain_session(now)
 
     def halt(self, *, plays_music: bool = False, now: float) -> None:
-        """Have the agent wait in mid-word; it neither listens nor answers.
-
-        :param plays_music: whether the caller is put on hold, and hears so.
-        :raises LocalProtocolError: when it does already, or is handing the call on.
-        """
+        """Have the agent wait in mid-word, and neither listen nor answer; with music the caller hears it."""
         if self.is_paused:
             raise LocalProtocolError("the agent waits already")
         self.is_paused, self.outlet.plays_music = True, plays_music
@@ -285,10 +284,7 @@ class Conversation:
         self._drain_session(now)
 
     def proceed(self, *, now: float) -> None:
-        """Have it go on with the word that was due.
-
-        :raises LocalProtocolError: when it does not wait.
-        """
+        """Have it go on with the word that was due."""
         if not self._floor.is_halted:
             raise LocalProtocolError("the agent does not wait")
         self._go_on()
@@ -354,7 +350,7 @@ class Conversation:
     @property
     def _is_thinking(self) -> bool:
         """Whether the caller waits for what the model, or a tool, has not come up with yet."""
-        if self.is_paused or self._floor.is_caller_speaking or self._unheard_greeting is not None:
+        if self.is_paused or self._floor.is_caller_speaking or self._greeting.instructions is not None:
             return False
         return self._tools.is_running or self._session.has_live_response
 
@@ -384,7 +380,9 @@ class Conversation:
             return
         self._tools.asked()
         self._retries.cancel()
-        self._session.create_response(instructions=self._unheard_greeting, now=now)
+        if not self._greeting.take_turn(now=now):
+            self._floor.greets = self._greeting.instructions is not None
+            self._session.create_response(instructions=self._greeting.instructions, now=now)
 
     def _on_interrupted(self, was_speaking: bool) -> None:
         if was_speaking or self._is_response_live:
@@ -395,9 +393,8 @@ class Conversation:
             output = outputs.popleft()
             if isinstance(output, model.Send):
                 self._send(output)
-            else:
-                if self._session.note(output, now=now):
-                    self._on_session(output, now)
+            elif self._session.note(output, now=now):
+                self._on_session(output, now)
 
     def _on_session(self, output: model.Output, now: float) -> None:
         match output:

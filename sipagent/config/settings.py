@@ -14,6 +14,7 @@ from sipagent.config.engine import EngineConfig
 from sipagent.config.tool_settings import ApprovalConfig, HoldConfig, McpConfig, MessagesConfig, ToolConfig
 from sipagent.config.values import (
     Announcement,
+    Delivery,
     Endpoint,
     Filler,
     Host,
@@ -187,6 +188,8 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     engine: Text
     instructions: Words
     greeting: Words | None = None
+    greeting_by: Delivery = Delivery("instructions")
+    greeting_after: Literal["answer", "caller"] = "answer"
     description: Text | None = None
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
     hand_over: tuple[Text, ...] = ()
