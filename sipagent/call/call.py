@@ -277,6 +277,11 @@ class Call:
             self._conversation.model_lost(code, reason, number, now=now)
             self._follow(now)
 
+    def speech_judged(self, chance: float, burst: int, *, now: float) -> None:
+        """Take how likely it is that the window of a ``JudgeSpeech`` held speech; those of a burst in their order."""
+        if self._conversation and self.phase is not Phase.ENDED:
+            self._conversation.speech_judged(chance, burst, now=now)
+
     def tool_finished(self, function_call_id: str, output: ToolOutput, *, now: float) -> None:
         """Take the output of a tool."""
         if self._conversation and self.phase is not Phase.ENDED:

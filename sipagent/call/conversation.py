@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
 from sipagent.call import events
 from sipagent.call.conversation_settings import ConversationSettings
@@ -29,8 +29,6 @@ from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
 from sipagent.realtime.hosted import HostedOutput
 from sipagent.rtp.session import Frame
-
-AgentOutput: TypeAlias = model.AudioReceived | model.AudioUnheard | model.AudioDone | model.AgentTranscript
 
 GOODBYE = "The call ends now. Say one short, friendly goodbye and nothing else."
 
@@ -67,21 +65,21 @@ class Conversation:
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._floor = Floor(
             settings.barge_in,
-            listener=Listener(settings.listener, session=self._session, audio_format=audio_format),
+            listener=Listener(settings.listener, session=self._session, audio_format=audio_format, emit=emit),
             speaker=self._speaker,
             session=self._session,
             emit=self._emit,
             hears_words=settings.session.transcription_model is not None,
             interrupted=self._on_interrupted,
+            dismissed=self._speak_of_tools,
         )
-        self._keypad = Keypad()
+        self._keypad, self._retries = Keypad(), Retries()
         self.outlet = Outlet(settings, audio_format=audio_format)
         """What is heard beside the agent, and whether anything is."""
         self._tools = self._make_tools(press)
         self._account, self._remarks = account, Remarks()
         self._response_id, self._response_spoke, self._is_response_live = "", False, False
         self._owed_words: str | None = None
-        self._retries = Retries()
         self._greeting = Greeting(settings, speaker=self._speaker, audio_format=audio_format)
         self.is_ready = False
         """Whether the model's session stands as we asked for it."""
@@ -143,6 +141,11 @@ class Conversation:
             self._tools.end_hold("speech", now=now)
         if self._session.outputs:
             self._drain_session(now)
+
+    def speech_judged(self, chance: float, burst: int, *, now: float) -> None:
+        """Take how likely it is that a window of the caller's sound held speech."""
+        self._floor.receive_answer(chance, burst, now=now)
+        self._drain_session(now)
 
     def receive_digit(self, digit: str, *, now: float) -> None:
         """Take a key; it silences the agent, whatever the barge-in settings: nobody presses one by accident."""
@@ -426,7 +429,7 @@ class Conversation:
                 self._emit(events.ModelComplained(code, message))
                 self._retries.failed(kind, may_retry=not self.is_ending, now=now)
 
-    def _on_agent(self, output: AgentOutput, now: float) -> None:
+    def _on_agent(self, output: model.AgentOutput, now: float) -> None:
         match output:
             case model.AudioReceived(item_id, content_index, audio):
                 self._response_spoke = True
@@ -437,7 +440,7 @@ class Conversation:
             case model.AudioDone(item_id, content_index):
                 self._speaker.finish_audio(item_id, content_index)
             case model.AgentTranscript(item_id, content_index, text, final):
-                self._speaker.receive_text(item_id, content_index, text, is_final=final)
+                self._floor.agent_said(item_id, content_index, text, is_final=final)
 
     def _on_response(self, response: model.ResponseCreated | model.ResponseDone, now: float) -> None:
         if isinstance(response, model.ResponseDone):

@@ -10,6 +10,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from sipagent.agent.builtin import TRANSFER
+from sipagent.audio import silero
 from sipagent.config.decode import suggest
 from sipagent.config.document import Node, Reader
 from sipagent.config.engine import EngineConfig
@@ -38,6 +39,7 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
         _check_hand_over(root, name, config, reader)
         _check_transfer(root, name, config, reader)
         _check_greeting(root, name, config.agents[name], reader)
+        _check_vad(root, name, config.agents[name], reader)
     for number, line in enumerate(config.lines):
         _check_line(root, number, line, reader)
         _check_routes(root, number, config, reader)
@@ -103,6 +105,12 @@ def _check_greeting(root: Node, name: str, agent: AgentConfig, reader: Reader) -
         _report(root, ("agents", name, "greeting_by"), "it needs its words beside it, as greeting", reader)
     if is_recorded and agent.announcement is not None and agent.announcement.file is None:
         _report(root, ("agents", name, "announcement"), "beside a recorded greeting expected a WAV file, too", reader)
+
+
+def _check_vad(root: Node, name: str, agent: AgentConfig, reader: Reader) -> None:
+    """What needs the model must find it."""
+    if agent.turn.vad in ("silero", "fused") and not silero.is_available():
+        _report(root, ("agents", name, "turn", "vad"), silero.MISSING, reader)
 
 
 def _check_transfer(root: Node, name: str, config: Config, reader: Reader) -> None:

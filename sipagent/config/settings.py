@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from sipagent.audio import silero
 from sipagent.call.silence import ASK
 from sipagent.config.agent_settings import HoursConfig, KnowledgeConfig, RouteConfig, Words, Zone
 from sipagent.config.engine import EngineConfig
@@ -142,10 +143,20 @@ class TurnConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """When the caller has begun, and has finished, speaking."""
 
     detection: Literal["local", "server"] = "local"
+    vad: Literal["auto", "energy", "silero", "fused"] = "auto"
     start_ms: Annotated[int, Meta(ge=10, le=1000)] = 40
     end_silence_ms: Annotated[int, Meta(ge=100, le=5000)] = 500
+    min_end_silence_ms: Annotated[int, Meta(ge=100, le=5000)] = 300
+    max_end_silence_ms: Annotated[int, Meta(ge=100, le=5000)] = 1000
     preroll_ms: Annotated[int, Meta(ge=0, le=2000)] = 300
     max_turn_ms: Annotated[int, Meta(ge=1000, le=600_000)] = 60_000
+
+    @property
+    def detector(self) -> Literal["energy", "silero", "fused"]:
+        """What tells speech: where it is left to us, the best there is."""
+        if self.vad != "auto":
+            return self.vad
+        return "fused" if silero.is_available() else "energy"
 
 
 class BargeInConfig(Struct, frozen=True, forbid_unknown_fields=True):

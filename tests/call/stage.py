@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sipagent.audio.clip import Clip
 from sipagent.audio.fades import FADE_MS
@@ -20,6 +20,7 @@ from sipagent.call.events import Output
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import TransferSettings
+from sipagent.call.turn_end import TurnEndSettings
 from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.packet import Packet, pack_packet, parse_packet
 
@@ -27,8 +28,8 @@ FRAME_S = 0.020
 CALLER = ("192.0.2.7", 4000)
 SSRC = 0x5EED
 
-SPEECH = b"\x0f\x8f" * 80
-"""20 ms that nobody takes for silence, in μ-law and in A-law."""
+SPEECH = (b"\x8f" * 40 + b"\x0f" * 40) * 2
+"""20 ms that nobody takes for silence nor for noise, in μ-law and in A-law: a buzz of 100 Hz."""
 INTERRUPTS = "s" * 31
 """As long as it takes to interrupt the agent: the detector needs a frame, and the turn 600 ms."""
 QUIET = {"PCMU": b"\xff" * 160, "PCMA": b"\xd5" * 160}
@@ -96,6 +97,8 @@ class Stage:
         keys_in_rtp: bool = True,
         continuity: ContinuitySettings | None = None,
         talks: Mapping[str, Any] | None = None,
+        vad: Literal["energy", "silero", "fused"] = "energy",
+        turn_end: TurnEndSettings | None = None,
         **further: Any,
     ) -> None:
         """
@@ -113,6 +116,7 @@ class Stage:
             call_tools=frozenset(call_tools),
             music=Clip({8_000: comfort_noise(-30.0, random=Random(3), rate=8_000)}) if has_music else None,
         )
+        conversation = replace(conversation, listener=replace(conversation.listener, vad=vad, turn_end=turn_end))
         if turn_detection == "server":
             session = replace(conversation.session, turn_detection="server")
             listener = replace(conversation.listener, detection="server")
@@ -135,6 +139,8 @@ class Stage:
         self.connection = 1
         """By which the model speaks."""
         self._serial = 0
+        self.questions: list[events.JudgeSpeech] = []
+        """What Silero's model was asked and did not answer yet."""
 
     # Time
 
@@ -147,6 +153,8 @@ class Stage:
         fresh: list[Output] = []
         while (output := self.call.poll()) is not None:
             fresh.append(output)
+            if isinstance(output, events.JudgeSpeech):
+                self.questions.append(output)
         self.outputs += fresh
         return fresh
 
@@ -189,6 +197,13 @@ class Stage:
         for data in self.caller.press(digit):
             self.advance(FRAME_S)
             fresh += self.feed(self.call.receive_rtp, data, CALLER)
+        return fresh
+
+    def judge(self, chance: float) -> list[Output]:
+        """Let Silero's model answer what it was asked and did not answer yet."""
+        fresh: list[Output] = []
+        while self.questions:
+            fresh += self.feed(self.call.speech_judged, chance, self.questions.pop(0).burst)
         return fresh
 
     # The model
