@@ -14,6 +14,7 @@ loud frames only, so a call without echo pays for keeping two lists of frames; t
 Measured by ``tests/echo_table.py``.
 """
 
+from enum import Enum
 from math import inf
 from typing import Final
 
@@ -54,14 +55,10 @@ LEFT, LEFT_IF_QUIET = 0.4, 0.2
 """What share its filter may leave unexplained of the sound it was fitted to; a stranger's voice leaves 0.8."""
 LEFT_OF_NEXT: Final = 0.5
 """And of frames that it was not fitted to; a stranger's voice leaves all."""
-LEFT_OF_MOVED: Final = 0.35
-"""What share the known filter may leave at another delay."""
 LEFT_OF_SAME: Final = 0.3
 """What share a filter that is fitted anew may leave."""
 SAME: Final = 32
 """Samples: a delay so near to that of the known path is no other."""
-TRIES: Final = 3
-"""By so many samples the search may miss the delay of a known filter."""
 GAIN_MAX: Final = 0.7
 """A path with a greater gain is none: whoever is so loud was not played by a loudspeaker."""
 PROVEN: Final = 2
@@ -75,6 +72,19 @@ SOUNDED: Final = (32_768 * 10 ** (-32 / 20)) ** 2
 """Power from which on what we said would be heard if it came back."""
 SHOWN: Final = 25
 """Blocks: for half a second nothing loud came back of it."""
+
+
+STANDING: Final = 2
+"""Of three frames, so many are a voice over an echo: a room is not always as it was learned."""
+
+
+class Verdict(Enum):
+    """On a loud frame."""
+
+    ECHO = "echo"
+    STANDS_OUT = "stands_out"
+    """It is more than the echo that is known, as far as one frame tells."""
+    VOICE = "voice"
 
 
 class EchoGuard:
@@ -93,6 +103,8 @@ class EchoGuard:
         self._candidate: EchoPath | None = None
         self._doubts = 0
         self._is_quiet = False
+        self._standing = 0
+        """Of the last three loud frames, as bits, which stood out."""
 
     @property
     def delay_ms(self) -> float | None:
@@ -118,11 +130,13 @@ class EchoGuard:
             self._burst_at = now
             self._is_quiet = self._path is None and now - self._echo_at > LOOK_BACK * BLOCK / RATE and self._is_silent()
             self._doubts = 0 if self._is_quiet else DOUBTS
+            self._standing = 0
         self._loud_at = now
-        is_echo = self._judge(now)
-        if is_echo:
+        verdict = self._judge(now)
+        if verdict is Verdict.ECHO:
             self._echo_at = now
-        return is_echo
+        self._standing = (self._standing << 1 | (verdict is not Verdict.ECHO)) & 7
+        return verdict is not Verdict.VOICE and self._standing.bit_count() < STANDING
 
     def _synchronize(self) -> None:
         """Number the samples of both sides alike, by when they went out and came in."""
@@ -146,16 +160,16 @@ class EchoGuard:
         powers = _powers(self._take(end - LOOK_BACK * BLOCK, end))
         return int(((mean > SOUNDED) & (powers < FLOOR / BLOCK)).sum()) >= SHOWN
 
-    def _judge(self, now: float) -> bool:
+    def _judge(self, now: float) -> Verdict:
         far, path, candidate = self._far.history, self._path, self._candidate
         end = self._near.history.end + self._ahead
         begin = end - BLOCK
         near = self._take(begin, end)
         loudest = _powers(far.take(end - MAX_LAG - BLOCK, end)).max() * BLOCK
         if float(near @ near) > NO_ECHO * float(loudest):
-            return False
+            return Verdict.VOICE
         if path is not None and path.explains(far, near, begin, floor=FLOOR):
-            return True
+            return Verdict.ECHO
         self._candidate = None
         if candidate is not None and candidate.unexplained(far, near, begin) < LEFT_OF_NEXT:
             candidate.learn(far, near, begin)
@@ -163,11 +177,15 @@ class EchoGuard:
                 self._path = candidate
             else:
                 self._candidate = candidate
-            return True
-        if self._search(end, now):
-            return True
-        self._doubts -= path is None
-        return path is None and self._doubts >= 0
+            return Verdict.ECHO
+        if path is not None:
+            self._candidate = path.find_moved(far, self._take(end - 2 * BLOCK, end), end - 2 * BLOCK)
+        if self._candidate is not None or self._search(end, now):
+            return Verdict.ECHO
+        if path is not None:
+            return Verdict.STANDS_OUT
+        self._doubts -= 1
+        return Verdict.ECHO if self._doubts >= 0 else Verdict.VOICE
 
     def _search(self, end: int, now: float) -> bool:
         """Look for an echo in what was loud of late; whether there is one is seen by what follows."""
@@ -177,11 +195,8 @@ class EchoGuard:
         for lag, clarity in resemblances(far, near, end - size):
             if clarity < (CLEAR_IF_QUIET if self._is_quiet else CLEAR):
                 break
-            if self._path is not None:
-                if abs(lag - self._path.peak) < SAME:
-                    return self._fits_better(self._path, near, end)
-                if self._find_moved(self._path, lag, end):
-                    return True
+            if self._path is not None and abs(lag - self._path.peak) < SAME:
+                return self._fits_better(self._path, near, end)
             path = EchoPath(lag - LEAD)
             path.learn(far, near, end - size)
             if path.gain > GAIN_MAX:
@@ -203,18 +218,6 @@ class EchoGuard:
         if fresh.unexplained(self._far.history, near[-BLOCK:], end - BLOCK) > LEFT_OF_SAME or fresh.unexplained(self._far.history, near, end-len(near)) > LEFT_OF_SAME:
             return False
         path.learn(self._far.history, near[-BLOCK:], end - BLOCK)
-        return True
-
-    def _find_moved(self, path: EchoPath, lag: int, end: int) -> bool:
-        """Whether the known filter explains what was heard at this delay."""
-        begin = end - 3 * BLOCK
-        near = self._take(begin, end)
-        shift = lag - path.peak
-        tried = [path.moved(path.lag + shift + miss) for miss in range(-TRIES, TRIES + 1)]
-        left, best = min(((each.unexplained(self._far.history, near, begin), n) for n, each in enumerate(tried)))
-        if left > LEFT_OF_MOVED:
-            return False
-        self._candidate = tried[best]
         return True
 
 

@@ -36,8 +36,19 @@ LEAK_FIRST, LEAK_MIN, LEAK_MAX = 0.4, 0.02, 1.0
 """What is left over, relative to the echo of late: before anything is known, and the least and most that is believed."""
 LEAK_UP, LEAK_DOWN = 0.25, 0.03
 """How fast the leak follows one that is more, and one that is less: it is to be near the greatest there is."""
+LEAK_DOWN_FIRST: Final = 0.08
+"""For the first frames, in which it is but a guess."""
+LEARNING: Final = 25
+"""So many frames are those."""
 LEAK_STEP: Final = 2.0
 """One that is more counts as this many times the leak at most, so that a voice over the echo teaches little."""
+
+REACH: Final = 320
+"""Samples by which a jitter buffer may change the delay at once: 40 ms."""
+MOVED_MIN: Final = 3
+"""The filter follows what is less."""
+LEFT_OF_MOVED: Final = 0.35
+"""What share of the energy may be left unexplained at another delay."""
 
 
 class EchoPath:
@@ -86,7 +97,8 @@ class EchoPath:
         if left > floor and left > (MARGIN + MARGIN_OF_LEAK * self.leak) * self.leak * self._tail:
             return False
         leak = min(left / (self._tail + 1.0), LEAK_STEP * self.leak)
-        self.leak += (LEAK_UP if leak > self.leak else LEAK_DOWN) * (leak - self.leak)
+        down = LEAK_DOWN_FIRST if self.age < LEARNING else LEAK_DOWN
+        self.leak += (LEAK_UP if leak > self.leak else down) * (leak - self.leak)
         self.leak = min(LEAK_MAX, max(LEAK_MIN, self.leak))
         self.learn(far, near, begin)
         return True
@@ -101,9 +113,17 @@ class EchoPath:
         if self.age <= FITS or self.age % 4 == 0:
             self._fit()
 
-    def moved(self, lag: int) -> "EchoPath":
-        """Return the same path with another delay: a jitter buffer on the way has changed its mind."""
-        other = EchoPath(lag)
+    def find_moved(self, far: History, near: Samples, begin: int) -> "EchoPath | None":
+        """Return the same path with another delay, if that explains ``near``: a jitter buffer has changed its mind."""
+        end, size = begin + len(near), len(near)
+        echo = self.foretell(far, begin - REACH, end + REACH)
+        common = np.correlate(echo, near, "valid")
+        sums = np.concatenate(([0.0], np.cumsum(np.square(echo, dtype=np.float64))))
+        explained = np.where(common > 0, common, 0.0) ** 2 / (sums[size:] - sums[:-size] + size)
+        at = int(explained.argmax())
+        if abs(at - REACH) < MOVED_MIN or explained[at] < (1 - LEFT_OF_MOVED) * float(near @ near):
+            return None
+        other = EchoPath(self.lag + REACH - at)
         other.weights, other.leak = self.weights, self.leak
         other._power, other._product = self._power, self._product
         return other
