@@ -103,7 +103,12 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: AgentTool
     names = frozenset(tool.name for tool in tools.own)
     return ConversationSettings(
         session=make_session(agent, engine, tools.definitions),
-        listener=ListenerSettings(detection=turn_detection(agent, engine), preroll_ms=agent.turn.preroll_ms, turn=turn),
+        listener=ListenerSettings(
+            detection=turn_detection(agent, engine),
+            preroll_ms=agent.turn.preroll_ms,
+            echo_guard=agent.barge_in.echo_guard,
+            turn=turn,
+        ),
         barge_in=_make_barge_in(agent.barge_in, is_enabled=may_barge_in(agent, engine)),
         ambience=_make_ambience(agent),
         key_tools=names & KEY_TOOLS.keys(),

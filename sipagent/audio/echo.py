@@ -1,14 +1,15 @@
 """The guard against our own echo: is what the caller's side sends nothing but what we sent, come back?
 
-A speakerphone, a hybrid, a headset at full volume: the caller's line returns our voice 20 to 500 ms later, and 5 to 35 dB
-softer. A detector that knows loudness only takes it for the caller's. The guard knows what we sent. It is asked about
-loud frames only, so a call without echo pays for keeping two lists of frames; the rules:
+A speakerphone, a hybrid, a headset at full volume: the caller's line returns our voice 20 to 500 ms later, and 5 to 35
+dB softer. A detector that knows loudness only takes it for the caller's. The guard knows what we sent. It is asked
+about loud frames only, so a call without echo pays for keeping two lists of frames; the rules:
 
 - What we sent within half a second, attenuated, can be no louder than it was: a frame that is was spoken.
-- A known path (``echo_path``) foretells the echo. What it leaves over is speech once it stands out of what the room adds.
+- A known path (``echo_path``) foretells the echo. What it leaves over is speech once it stands out of what the room
+  adds, in two of three frames.
 - Where it fails, or none is known, the echo is searched for (``echo_search``). What was found and explains the frames
   that follow is the path from then on: so an echo is known after 60 to 100 ms, and a delay that changes is followed.
-- Until something is known, a frame is in doubt, for :data:`DOUBTS` frames: the first word of a greeting comes back before
+- Until something is known there is doubt, for :data:`DOUBTS` frames: the first word of a greeting comes back before
   anybody can tell. Where we spoke and nothing came back there is no doubt, and only a clear echo counts.
 
 Measured by ``tests/echo_table.py``.
@@ -190,7 +191,8 @@ class EchoGuard:
     def _search(self, end: int, now: float) -> bool:
         """Look for an echo in what was loud of late; whether there is one is seen by what follows."""
         far = self._far.history
-        size = min(LONGEST, max(SHORTEST, round((now - self._burst_at) * RATE) + SHORTEST // 2))
+        blocks = round((now - self._burst_at) * RATE / BLOCK) + SHORTEST // BLOCK // 2
+        size = min(LONGEST, max(SHORTEST, blocks * BLOCK))
         near = self._take(end - size, end)
         for lag, clarity in resemblances(far, near, end - size):
             if clarity < (CLEAR_IF_QUIET if self._is_quiet else CLEAR):
@@ -213,11 +215,12 @@ class EchoGuard:
 
     def _fits_better(self, path: EchoPath, near: Samples, end: int) -> bool:
         """Whether the known path had not learned enough yet."""
-        fresh = EchoPath(path.lag)
-        fresh.learn(self._far.history, near, end - len(near))
-        if fresh.unexplained(self._far.history, near[-BLOCK:], end - BLOCK) > LEFT_OF_SAME or fresh.unexplained(self._far.history, near, end-len(near)) > LEFT_OF_SAME:
+        far, fresh = self._far.history, EchoPath(path.lag)
+        fresh.learn(far, near, end - len(near))
+        left = max(fresh.unexplained(far, near[-size:], end - size) for size in (BLOCK, len(near)))
+        if left > LEFT_OF_SAME:
             return False
-        path.learn(self._far.history, near[-BLOCK:], end - BLOCK)
+        path.learn(far, near[-BLOCK:], end - BLOCK)
         return True
 
 

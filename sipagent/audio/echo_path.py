@@ -3,9 +3,9 @@
 Signals are at 8 kHz. ``far`` is what we sent, ``near`` what comes back, numbered on one clock: a path with lag 800 says
 that what was sent at sample 0 begins to come back 100 ms later.
 
-The fit has no step size, so it does not converge, it is there: 80 ms of echo give a filter that foretells the next 20 ms
-to within -30 dB on a line and -11 dB in a room. What is left over is the room's tail, which is longer than the filter; it
-is expected in proportion to the echo of late, and the proportion (:attr:`EchoPath.leak`) is learned, too.
+The fit has no step size, so it does not converge, it is there: 80 ms of echo give a filter that foretells the next 20
+ms to within -30 dB on a line and -11 dB in a room. What is left over is the room's tail, which is longer than the
+filter; it is expected in proportion to the echo of late, and the proportion (:attr:`EchoPath.leak`) is learned, too.
 """
 
 from typing import Any, Final
@@ -18,13 +18,17 @@ from sipagent.audio.history import History, Samples
 TAPS: Final = 96
 """12 ms: a loudspeaker and the table it stands on. Twice as many foretell 2 dB more of a room, and cost four times."""
 LEAD: Final = 24
-"""Taps before the greatest: a loudspeaker's filter rings before it as well, and its place is known to some samples only."""
+"""Taps before the greatest: a loudspeaker rings before it as well, and its place is known to some samples only."""
 FORGET: Final = 0.98
 """From one frame to the next: the last second counts."""
 RIDGE: Final = 1e-3
 """Of the mean energy, added to each tap's: frequencies in which nothing was said weigh nothing."""
 FITS: Final = 10
-"""Each of so many frames at the beginning gives a new filter; later every fourth does, for the fit is what costs most."""
+"""Each of so many frames at the beginning gives a new filter; later every fourth, for the fit is what costs most."""
+
+PIECE: Final = 20
+"""Samples that are multiplied at once: a larger product NumPy's library shares out among threads, which for a frame is
+a hundred times dearer than the product itself."""
 
 GAIN_MIN, GAIN_MAX = 0.25, 4.0
 """Within this the volume may have been turned since; a frame's own gain is taken out before it is judged."""
@@ -33,7 +37,7 @@ MARGIN, MARGIN_OF_LEAK = 3.2, 4.0
 TAIL: Final = 0.7
 """Of its energy a room's tail has this left after 20 ms, which is a reverberation of 0.8 s."""
 LEAK_FIRST, LEAK_MIN, LEAK_MAX = 0.4, 0.02, 1.0
-"""What is left over, relative to the echo of late: before anything is known, and the least and most that is believed."""
+"""What is left over, relative to the echo of late: at first, and the least and most that is believed."""
 LEAK_UP, LEAK_DOWN = 0.25, 0.03
 """How fast the leak follows one that is more, and one that is less: it is to be near the greatest there is."""
 LEAK_DOWN_FIRST: Final = 0.08
@@ -104,11 +108,12 @@ class EchoPath:
         return True
 
     def learn(self, far: History, near: Samples, begin: int) -> None:
-        """Take ``near``, from number ``begin`` on, as echo and nothing else."""
+        """Take ``near``, from number ``begin`` on, as echo and nothing else; so many whole blocks of :data:`PIECE`."""
         sent = far.take(begin - self.lag - TAPS + 1, begin + len(near) - self.lag)
         rows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(sent, TAPS)[:, ::-1])
-        self._power = self._power * FORGET + rows.T @ rows
-        self._product = self._product * FORGET + near @ rows
+        pieces = rows.reshape(-1, PIECE, TAPS)
+        self._power = self._power * FORGET + (pieces.transpose(0, 2, 1) @ pieces).sum(axis=0)
+        self._product = self._product * FORGET + (near.reshape(-1, 1, PIECE) @ pieces).sum(axis=0)[0]
         self.age += 1
         if self.age <= FITS or self.age % 4 == 0:
             self._fit()

@@ -2,8 +2,8 @@
 
 The two are correlated with most of their colour taken out (a phase transform), so that the pitch of a voice, which
 resembles that of any other voice at some delay, counts for little. How far the greatest value stands out of all others
-(``clarity``) says whether there is an echo at all: over 100 ms a stranger's voice reaches 5.5 in the median and 12 in 5 of
-100, an echo in a room 16 in the median; over 200 ms nothing but an echo reaches 13.
+(``clarity``) says whether there is an echo at all. Over 100 ms a stranger's voice reaches 5.5 in the median and 12 in 5
+of 100, an echo in a room 16 in the median; over 200 ms nothing but an echo reaches 13.
 """
 
 from collections.abc import Iterator
@@ -21,14 +21,15 @@ LONGEST: Final = 1_600
 """Samples that are compared at most."""
 SIZE: Final = 8_192
 """Of the transform: those and the delays fit into it."""
-BAND_HZ: Final = (250.0, 3_450.0)
+LOWEST_HZ, HIGHEST_HZ = 250.0, 3_450.0
+"""What telephones pass on."""
 WHITENING: Final = 0.8
 """The exponent by which the colour is taken out; 1 would make silence between harmonics as loud as they are."""
 PEAKS: Final = 2
 """How many delays are worth a closer look."""
 
 FREQUENCIES: Final = np.fft.rfftfreq(SIZE, 1 / RATE)
-BAND: Final = ((FREQUENCIES > BAND_HZ[0]) & (FREQUENCIES < BAND_HZ[1])).astype(np.float32)
+BAND: Final = (np.abs(FREQUENCIES - (LOWEST_HZ + HIGHEST_HZ) / 2) < (HIGHEST_HZ - LOWEST_HZ) / 2).astype(np.float32)
 
 
 class Resemblance(NamedTuple):

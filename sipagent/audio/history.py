@@ -1,4 +1,4 @@
-"""The latest samples of a stream, by their number since its beginning; what is not kept, or not there yet, is silence."""
+"""The latest samples of a stream, by their number since its beginning; what is not kept, or not there yet, is 0."""
 
 from typing import TypeAlias
 

@@ -73,6 +73,8 @@ class Conversation:
             hears_words=settings.session.transcription_model is not None,
             interrupted=self._on_interrupted,
         )
+        self.note_sent = self._floor.note_sent
+        """Takes what the caller hears in this tick, whoever made it."""
         self._keypad = Keypad()
         self.outlet = Outlet(settings, audio_format=audio_format)
         """What is heard beside the agent, and whether anything is."""

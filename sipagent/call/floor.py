@@ -40,6 +40,8 @@ class Floor:
         self._session = session
         self._emit = emit
         self._interrupted = interrupted
+        self.note_sent = listener.note_sent
+        """Takes what the caller hears in this tick."""
         self._barge_in = BargeIn(settings, hears_words=hears_words, answers_all=not listener.is_local)
         self.is_halted = False
         """Whether the agent waits, at a program's word."""
@@ -71,7 +73,7 @@ class Floor:
         :param is_announcing: whether something is heard that is not the agent.
         """
         listener, begins = self._listener, False
-        if listener.hears_speech(frame, over_agent=is_announcing or self._speaker.may_echo):
+        if listener.hears_speech(frame, over_agent=is_announcing or self._speaker.may_echo, now=now):
             begins = self._hear_speech(frame, now)
         if frame.payload:
             listener.forward(frame.payload, now=now)

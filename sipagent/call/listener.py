@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sipagent.audio.echo import EchoGuard
 from sipagent.audio.vad import EnergyVad
 from sipagent.call.model_link import ModelLink
 from sipagent.call.turn import Turn, TurnChange, TurnSettings
@@ -19,7 +20,7 @@ GATE_DBFS = -45.0
 """Nothing softer is speech."""
 
 OVER_AGENT_DBFS = -40.0
-"""Nothing softer is, while the agent speaks: a line's echo of it seldom is louder, a caller nearly always."""
+"""Nothing softer is, while the agent speaks: of most lines the echo of it is, of callers nearly none."""
 
 MAX_TENTATIVE_MS = 8_000
 """The most that is kept of what may become a turn: by then it was confirmed, or is nothing that anybody says."""
@@ -36,6 +37,8 @@ class ListenerSettings:
     """Who ends a turn: ``local`` or ``server``."""
     preroll_ms: int = 300
     """How much from before the onset the model gets, so that no first consonant is lost."""
+    echo_guard: bool = True
+    """Whether what we sent and comes back is told from the caller's voice, by more than its level."""
     turn: TurnSettings = field(default_factory=TurnSettings)
 
 
@@ -47,6 +50,7 @@ class Listener:
         self._session = session
         self._bytes_per_ms = audio_format.bytes_per_ms
         self._vad = EnergyVad(audio_format)
+        self._echo_guard = EchoGuard(audio_format) if settings.echo_guard else None
         self._turn = Turn(settings.turn)
         self._is_over_agent = False
         self._preroll: deque[bytes] = deque()
@@ -100,15 +104,25 @@ class Listener:
         """Whether the caller may be about to interrupt the agent."""
         return self._turn.is_tentative
 
-    def hears_speech(self, frame: Frame, *, over_agent: bool) -> bool:
-        """Say whether there is speech in this frame; to be followed by :meth:`forward`. Hot path.
+    def hears_speech(self, frame: Frame, *, over_agent: bool, now: float) -> bool:
+        """Say whether the caller speaks in this frame; to be followed by :meth:`forward`. Hot path.
 
         :param over_agent: whether the agent's echo may be in it.
         """
+        payload, guard = frame.payload, self._echo_guard
+        if guard is not None:
+            guard.heard(payload or self._audio_format.silence * frame.samples, now=now)
         if over_agent is not self._is_over_agent:
             self._is_over_agent = over_agent
             self._vad.gate_dbfs = OVER_AGENT_DBFS if over_agent else GATE_DBFS
-        return bool(frame.payload) and not frame.lost and self._vad.is_speech(frame.payload)
+        if not payload or frame.lost or not self._vad.is_speech(payload):
+            return False
+        return guard is None or not guard.is_echo(now=now)
+
+    def note_sent(self, frame: bytes, *, is_sound: bool, now: float) -> None:
+        """Take note of what the caller hears in this tick: it may come back as an echo. Hot path."""
+        if self._echo_guard is not None:
+            self._echo_guard.sent(frame, is_sound=is_sound, now=now)
 
     def receive_speech(self, frame: Frame, *, may_interrupt: bool, now: float) -> TurnChange | None:
         """Take a frame with speech in it; to a turn the others are no news: that it ends is a deadline.

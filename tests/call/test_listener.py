@@ -47,7 +47,7 @@ class Ear:
         return changes
 
     def judge(self, frame: Frame, *, over_agent: bool = False) -> TurnChange | None:
-        if not self.listener.hears_speech(frame, over_agent=over_agent):
+        if not self.listener.hears_speech(frame, over_agent=over_agent, now=self.now):
             return None
         return self.listener.receive_speech(frame, may_interrupt=over_agent, now=self.now)
 
