@@ -109,6 +109,7 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: AgentTool
             detection=turn_detection(agent, engine),
             vad=agent.turn.detector,
             preroll_ms=agent.turn.preroll_ms,
+            echo_guard=agent.barge_in.echo_guard,
             turn=turn,
             turn_end=_make_turn_end(agent.turn),
         ),

@@ -250,6 +250,7 @@ class Call:
         record = self.recording.record
         if record is not None:
             heard = record.receive_agent(heard, now=now)
+        conversation.note_sent(heard, is_sound=heard is not leg.silence, now=now)
         packet = leg.send_frame(heard, marker=begins, now=now)
         if conversation.is_finished:
             if self._ending.is_over(leg.frame_ms):

@@ -73,6 +73,8 @@ class Conversation:
             interrupted=self._on_interrupted,
             dismissed=self._speak_of_tools,
         )
+        self.note_sent = self._floor.note_sent
+        """Takes what the caller hears in this tick, whoever made it."""
         self._keypad, self._retries = Keypad(), Retries()
         self.outlet = Outlet(settings, audio_format=audio_format)
         """What is heard beside the agent, and whether anything is."""

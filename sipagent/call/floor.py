@@ -43,6 +43,8 @@ class Floor:
         self._emit = emit
         self._interrupted = interrupted
         self._dismissed = dismissed
+        self.note_sent = listener.note_sent
+        """Takes what the caller hears in this tick."""
         self._barge_in = BargeIn(settings, hears_words=hears_words, answers_all=not listener.is_local)
         self.is_halted = False
         """Whether the agent waits, at a program's word."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sipagent.audio.echo import EchoGuard
 from sipagent.audio.prosody import ending_of
 from sipagent.audio.vad import EnergyVad
 from sipagent.call import events
@@ -25,7 +26,7 @@ GATE_DBFS = -45.0
 """Nothing softer is speech."""
 
 OVER_AGENT_DBFS = -40.0
-"""Nothing softer is, while the agent speaks: a line's echo of it seldom is louder, a caller nearly always."""
+"""Nothing softer is, while the agent speaks: of most lines the echo of it is, of callers nearly none."""
 
 MAX_TENTATIVE_MS = 8_000
 """The most that is kept of what may become a turn: by then it was confirmed, or is nothing that anybody says."""
@@ -48,6 +49,8 @@ class ListenerSettings:
     answers."""
     preroll_ms: int = 300
     """How much from before the onset the model gets, so that no first consonant is lost."""
+    echo_guard: bool = True
+    """Whether what we sent and comes back is told from the caller's voice, by more than its level."""
     turn: TurnSettings = field(default_factory=TurnSettings)
     turn_end: TurnEndSettings | None = None
     """How long a silence ends a turn, by what was said and how; ``None``: always as long as ``turn`` says."""
@@ -76,6 +79,7 @@ class Listener:
             if settings.vad == "energy"
             else SpeechProbe(audio_format, mode=settings.vad, emit=emit)
         )
+        self._echo_guard = EchoGuard(audio_format) if settings.echo_guard else None
         self._turn_end = TurnEnd(settings.turn_end) if settings.turn_end is not None and self._is_local else None
         self._turn = Turn(settings.turn, first_silence_ms=self._turn_end.first_look_ms if self._turn_end else None)
         self._tail: deque[bytes] = deque(maxlen=TAIL_FRAMES)
@@ -140,20 +144,29 @@ class Listener:
         return self._evidence.is_noise and (self._turn.is_tentative or self._turn.is_speaking)
 
     def hears_speech(self, frame: Frame, *, over_agent: bool, now: float) -> bool:
-        """Say whether there is speech in this frame; to be followed by :meth:`forward`. Hot path.
+        """Say whether the caller speaks in this frame; to be followed by :meth:`forward`. Hot path.
 
         :param over_agent: whether the agent's echo may be in it.
         """
+        payload, guard = frame.payload, self._echo_guard
+        if guard is not None:
+            guard.heard(payload or self._audio_format.silence * frame.samples, now=now)
         if over_agent is not self._is_over_agent:
             self._is_over_agent = over_agent
             self._vad.gate_dbfs = OVER_AGENT_DBFS if over_agent else GATE_DBFS
-        payload = frame.payload
         if not payload or frame.lost:
             return False
         vad = self._vad
-        is_speech = vad.is_speech(payload)
+        is_speech, is_loud = vad.is_speech(payload), vad.is_loud
+        if is_speech and guard is not None and guard.is_echo(now=now):
+            is_speech = is_loud = False
         is_open = self._turn.is_speaking
-        return self._evidence.hear(payload, is_speech=is_speech, is_loud=vad.is_loud, is_open=is_open, now=now)
+        return self._evidence.hear(payload, is_speech=is_speech, is_loud=is_loud, is_open=is_open, now=now)
+
+    def note_sent(self, frame: bytes, *, is_sound: bool, now: float) -> None:
+        """Take note of what the caller hears in this tick: it may come back as an echo. Hot path."""
+        if self._echo_guard is not None:
+            self._echo_guard.sent(frame, is_sound=is_sound, now=now)
 
     def receive_speech(self, frame: Frame, *, may_interrupt: bool, now: float) -> TurnChange | None:
         """Take a frame with speech in it; to a turn the others are no news: that it ends is a deadline.

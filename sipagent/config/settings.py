@@ -166,6 +166,7 @@ class BargeInConfig(Struct, frozen=True, forbid_unknown_fields=True):
     confirm_ms: Annotated[int, Meta(ge=20, le=3000)] = 600
     resume_ms: Annotated[int, Meta(ge=100, le=1000)] = 240
     guard_s: Annotated[float, Meta(ge=0, le=60)] = 0.0
+    echo_guard: bool = True
     backchannels: tuple[Text, ...] = ()
 
 

@@ -17,6 +17,7 @@ from sipagent.call.call import Call
 from sipagent.call.continuity import ContinuitySettings
 from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.events import Output
+from sipagent.call.listener import ListenerSettings
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import TransferSettings
@@ -75,13 +76,17 @@ def make_leg(
 
 
 class Stage:
-    """A call, its time, and what came out of it; every input is followed by all its outputs, as the driver does."""
+    """A call, its time, and what came out of it; every input is followed by all its outputs, as the driver does.
+
+    Its caller and its agent have one and the same voice, a tone, so the guard against echoes is off.
+    """
 
     def __init__(
         self,
         *,
         greeting: str | None = None,
         barge_in: BargeInSettings | None = None,
+        echo_guard: bool = False,
         transcribes: bool = False,
         turn_detection: str = "local",
         max_call_s: float = 3600.0,
@@ -109,6 +114,7 @@ class Stage:
             SessionSettings("model", transcription_model="ear" if transcribes else None),
             greeting=greeting,
             barge_in=barge_in or BargeInSettings(),
+            listener=ListenerSettings(echo_guard=echo_guard),
             ambience=ambience,
             key_tools=frozenset(key_tools),
             continuity=continuity or ContinuitySettings(),
