@@ -22,6 +22,7 @@ from talk.plan import (
     SILENCE_P95_MS,
     TRUNCATE_MS,
 )
+from talk.simulated import LEAST, Truncation
 
 FALSE_STARTS = ("coughs and backchannels", "throats and breaths", "clicks", "keys in the audio")
 SURROUNDINGS = ("echo at 10 dB", "echo at 20 dB", "echo at 6 dB", "street at 10 dB", "hold music")
@@ -137,6 +138,15 @@ def all_recovery_figures(recoveries: Sequence[Recovery]) -> Iterator[Figure]:
     """Yield those of every kind of failure."""
     for name in (*(kind.name for kind in KINDS), KILLED):
         yield from recovery_figures(name, [each for each in recoveries if each.kind == name])
+
+
+def simulated_figures(found: Sequence[Truncation]) -> Iterator[Figure]:
+    """Yield those of the simulation."""
+    part = "truncation, simulated"
+    errors = [error for each in found for error in each.errors_ms]
+    yield Figure(part, "barge-ins", len(errors), "", LEAST, "at least")
+    yield Figure(part, "told less received, worst", max(errors, default=inf), "ms", TRUNCATE_MS)
+    yield Figure(part, "truncates that the model refused", sum(each.refused for each in found), "", 0)
 
 
 def lateness(judgements: Sequence[Judgement], share: float) -> float:

@@ -56,7 +56,7 @@ MEMORY = """\
 ![The first word](conversation/greeting.png)
 
 Whenever the agent is cut the model is told how many milliseconds were heard; here that is compared with the samples
-that came to the caller.
+that came to the caller. The simulation (`tests/sim`) does the same with callers who never let the agent finish.
 """
 
 
