@@ -20,6 +20,7 @@ from talk.plan import (
     ROLL_OVER_MS,
     SILENCE_P50_MS,
     SILENCE_P95_MS,
+    SPEAKING,
     TRUNCATE_MS,
 )
 from talk.simulated import LEAST, Truncation
@@ -90,7 +91,7 @@ def surrounding_figures(kind: str, judgements: Sequence[Judgement]) -> Iterator[
     lost = max((judgement.lost_ms for judgement in judgements), default=inf)
     yield Figure(kind, "lost of what the model sent, worst", lost, "ms", LOST_MS if kind in FALSE_CUTS else None)
     share = seconds / wall_s if wall_s else 0.0
-    yield Figure(kind, "share of the time in which the agent speaks", share)
+    yield Figure(kind, "share of the time in which the agent speaks", share, "", SPEAKING.get(kind), "at least")
 
 
 def memory_figures(judgements: Sequence[Judgement]) -> Iterator[Figure]:

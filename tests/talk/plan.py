@@ -23,6 +23,9 @@ ROLL_OVER_MS: Final = 200.0
 FALSE_CUTS: Final = {"coughs and backchannels": 0, "echo at 10 dB": 0, "street at 10 dB": 1}
 """How many cuts are too many by one: of 50 sounds, and in ten minutes each."""
 
+SPEAKING: Final = {"echo at 10 dB": 0.95}
+"""The least share of the time in which the agent is heard: to pause at every echo is no cut, but stutters."""
+
 LATE_P95_MS: Final = 5.0
 """A run in which callers miss their own beat by more says nothing of the program."""
 LATE_P99_MS: Final = 20.0
