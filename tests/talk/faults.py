@@ -8,7 +8,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,6 +38,9 @@ KILLED: Final = "model killed and restarted"
 ROLL_OVER: Final = "session at its limit"
 STALL: Final = "stall"
 
+AUDIBLE_DBFS: Final = -55.0
+"""A packet above is something to be heard, on any telephone."""
+
 DROP: Final = "drop after_ms=2000"
 SESSION_S: Final = 16
 """What the model gives its first session where it is to come to its limit."""
@@ -52,13 +55,15 @@ class Kind:
     """The script of the first session."""
     handshakes: str = ""
     """That of all handshakes."""
+    has_spare: bool = False
+    """Whether there is another engine: who has the wrong key can't come back to the first."""
 
 
 KINDS: Final = (
     Kind("socket cut in mid-word", DROP),
     Kind(STALL, "stall on=1 after_ms=2000"),
     Kind("429 on the way back", DROP, "refuse_handshake on=2 status=429"),
-    Kind("401 on the way back", DROP, "refuse_handshake on=2 status=401"),
+    Kind("401 on the way back", DROP, "refuse_handshake on=2 status=401", has_spare=True),
     Kind(ROLL_OVER, f"expire seconds={SESSION_S}"),
 )
 
@@ -150,7 +155,11 @@ async def make_failures(
                 model = await _open(kind)
                 stack.push_async_callback(model.close)
                 models[f"{KINDS.index(kind)}-{number}"] = kind, model
-        settings = _settings({name: model.url for name, (_, model) in models.items()} | {"killed": killable.url})
+        spare = await open_model()
+        stack.push_async_callback(spare.close)
+        urls = {name: model.url for name, (_, model) in models.items()} | {"killed": killable.url}
+        with_spare = [name for name, (kind, _) in models.items() if kind.has_spare]
+        settings = _settings(urls, spare.url, with_spare)
         async with open_exchange(folder, settings, is_realtime=is_realtime) as exchange:
             made = await _make_calls(exchange, [*models, *["killed"] * runs], killable, progress)
             recoveries = []
@@ -160,7 +169,7 @@ async def make_failures(
                     recoveries.append(judge(KILLED, record, killable.sessions, trace, back_at=killable.back_at))
                 else:
                     kind, model = models[engine]
-                    recoveries.append(judge(kind.name, record, model.sessions, trace))
+                    recoveries.append(judge(kind.name, record, [*model.sessions, *spare.sessions], trace))
             return recoveries
 
 
@@ -173,15 +182,21 @@ async def _open(kind: Kind) -> Model:
     return await open_model(settings, faults=faults)
 
 
-def _settings(urls: dict[str, str]) -> dict[str, Any]:
-    """An engine and an agent for each model, chosen by the number that is dialled."""
-    agent = {"instructions": "Talk.", "greeting": GREETING}
+def _settings(urls: dict[str, str], spare_url: str, with_spare: Collection[str]) -> dict[str, Any]:
+    """An engine and an agent for each model, chosen by the number that is dialled; some have another engine."""
+    agent: dict[str, Any] = {"instructions": "Talk.", "greeting": GREETING}
+    agents = {name: agent | {"engine": name} for name in urls}
+    for name in with_spare:
+        agents[name]["continuity"] = {"engines": ["spare"]}
     first = next(iter(urls))
     routes = [{"agent": f"agent-{name}", "called": f"{name}-*"} for name in urls]
     return SETTINGS | {
         "lines": [{"name": "main", "agent": f"agent-{first}", "codecs": ["PCMU"], "routes": routes}],
-        "agents": {f"agent-{name}": agent | {"engine": name} for name in urls},
-        "engines": {name: {"url": url, "api_key": KEY, "without_key": "fail"} for name, url in urls.items()},
+        "agents": {f"agent-{name}": agent for name, agent in agents.items()},
+        "engines": {
+            name: {"url": url, "api_key": KEY, "without_key": "fail"}
+            for name, url in {**urls, "spare": spare_url}.items()
+        },
     }
 
 
@@ -233,7 +248,7 @@ def judge(
     return Recovery(
         kind,
         bool(record.lost) or not is_answered,
-        next((packet.at - last_at - FRAME_S for packet in after), inf),
+        next((packet.at - last_at - FRAME_S for packet in after if packet.level_dbfs > AUDIBLE_DBFS), inf),
         back - max(last_at, back_at),
         _longest_gap(packets, said_at),
         is_answered,

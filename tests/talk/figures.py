@@ -20,8 +20,10 @@ from talk.plan import (
     ROLL_OVER_MS,
     SILENCE_P50_MS,
     SILENCE_P95_MS,
+    SPEAKING,
     TRUNCATE_MS,
 )
+from talk.simulated import LEAST, Truncation
 
 FALSE_STARTS = ("coughs and backchannels", "throats and breaths", "clicks", "keys in the audio")
 SURROUNDINGS = ("echo at 10 dB", "echo at 20 dB", "echo at 6 dB", "street at 10 dB", "hold music")
@@ -89,7 +91,7 @@ def surrounding_figures(kind: str, judgements: Sequence[Judgement]) -> Iterator[
     lost = max((judgement.lost_ms for judgement in judgements), default=inf)
     yield Figure(kind, "lost of what the model sent, worst", lost, "ms", LOST_MS if kind in FALSE_CUTS else None)
     share = seconds / wall_s if wall_s else 0.0
-    yield Figure(kind, "share of the time in which the agent speaks", share)
+    yield Figure(kind, "share of the time in which the agent speaks", share, "", SPEAKING.get(kind), "at least")
 
 
 def memory_figures(judgements: Sequence[Judgement]) -> Iterator[Figure]:
@@ -137,6 +139,15 @@ def all_recovery_figures(recoveries: Sequence[Recovery]) -> Iterator[Figure]:
     """Yield those of every kind of failure."""
     for name in (*(kind.name for kind in KINDS), KILLED):
         yield from recovery_figures(name, [each for each in recoveries if each.kind == name])
+
+
+def simulated_figures(found: Sequence[Truncation]) -> Iterator[Figure]:
+    """Yield those of the simulation."""
+    part = "truncation, simulated"
+    errors = [error for each in found for error in each.errors_ms]
+    yield Figure(part, "barge-ins", len(errors), "", LEAST, "at least")
+    yield Figure(part, "told less received, worst", max(errors, default=inf), "ms", TRUNCATE_MS)
+    yield Figure(part, "truncates that the model refused", sum(each.refused for each in found), "", 0)
 
 
 def lateness(judgements: Sequence[Judgement], share: float) -> float:

@@ -18,10 +18,12 @@ from talk.figures import (
     all_recovery_figures,
     lateness,
     overlaps,
+    simulated_figures,
     talk_figures,
 )
 from talk.judge import Judgement, Overlap
 from talk.plan import FALSE_CUTS, LATE_P95_MS, LATE_P99_MS, PLACES, RESUME_MS, Plan
+from talk.simulated import Truncation
 
 MAX_TRACES = 20
 """Of the calls in which something went wrong."""
@@ -39,6 +41,7 @@ class Findings:
     is_quick: bool
     judgements: Sequence[Judgement]
     recoveries: Sequence[Recovery]
+    simulated: Sequence[Truncation]
     seconds: float
     """How long it all took."""
 
@@ -51,7 +54,8 @@ class Findings:
     @cached_property
     def figures(self) -> list[Figure]:
         """Every figure, with its bar."""
-        return [*talk_figures(self.by_kind), *all_recovery_figures(self.recoveries)]
+        simulated = simulated_figures(self.simulated)
+        return [*talk_figures(self.by_kind), *simulated, *all_recovery_figures(self.recoveries)]
 
     @cached_property
     def faults(self) -> list[str]:
