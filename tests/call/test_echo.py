@@ -18,10 +18,14 @@ RETURNED = 0.32
 
 
 def babble(frames: int, seed: int, level: float = 6000.0) -> bytes:
-    """Noise in syllables: as loud and as uneven as speech, and like no other."""
+    """A buzz in syllables, each with a pitch and a loudness of its own, and breath: as uneven as a voice, and like none."""
     random = np.random.default_rng(seed)
-    syllables = np.repeat(random.uniform(0.1, 1.0, frames // 5 + 1), 5 * FRAME)[: frames * FRAME]
-    return encode_ulaw(to_pcm(random.normal(size=frames * FRAME) * syllables * level))
+    count = frames // 5 + 1
+    loudness = np.repeat(random.uniform(0.1, 1.0, count), 5 * FRAME)[: frames * FRAME]
+    pitch = np.repeat(random.uniform(90.0, 220.0, count), 5 * FRAME)[: frames * FRAME]
+    phase = np.cumsum(pitch) / 8000
+    buzz = sum(np.sin(2 * np.pi * (harmonic * phase + random.random())) for harmonic in range(1, 12)) / 2
+    return encode_ulaw(to_pcm((buzz + 0.3 * random.normal(size=phase.size)) * loudness * level))
 
 
 class Speakerphone:
