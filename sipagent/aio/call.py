@@ -1,23 +1,27 @@
 """The shell of one call: it carries what :class:`~sipagent.call.call.Call` puts out to SIP, RTP, model, tools, disk."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from ssl import SSLContext
 from time import monotonic
 from typing import Protocol, TypeAlias
 
+from sipagent.agent.builtin import HAND_OVER
 from sipagent.aio.driver import Driver
+from sipagent.aio.engine import Engine
 from sipagent.aio.media import Media
 from sipagent.aio.model_sockets import ModelCommand, ModelSockets
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Place, ReplacementRunner, Way
+from sipagent.aio.staff import Staff
 from sipagent.aio.tools import ToolRunner
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.websocket import WebSocket
 from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.events import Fact
+from sipagent.call.staffing import AgentChanged
+from sipagent.call.succession import AgentChange
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.core import HeaderList
 from sipagent.sip.events import (
@@ -53,16 +57,6 @@ SipCommand: TypeAlias = (
 
 SAMPLE_EVERY = 50
 """One packet in that many is timed on its way to the model: a figure a second and call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """Where the model is."""
-
-    url: str = field(repr=False)  # the key may be in it, as in the headers
-    headers: Mapping[str, str] = field(repr=False)
-    connect_timeout_s: float = 5.0
-    tls: SSLContext | None = None
 
 
 class Observer(Protocol):
@@ -112,6 +106,7 @@ class CallRunner:
         endpoint: SipEndpoint,
         engine: Engine,
         tools: ToolRunner,
+        staff: Staff,
         recorder: Recorder | None,
         observer: Observer,
         ended: Callable[["CallRunner"], None],
@@ -125,6 +120,7 @@ class CallRunner:
         self._media = media
         self._endpoint = endpoint
         self._tools = tools
+        self._staff = staff
         self._recorder = recorder
         self._observer = observer
         self._ended = ended
@@ -264,13 +260,31 @@ class CallRunner:
     # Tools, facts and the end
 
     def _run_tool(self, function_call_id: str, name: str, arguments: str) -> None:
+        if name == HAND_OVER and self._staff.may_hand_over:
+            self._hand_over(function_call_id, arguments)
+            return
+
         def finished(output: str) -> None:
             self.driver.feed(partial(self.call.tool_finished, function_call_id, output))
 
         self._tools.run(name, arguments, finished)
 
+    def _hand_over(self, function_call_id: str, arguments: str) -> None:
+        change = self._staff.prepare(arguments)
+        if isinstance(change, str):
+            self.driver.feed(partial(self.call.tool_finished, function_call_id, change))
+        else:
+            self.update_agent(replace(change, function_call_id=function_call_id))
+
+    def update_agent(self, change: AgentChange) -> None:
+        """Let another agent go on with the call."""
+        self.driver.feed(partial(self.call.update_agent, change))
+
     def _note(self, fact: Fact) -> None:
         now = monotonic()
+        if isinstance(fact, AgentChanged):
+            self._staff.changed(fact.agent)
+            self._tools.change(self._staff.tools, self._staff.info)
         if isinstance(fact, events.AgentStarted) and not fact.was_queued:
             self._observer.observe_delay("model_to_packet", now - fact.received_at)
         self._observer.observe(self.call.id, fact, now=now)

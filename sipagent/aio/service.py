@@ -16,6 +16,7 @@ from sipagent.aio.media import Media
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Way
 from sipagent.aio.sound_file import Format, opener_of
+from sipagent.aio.staff import Staff
 from sipagent.aio.ticker import Ticker
 from sipagent.aio.tools import ToolRunner, make_places
 from sipagent.aio.ua import SipEndpoint
@@ -314,6 +315,7 @@ class Service:
                 call=info,
                 places=self._places,
             ),
+            staff=Staff(line, info, identity, moment=self._moment, report=self._observer.observe_tool_error),
             recorder=self._make_recorder(call_id) if line.call.records else None,
             observer=self._observer,
             ended=self._on_ended,

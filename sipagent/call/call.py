@@ -20,6 +20,7 @@ from sipagent.call.record import Record
 from sipagent.call.replacement import Replacement
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
+from sipagent.call.succession import AgentChange, Succession
 from sipagent.call.transfer import MAX_SENTENCE_S, TAIL_MS, Transfer
 from sipagent.call.watchdog import Step, Watchdog
 from sipagent.errors import RemoteProtocolError
@@ -70,6 +71,7 @@ class Call:
         """The way by which another dialog takes the place of the caller's."""
         self._watchdog = Watchdog(settings.dead_air)
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
+        self._succession = Succession(emit=self._outputs.append, transfer=self._transfer)
         self._offer = b""
         self._answer = b""
         self._invited_at = 0.0
@@ -310,6 +312,12 @@ class Call:
         if self._conversation and self.phase is not Phase.ENDED:
             self._conversation.tool_finished(function_call_id, output, now=now)
 
+    def update_agent(self, change: AgentChange, *, now: float) -> None:
+        """Let another agent go on with the call; ``AgentChanged`` or ``AgentKept`` comes of it."""
+        if self._conversation is not None and self.phase is Phase.UP:
+            self._succession.begin(change, self._conversation, now=now)
+            self._follow(now)
+
     # Within
 
     @property
@@ -395,6 +403,8 @@ class Call:
         conversation = self._conversation
         if conversation is None or self.phase is Phase.ENDED:
             return
+        if conversation.changed is not None:
+            self._succession.follow(conversation, now=now)
         if conversation.wish is not None and self.phase is Phase.UP and not conversation.is_ending:
             self._transfer.begin(conversation, now=now)
         if self._transfer.is_active and self.phase is Phase.UP:

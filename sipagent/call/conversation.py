@@ -99,12 +99,15 @@ class Conversation:
         self._failures = 0
         self._retry_at = inf
         self._unheard_greeting: str | None = None
+        self._opening: str | None = None
         self.is_ready = False
         """Whether the model's session stands as we asked for it."""
         self.is_ending = False
         """Whether the goodbye is on its way; nothing interrupts it."""
         self.is_paused = False
         """Whether the agent finishes its sentence and neither listens nor goes on."""
+        self.changed: model.SessionUpdated | model.UpdateRefused | None = None
+        """What became of a change of the session; to be taken by whoever asked for it."""
         self.failure: model.SessionFailed | None = None
         """Why there is no model (any more)."""
 
@@ -253,6 +256,20 @@ class Conversation:
                 self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
             self._drain_session(now)
 
+    def change_session(self, settings: SessionSettings, *, now: float) -> None:
+        """Ask the model to be another; :attr:`changed` tells what became of it."""
+        self._session.update(settings, now=now)
+        self._drain_session(now)
+
+    def become(self, settings: ConversationSettings, *, may_transfer: bool) -> None:
+        """Listen, and let be interrupted, as another agent does; what is heard beside the agent stays."""
+        self._floor.change(settings.barge_in, settings.listener)
+        self._tools.change(key_tools=settings.key_tools, may_transfer=may_transfer)
+
+    def begin_with(self, words: str) -> None:
+        """Have the next response follow these instructions."""
+        self._opening = words
+
     def notify(self, notice: str, *, now: float) -> None:
         """Tell the model something that happened; it need not answer."""
         self._session.create_message("user", notice)
@@ -296,6 +313,8 @@ class Conversation:
             return
         self._tools.asked()
         self._retry_at = inf
+        if self._opening is not None:
+            self._unheard_greeting, self._opening = self._opening, None
         self._session.create_response(instructions=self._unheard_greeting, now=now)
 
     def _on_interrupted(self, was_speaking: bool) -> None:
@@ -324,6 +343,8 @@ class Conversation:
                 self._on_response(output, now)
             case model.FunctionCallRequested():
                 self._on_function_call(output, now)
+            case model.SessionUpdated() | model.UpdateRefused():
+                self.changed = output
             case model.SessionReady(session_id):
                 self.is_ready = True
                 self._emit(events.ModelReady(session_id))

@@ -100,6 +100,14 @@ class Listener:
         """Whether the caller may be about to interrupt the agent."""
         return self._turn.is_tentative
 
+    def change(self, settings: ListenerSettings) -> None:
+        """From now on, other settings hold; a turn that is open ends by them."""
+        self._is_local = settings.detection == "local"
+        self._turn.change(settings.turn)
+        self._kept_bytes += settings.preroll_ms * self._bytes_per_ms - self._max_preroll_bytes
+        self._max_preroll_bytes = settings.preroll_ms * self._bytes_per_ms
+        self._silence = self._audio_format.silence_of(self._session.server_silence_ms)
+
     def hears_speech(self, frame: Frame, *, over_agent: bool) -> bool:
         """Say whether there is speech in this frame; to be followed by :meth:`forward`. Hot path.
 

@@ -86,6 +86,10 @@ class ModelLink:
 
     # What listener, speaker and conversation do
 
+    def update(self, settings: SessionSettings, *, now: float) -> None:
+        """Change what the model is to be; ``SessionUpdated`` or ``UpdateRefused`` comes of it."""
+        self._session.update(settings, now=now)
+
     def append_audio(self, audio: bytes) -> None:
         """Send the caller's audio."""
         self._session.append_audio(audio)

@@ -72,6 +72,11 @@ class ToolCalls:
         """Whether the caller waits for a tool, and not a tool for the caller."""
         return any(name != COLLECT_DIGITS.name for batch in self._batches.values() for name in batch.running.values())
 
+    def change(self, *, key_tools: frozenset[str], may_transfer: bool) -> None:
+        """From now on, the model has other tools; what runs is not stopped."""
+        self._collecting.names = key_tools
+        self._may_transfer = may_transfer
+
     def begin(self, call: FunctionCallRequested, *, queued_ms: int, now: float) -> bool:
         """Take a call of the live response's; say whether it is the one that ends the conversation.
 

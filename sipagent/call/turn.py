@@ -89,6 +89,10 @@ class Turn:
         """Make a turn of what is, or was just now, tentative: there was little of it, but it counts."""
         self._start(self._speech_at)
 
+    def change(self, settings: TurnSettings) -> None:
+        """From now on, other settings hold."""
+        self._settings = settings
+
     def stop(self) -> None:
         """Forget the turn: the caller's part of it was taken otherwise (held, ended)."""
         self.is_speaking = self.is_tentative = False

@@ -8,6 +8,7 @@ from collections import deque
 from typing import Literal, Protocol
 
 from sipagent.realtime.events import Output
+from sipagent.realtime.settings import SessionSettings
 
 
 class ModelSession(Protocol):
@@ -61,6 +62,9 @@ class ModelSession(Protocol):
 
     def close(self) -> None:
         """Nothing more is wanted; the shell closes the connection."""
+
+    def update(self, settings: SessionSettings, *, now: float) -> None:
+        """Change what the model is to be; :class:`SessionUpdated` or :class:`UpdateRefused` comes of it."""
 
     def append_audio(self, audio: bytes) -> None:
         """Give the model the caller's audio, in the format of the call."""
