@@ -6,11 +6,111 @@ A command is to be carried out; a fact is for the log, the metrics and whoever f
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sipagent.call.staffing import AgentChanged, AgentKept, TurnedAway
+from sipagent.call.facts import (
+    AgentChanged,
+    AgentKept,
+    AgentPaused,
+    AgentResumed,
+    AgentSaid,
+    AgentStarted,
+    Answered,
+    Backchanneled,
+    BargedIn,
+    CallerSaid,
+    DeadAir,
+    Dialled,
+    DigitPressed,
+    Ended,
+    Fact,
+    HeldByPeer,
+    Invited,
+    LegComplained,
+    ModelComplained,
+    ModelFailed,
+    ModelReady,
+    Progressed,
+    RecordingPaused,
+    RecordingResumed,
+    Replaced,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCalled,
+    ToolReturned,
+    TransferFailed,
+    TransferProgressed,
+    Transferred,
+    TransferStarted,
+    Truncated,
+    TurnedAway,
+)
 from sipagent.formats import AudioFormat
 from sipagent.realtime.events import Send
-from sipagent.rtp.session import RtpStats
 from sipagent.sip.uri import Uri
+
+__all__ = [
+    "Accept",
+    "AcceptReplacement",
+    "Address",
+    "AgentChanged",
+    "AgentKept",
+    "AgentPaused",
+    "AgentResumed",
+    "AgentSaid",
+    "AgentStarted",
+    "Answered",
+    "AskForLife",
+    "Backchanneled",
+    "BargedIn",
+    "CallerSaid",
+    "CancelTools",
+    "CloseModel",
+    "Command",
+    "ConnectModel",
+    "DeadAir",
+    "Dial",
+    "DialReplacement",
+    "Dialled",
+    "DigitPressed",
+    "DropReplacement",
+    "Ended",
+    "Fact",
+    "HangUp",
+    "HeldByPeer",
+    "Invited",
+    "KeepReplacement",
+    "LegComplained",
+    "ModelComplained",
+    "ModelFailed",
+    "ModelReady",
+    "Output",
+    "PressKeys",
+    "Progressed",
+    "RecordAudio",
+    "RecordOutput",
+    "RecordingPaused",
+    "RecordingResumed",
+    "Refer",
+    "Reject",
+    "RejectReplacement",
+    "Replaced",
+    "ReplacementCommand",
+    "Ring",
+    "RunTool",
+    "SendComingModel",
+    "SendModel",
+    "SendRtcp",
+    "SpeechStarted",
+    "SpeechStopped",
+    "ToolCalled",
+    "ToolReturned",
+    "TransferFailed",
+    "TransferProgressed",
+    "TransferStarted",
+    "Transferred",
+    "Truncated",
+    "TurnedAway",
+    "UseModel",
+]
 
 Address: TypeAlias = tuple[str, int]
 
@@ -188,251 +288,6 @@ class RecordAudio:
 # Facts.
 
 
-@dataclass(frozen=True, slots=True)
-class Invited:
-    """A telephone calls: who, whom, and the Call-ID by which a trace or the caller's own log knows the call."""
-
-    caller: str
-    called: str
-    sip_call_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Dialled:
-    """We call: by which account, and whom."""
-
-    line: str
-    called: str
-
-
-@dataclass(frozen=True, slots=True)
-class Progressed:
-    """The telephone we call rings, or says otherwise that it was reached."""
-
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The call was accepted, so long after its INVITE came."""
-
-    codec: str
-    setup_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class ModelReady:
-    """The model's session is confirmed as we asked for it."""
-
-    session_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFailed:
-    """The model can't be used (any more); a person is to read the message."""
-
-    kind: str
-    """``fatal`` (a setting must be mended) or ``transient`` (it may work again by itself)."""
-    code: str | None
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class ModelComplained:
-    """The model sent an error that costs nothing."""
-
-    code: str | None
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class LegComplained:
-    """The caller's side sent a session description that is none, or can't agree with us on keys."""
-
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechStarted:
-    """The caller began to speak; ``onset_at`` is when the first frame of it arrived."""
-
-    onset_at: float
-    level_dbfs: float
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechStopped:
-    """The caller's turn is over."""
-
-    duration_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class AgentStarted:
-    """The first frame of an item goes on the wire; ``received_at`` is when its first audio came from the model."""
-
-    item_id: str
-    received_at: float
-    was_queued: bool = False
-    """It had to wait for the end of another item, so the time since says nothing of us."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentPaused:
-    """The caller made a sound over the agent, who waits to see what it was: the next frame is silent."""
-
-    onset_at: float
-    level_dbfs: float
-
-
-@dataclass(frozen=True, slots=True)
-class AgentResumed:
-    """It was no interruption: the agent goes on with the sample that was due."""
-
-    speech_ms: int
-    """How much speech there was in the sound, its pauses not counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backchanneled:
-    """The caller agreed, or hummed, while the agent spoke on; the model was not told."""
-
-    text: str
-    """Empty for a sound in which the model's ear found no words."""
-
-
-@dataclass(frozen=True, slots=True)
-class BargedIn:
-    """The caller interrupted the agent: the next frame is silent."""
-
-    onset_at: float
-    discarded_ms: int
-    """Audio that was received and will not be played."""
-
-
-@dataclass(frozen=True, slots=True)
-class Truncated:
-    """The model was told how much of an item was put on the wire."""
-
-    item_id: str
-    content_index: int
-    audio_end_ms: int
-    received_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class CallerSaid:
-    """What the model's ear made of a turn of the caller's."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSaid:
-    """What the caller heard the agent say; cut short, it ends in a dash."""
-
-    text: str
-    heard_ms: int
-    is_cut: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DigitPressed:
-    """The caller pressed a key."""
-
-    digit: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCalled:
-    """The model asked for a tool."""
-
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolReturned:
-    """A tool's output went to the model."""
-
-    name: str
-    output: str
-
-
-@dataclass(frozen=True, slots=True)
-class TransferStarted:
-    """The peer is asked to call somebody in our place."""
-
-    destination: str
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class TransferProgressed:
-    """The peer agreed (202), or was told this by whom it calls."""
-
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
-class Transferred:
-    """The call is out of our hands."""
-
-    destination: str
-    is_confirmed: bool = True
-    """Whether the peer said so; else it hung up on us while it was at it, as some do, or the caller did."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransferFailed:
-    """The caller is still with us."""
-
-    destination: str
-    status: int | None
-    """``None`` when the peer did not tell."""
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """Somebody else is put through to the agent; the conversation goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldByPeer:
-    """The caller put us on hold, or took us back."""
-
-    is_held: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DeadAir:
-    """Nothing comes from the caller, neither sound nor RTCP."""
-
-    silent_s: float
-    """For how long."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingPaused:
-    """Nothing of what is said from now on is in the recording."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingResumed:
-    """What is said is recorded again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The call is over; nothing comes after it."""
-
-    reason: str
-    duration_s: float
-    """Since it was answered; 0 for a call that never was."""
-    media: RtpStats
-
-
 RecordOutput: TypeAlias = RecordAudio | RecordingPaused | RecordingResumed
 
 Command: TypeAlias = (
@@ -454,41 +309,5 @@ Command: TypeAlias = (
     | RunTool
     | CancelTools
     | RecordAudio
-)
-Fact: TypeAlias = (
-    Invited
-    | TurnedAway
-    | AgentChanged
-    | AgentKept
-    | Dialled
-    | Progressed
-    | Answered
-    | ModelReady
-    | ModelFailed
-    | ModelComplained
-    | LegComplained
-    | SpeechStarted
-    | SpeechStopped
-    | AgentStarted
-    | AgentPaused
-    | AgentResumed
-    | Backchanneled
-    | BargedIn
-    | Truncated
-    | CallerSaid
-    | AgentSaid
-    | DigitPressed
-    | ToolCalled
-    | ToolReturned
-    | TransferStarted
-    | TransferProgressed
-    | Transferred
-    | TransferFailed
-    | Replaced
-    | HeldByPeer
-    | DeadAir
-    | RecordingPaused
-    | RecordingResumed
-    | Ended
 )
 Output: TypeAlias = Command | Fact

@@ -15,6 +15,7 @@ from sipagent.aio.udp import UdpSocket
 from sipagent.audio.wav import read_wav
 from sipagent.call import events
 from sipagent.errors import SipagentError
+from sipagent.realtime.events import FunctionCallRequested
 from sipagent.sip.events import Ended, InfoReceived
 
 pytestmark = pytest.mark.usefixtures("nothing_unheard")
@@ -31,7 +32,7 @@ def test_a_call_is_answered_and_heard_and_hung_up(run: Clean, tmp_path: Path) ->
             caller = await world.answered()
             await within(caller.heard.wait())
             (runner,) = world.service._runners.values()
-            for number in range(25):
+            for number in range(40):
                 caller.rtp.send(speech(number), (HOST, runner._media.port))
             await until(lambda: {path for path, _ in world.ledger.delays} == {"model_to_packet", "packet_to_model"})
             assert world.ledger.all(events.SpeechStarted)
@@ -143,7 +144,8 @@ def test_a_tool_that_raises_is_reported_and_the_call_goes_on(run: Clean, tmp_pat
             (runner,) = world.service._runners.values()
             conversation = runner.call._conversation
             assert conversation is not None
-            runner.driver.feed(lambda *, now: conversation._on_function_call("call_1", "broken", "{}", now))
+            request = FunctionCallRequested("call_1", "broken", "{}", "")
+            runner.driver.feed(lambda *, now: conversation._on_function_call(request, now))
             await until(lambda: world.ledger.all(events.ToolReturned), what=lambda: world.ledger.facts)
             assert world.ledger.all(events.ToolReturned)[0].output == "The tool broken failed."
             ((name, error),) = world.ledger.tool_errors
@@ -161,15 +163,18 @@ def test_keys_of_the_agent_go_in_info_where_rtp_takes_none(run: Clean, tmp_path:
             (runner,) = world.service._runners.values()
             conversation = runner.call._conversation
             assert conversation is not None
-            arguments = '{"digits": "4#"}'
-            call = conversation._on_function_call
-            runner.driver.feed(lambda *, now: call("call_1", "send_digits", arguments, now))
+
+            def call(call_id: str, arguments: str) -> None:
+                request = FunctionCallRequested(call_id, "send_digits", arguments, "")
+                runner.driver.feed(lambda *, now: conversation._on_function_call(request, now))
+
+            call("call_1", '{"digits": "4#"}')
             for digit in "4#":
                 assert (await caller.expect(InfoReceived)).digit == digit
             await until(lambda: world.ledger.all(events.ToolReturned))
             too_many = '{"digits": "%s"}' % ("1" * 64)
             for call_id in ("call_2", "call_3", "call_4"):
-                runner.driver.feed(lambda *, now, call_id=call_id: call(call_id, "send_digits", too_many, now))
+                call(call_id, too_many)
             await until(lambda: world.ledger.all(events.LegComplained))
             assert world.service.calls == 1
             caller.hang_up()

@@ -12,6 +12,7 @@ from serving import World, serving
 
 from sipagent.call import events
 from sipagent.call.transfer import TransferSettings
+from sipagent.realtime.events import FunctionCallRequested
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import Accepted, Acknowledged, Ended, IncomingInvite, ReferFinished, ReferProgressed, Referred
 from sipagent.sip.guard import GuardSettings, Rule
@@ -60,7 +61,8 @@ class TestHandedOn:
         call: Any = runner.call
 
         def ask(*, now: float) -> None:
-            call._conversation._on_function_call("call_1", "transfer", '{"destination": "sales"}', now)
+            request = FunctionCallRequested("call_1", "transfer", '{"destination": "sales"}', "")
+            call._conversation._on_function_call(request, now)
             call._follow(now)
 
         runner.driver.feed(ask)
