@@ -9,7 +9,7 @@ FUZZ := .venv/.fuzz.stamp
 QUALITY := .venv/.quality.stamp
 FUZZ_S ?= 60
 
-.PHONY: help run demo test interop check fuzz loss rate bench profile quality image container tools lock clean
+.PHONY: help run demo test interop check fuzz loss rate bench profile quality talk image container tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -51,13 +51,16 @@ profile: $(TEST) ## who takes the time of a packet in our Python; build/profile.
 quality: $(QUALITY) tools ## measure how it sounds: speech over bad networks, tones, delays; write docs/quality.md
 	@$(BIN)/python tests/quality/run.py
 
+talk: $(QUALITY) tools ## measure how it converses: interruptions, echo, noise, a model that fails; write docs/conversation.md
+	@$(BIN)/python tests/talk/run.py
+
 image: ## build the container image
 	docker build -t sipagent .
 
 container: ## run the image's steps in a bare Debian root, without Docker (root, debootstrap)
 	@tests/container/run.sh
 
-tools: ## install SIPp, baresip, flite and recorded speech, which some tests need
+tools: ## install SIPp, baresip, flite, recorded speech and music, which some tests need
 	@scripts/setup_test_tools.sh $(TOOLS)
 
 lock: $(TEST) ## write requirements/*.txt anew from pyproject.toml (needs uv)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what some tests need: SIPp, baresip, flite and recorded speech. With "optional", to lack them is no error.
+# Install what some tests need: SIPp, baresip, flite, recorded speech and music. With "optional", to lack them is no error.
 set -euo pipefail
 
 declare -A packages=([sipp]=sip-tester [baresip]=baresip-core [flite]=flite)
@@ -9,6 +9,7 @@ for program in "${!packages[@]}"; do
     command -v "$program" >/dev/null || missing+=("${packages[$program]}")
 done
 [ -f /usr/share/asterisk/sounds/en_US_f_Allison/vm-isonphone.wav ] || missing+=(asterisk-core-sounds-en-wav)
+[ -f /usr/share/asterisk/moh/reno_project-system.wav ] || missing+=(asterisk-moh-opsound-wav)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 give_up() {

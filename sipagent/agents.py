@@ -8,6 +8,8 @@ from random import Random
 from types import ModuleType
 from typing import Any
 
+from msgspec.structs import astuple
+
 from sipagent.agent import backchannels
 from sipagent.agent.agent import Agent
 from sipagent.agent.builtin import HANG_UP, KEY_TOOLS, TRANSFER, make_hand_over, make_transfer
@@ -20,10 +22,13 @@ from sipagent.audio.noise import comfort_noise
 from sipagent.audio.wav import WavError
 from sipagent.call.ambience import AmbienceSettings
 from sipagent.call.barge_in import BargeInSettings
+from sipagent.call.budget import PRICES, BudgetSettings, Prices
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.listener import ListenerSettings
+from sipagent.call.silence import SilenceSettings
 from sipagent.call.turn import TurnSettings
-from sipagent.config import Config, EngineConfig
+from sipagent.config import Config
+from sipagent.config.engine import EngineConfig
 from sipagent.config.settings import AgentConfig, BargeInConfig, TransferConfig
 from sipagent.config.values import ToolReference
 from sipagent.engines import may_barge_in, turn_detection
@@ -120,6 +125,21 @@ def make_session(agent: AgentConfig, engine: EngineConfig, tools: Sequence[Tool]
         delegation_model=engine.delegation_model,
         setup_timeout_s=engine.connect_timeout_s,
     )
+
+
+def make_silence(agent: AgentConfig) -> SilenceSettings | None:
+    """What is done about a caller who says nothing any more; ``None`` for nothing."""
+    silence = agent.silence
+    if silence.prompt_s is None:
+        return None
+    return SilenceSettings(silence.prompt_s, silence.prompts, silence.instructions)
+
+
+def make_budget(agent: AgentConfig, engine: EngineConfig) -> BudgetSettings:
+    """What an agent's calls may cost, with this engine."""
+    given = engine.prices
+    prices = PRICES.get(engine.model) if given is None else Prices(*astuple(given))
+    return BudgetSettings(prices, agent.max_cost_usd, agent.max_tokens)
 
 
 def load_tool(reference: ToolReference, transfer: TransferConfig | None = None) -> Tool:

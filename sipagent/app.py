@@ -14,7 +14,7 @@ from sipagent.aio.collector import Collector
 from sipagent.aio.dns import look_up
 from sipagent.aio.engine import Engine
 from sipagent.aio.log import get_logger
-from sipagent.aio.model_server import serve_model
+from sipagent.aio.model_server import ModelServer, serve_model
 from sipagent.aio.service import Service
 from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
@@ -251,18 +251,23 @@ class Application:
         config = self._config
         names = {config.agents[agent].engine for line in config.lines for agent in config.agents_of(line)}
         embedded = {name for name in names if config.engines[name].is_embedded}
-        url = await self._serve_model() if embedded else None
+        model = await self._serve_model() if embedded else None
         for name in embedded:
             if config.engines[name].url != LOCAL:
                 self._log.info(
                     "no_api_key", engine=name, instead="the embedded local model, which knows set phrases"
                 )
-        return {name: make_engine(config.engines[name], url=url if name in embedded else None) for name in names}
+        urls = {"realtime": model.url, "live": model.live_url} if model is not None else {}
+        return {
+            name: make_engine(engine, url=urls[engine.spoken.protocol] if name in embedded else None)
+            for name, engine in config.engines.items()
+            if name in names
+        }
 
-    async def _serve_model(self) -> str:
+    async def _serve_model(self) -> ModelServer:
         model = await serve_model("127.0.0.1", 0)
         self._closing.push_async_callback(model.close)
-        return model.url
+        return model
 
 
 def address_of_ours() -> str:

@@ -275,7 +275,10 @@ def _add_demo(commands: Any) -> None:
 
 
 def _add_model(commands: Any) -> None:
-    words = "A WebSocket server of the Realtime protocol that knows set phrases: for tests, and for your own client."
+    words = (
+        "A WebSocket server that knows set phrases: for tests, and for your own client. It speaks the Realtime "
+        "protocol at /v1/realtime, and GPT-Live's at /v1/live/sessions."
+    )
     parser = _add(commands, "model", _model, "start the embedded model alone", words)
     parser.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
     parser.add_argument("--port", type=int, default=8089, help="(8089)")

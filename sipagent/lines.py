@@ -10,7 +10,7 @@ from sipagent.agent.agent import Agent
 from sipagent.agent.builtin import TRANSFER
 from sipagent.agent.hours import Hours
 from sipagent.agent.routing import Route
-from sipagent.agents import make_conversation, make_profile, make_tools, read_knowledge
+from sipagent.agents import make_budget, make_conversation, make_profile, make_silence, make_tools, read_knowledge
 from sipagent.aio.engine import Engine
 from sipagent.aio.line import Line
 from sipagent.audio.codecs import available_codecs
@@ -230,6 +230,9 @@ def _make_line_of(
     call = CallSettings(
         conversation=make_conversation(agent, config.engines[agent.engine], tools),
         max_call_s=agent.max_call_s,
+        warn_s=agent.warn_s,
+        budget=make_budget(agent, config.engines[agent.engine]),
+        silence=make_silence(agent),
         dead_air=DeadAirSettings(line.dead_air.warn_s, line.dead_air.probe_s, line.dead_air.hang_up_s),
         records=agent.record,
         recording_tone=agent.record_tone,

@@ -47,6 +47,8 @@ def keys(kind: kinds.Type, path: str = "") -> Iterator[str]:
             yield from keys(kind.item_type, f"{path}.*")
         case kinds.Metadata():
             yield from keys(kind.type, path)
+        case kinds.UnionType():
+            yield from keys(next(each for each in kind.types if not isinstance(each, kinds.NoneType)), path)
         case _:
             yield path
 

@@ -20,6 +20,7 @@ from sipagent.aio.websocket import WebSocket
 from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.events import Fact
+from sipagent.call.staffing import AgentChanged
 from sipagent.call.succession import AgentChange
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.core import HeaderList
@@ -281,7 +282,7 @@ class CallRunner:
 
     def _note(self, fact: Fact) -> None:
         now = monotonic()
-        if isinstance(fact, events.AgentChanged):
+        if isinstance(fact, AgentChanged):
             self._staff.changed(fact.agent)
             self._tools.change(self._staff.tools, self._staff.info)
         if isinstance(fact, events.AgentStarted) and not fact.was_queued:

@@ -59,6 +59,6 @@ async def open_ear() -> Ear:
 
 def decode(audio: bytes, audio_format: AudioFormat) -> bytes:
     """Audio of a format as 16-bit samples of this machine's byte order."""
-    if audio_format == PCM:
+    if audio_format.codec == PCM.codec:
         return np.frombuffer(audio[: len(audio) & ~1], "<i2").astype(np.int16).tobytes()
     return (decode_alaw(audio) if audio_format == PCMA else decode_ulaw(audio)).tobytes()

@@ -1,9 +1,12 @@
-"""The embedded model as a WebSocket server: a machine for each connection, one voice and one ear for all."""
+"""The embedded model as a WebSocket server: a machine for each connection, one voice and one ear for all.
+
+The path says whether it is one of the Realtime protocol or of GPT-Live's.
+"""
 
 import asyncio
 import signal
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -27,7 +30,8 @@ from sipagent.audio.vad import EnergyVad, VadSettings
 from sipagent.formats import AudioFormat
 from sipagent.realtime.local.buffer import Detector
 from sipagent.realtime.local.events import Close, Drop, HearSpeech, Output, RenderSpeech, Send
-from sipagent.realtime.local.handshake import PATH, Accepted, Refused, judge_handshake
+from sipagent.realtime.local.handshake import LIVE_PATH, PATH, Accepted, Refused, judge_handshake
+from sipagent.realtime.local.live_server import LiveServer
 from sipagent.realtime.local.server import LocalServer
 from sipagent.realtime.local.settings import LocalSettings
 from sipagent.realtime.local.wire import MAX_EVENT_BYTES
@@ -56,15 +60,27 @@ class ModelSettings:
 
 
 class ModelServer:
-    """A listening server; close it, or use it as ``async with``."""
+    """A listening server; close it, or use it as ``async with``.
 
-    def __init__(self, settings: LocalSettings, *, voice: Voice, ear: Ear, random: Random) -> None:
+    :param make_machine: makes what answers a connection; who listens in puts a machine of its own there.
+    """
+
+    def __init__(
+        self,
+        settings: LocalSettings,
+        *,
+        voice: Voice,
+        ear: Ear,
+        random: Random,
+        make_machine: Callable[..., LocalServer] = LocalServer,
+    ) -> None:
         self.connections = 0
         """How many there have been."""
         self._settings = settings
         self._voice = voice
         self._ear = ear
         self._random = random
+        self._make_machine = make_machine
         self._log = get_logger()
         self._sessions: set[_Session] = set()
         self._accepted: WeakKeyDictionary[ServerConnection, Accepted] = WeakKeyDictionary()
@@ -78,11 +94,19 @@ class ModelServer:
 
     @property
     def url(self) -> str:
-        """What a client connects to, without the model."""
+        """What a client of the Realtime protocol connects to, without the model."""
+        return self._url(PATH)
+
+    @property
+    def live_url(self) -> str:
+        """What a client of GPT-Live connects to."""
+        return self._url(LIVE_PATH)
+
+    def _url(self, path: str) -> str:
         sockets = tuple(self._server.sockets) if self._server is not None else ()
         host = str(sockets[0].getsockname()[0]) if sockets else ""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}{PATH}"
+        return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}{path}"
 
     @property
     def voice(self) -> Voice:
@@ -152,7 +176,10 @@ class ModelServer:
     async def _serve(self, connection: ServerConnection) -> None:
         """One connection, from its handshake to its end."""
         accepted = self._accepted.pop(connection)
-        machine = LocalServer(self._settings, random=Random(self._random.getrandbits(64)), make_detector=make_detector)
+        make = LiveServer if accepted.is_live else self._make_machine
+        machine = make(
+            self._settings, random=Random(self._random.getrandbits(64)), make_detector=make_detector
+        )
         session = _Session(connection, machine, self._voice, self._ear)
         self._sessions.add(session)
         try:
@@ -164,7 +191,7 @@ class ModelServer:
 class _Session:
     """Carries between one connection and its machine."""
 
-    def __init__(self, connection: ServerConnection, machine: LocalServer, voice: Voice, ear: Ear) -> None:
+    def __init__(self, connection: ServerConnection, machine: LocalServer | LiveServer, voice: Voice, ear: Ear) -> None:
         self._connection = connection
         self._machine = machine
         self._voice = voice
@@ -287,7 +314,8 @@ async def run_model(settings: ModelSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with await serve_model(settings.host, settings.port, settings.local) as server:
-        get_logger().info("model_ready", url=server.url, voice=server.voice.name, ear=server.ear.name)
+        voice, ear = server.voice.name, server.ear.name
+        get_logger().info("model_ready", url=server.url, live_url=server.live_url, voice=voice, ear=ear)
         await stop.wait()
 
 

@@ -22,8 +22,9 @@ from sipagent.aio.tools import ToolRunner, make_places
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call.call import Call
-from sipagent.call.events import Dialled, Fact, Invited, TurnedAway
+from sipagent.call.events import Dialled, Fact, Invited
 from sipagent.call.sip_leg import SipLeg
+from sipagent.call.staffing import TurnedAway
 from sipagent.errors import SipagentError
 from sipagent.rtp.dtls import Certificate
 from sipagent.sip.core import HeaderList, check_headers

@@ -23,7 +23,7 @@ from sipagent.audio.g711 import encode_alaw, encode_ulaw
 from sipagent.formats import PCM, PCMA, AudioFormat
 
 Pcm: TypeAlias = NDArray[np.int16]
-Key: TypeAlias = tuple[str, str, float, str]
+Key: TypeAlias = tuple[str, str, float, AudioFormat]
 
 MAX_CACHE_BYTES = 16 * 1024 * 1024
 """Half an hour of G.711; the least recently used goes first."""
@@ -144,7 +144,7 @@ class Voice:
 
     def recall(self, text: str, voice: str, speed: float, audio_format: AudioFormat) -> bytes | None:
         """The same as :meth:`render` said before, if it is still known."""
-        key = (text, voice, speed, audio_format.type)
+        key = (text, voice, speed, audio_format)
         audio = self._cache.get(key)
         if audio is not None:
             self._cache.move_to_end(key)
@@ -155,7 +155,7 @@ class Voice:
         known = self.recall(text, voice, speed, audio_format)
         if known is not None:
             return known
-        key = (text, voice, speed, audio_format.type)
+        key = (text, voice, speed, audio_format)
         task = self._pending.get(key)
         if task is None:
             request = SpeakRequest(text, voice, speed, audio_format.rate)
@@ -208,7 +208,7 @@ async def open_voice() -> Voice:
 
 def encode(pcm: Pcm, audio_format: AudioFormat) -> bytes:
     """Samples at the format's own rate as its bytes."""
-    if audio_format == PCM:
+    if audio_format.codec == PCM.codec:
         return pcm.astype("<i2").tobytes()
     return encode_alaw(pcm) if audio_format == PCMA else encode_ulaw(pcm)
 

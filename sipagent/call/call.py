@@ -7,46 +7,32 @@ packets and descriptions are the leg's.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from enum import Enum
 from math import inf
 from random import Random
 
-from sipagent.call import events
-from sipagent.call.audible_keys import AudibleKeys
+from sipagent.call import budget, ending, events, silence, transfer, vigil
+from sipagent.call.budget import Budget
 from sipagent.call.conversation import Conversation
-from sipagent.call.doubles import Doubles
+from sipagent.call.credit import Credit
+from sipagent.call.ending import Ending
 from sipagent.call.events import Address, Output
+from sipagent.call.hearing import Hearing
+from sipagent.call.phase import Phase
 from sipagent.call.record import Record
+from sipagent.call.remarks import ENDS_IN, ENDS_SOON, Remark
 from sipagent.call.replacement import Replacement
 from sipagent.call.settings import CallSettings
+from sipagent.call.silence import Silence
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.succession import AgentChange, Succession
-from sipagent.call.transfer import MAX_SENTENCE_S, TAIL_MS, Transfer
-from sipagent.call.watchdog import Step, Watchdog
+from sipagent.call.transfer import Transfer
+from sipagent.call.vigil import Vigil
 from sipagent.errors import RemoteProtocolError
 from sipagent.rtp.session import Frame
 from sipagent.timers import Timers
 
-ENDING_S = 20.0
-"""A goodbye that has not come to its end by then is cut."""
-
-UNACKNOWLEDGED_S = 2.0
-"""How long we talk to somebody who has not acknowledged our answer: the ACK of a phone comes sooner."""
-
 RETRY_AFTER_S = 30
 """When a caller who was refused for want of a model may try again."""
-
-
-class Phase(Enum):
-    """Where a call stands."""
-
-    NEW = "new"
-    RINGING = "ringing"
-    """A call that came in, or one of ours that is not dialled yet, waits for the model."""
-    DIALLED = "dialled"
-    UP = "up"
-    ENDING = "ending"
-    ENDED = "ended"
 
 
 class Call:
@@ -63,24 +49,23 @@ class Call:
         self._conversation: Conversation | None = None
         self.record: Record | None = None
         """The recording, once the call is answered, if there is to be one."""
-        self._audible_keys: AudibleKeys | None = None
-        self._doubles = Doubles()
+        self._hearing = Hearing(leg, emit=self._outputs.append)
         self.replacement = Replacement(
             leg, emit=self._outputs.append, is_up=lambda: self._is_up, replaced=self._on_replaced
         )
         """The way by which another dialog takes the place of the caller's."""
-        self._watchdog = Watchdog(settings.dead_air)
+        self._vigil = Vigil(settings.dead_air, leg=leg, emit=self._outputs.append, timers=self._timers)
+        self._credit = Credit()
+        self._budget = Budget(settings.budget)
+        self._silence: Silence | None = None
+        self._ending = Ending(self._timers)
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
         self._succession = Succession(emit=self._outputs.append, transfer=self._transfer)
         self._offer = b""
         self._answer = b""
         self._invited_at = 0.0
         self._answered_at: float | None = None
-        self._tail_ms = 0
-        self._reason = ""
         self._was_held = False
-        self._unheld_at = 0.0
-        self._is_acknowledged = False
         self._is_outgoing = False
         self._is_up = False
 
@@ -103,7 +88,7 @@ class Call:
             return
         self._leg.handle_timer(now=now)
         self._hear(self._leg.take_released(), now)
-        self._take_digits(now)
+        self._hearing.take_keys(now=now)
         if self._conversation:
             self._conversation.handle_timer(now=now)
         while (key := self._timers.pop_due(now)) is not None:
@@ -131,13 +116,7 @@ class Call:
 
     def receive_early_answer(self, answer: bytes, *, now: float) -> None:
         """Take the answer to the offer that came with our ringing."""
-        if self.phase is Phase.ENDED:
-            return
-        try:
-            self._leg.receive_answer(answer, now=now)
-        except RemoteProtocolError as error:
-            self._outputs.append(events.LegComplained(str(error)))
-            self._hang_up("bad_answer", now)
+        self._agree(answer, now)
 
     def dial(self, *, now: float) -> None:
         """Call somebody; the model is to be there first, so that nobody picks up to silence."""
@@ -153,18 +132,11 @@ class Call:
 
     def receive_answer(self, answer: bytes, *, now: float) -> None:
         """Take the 2xx to our INVITE or re-INVITE; without an answer, what an UPDATE agreed on holds."""
-        if self.phase is Phase.ENDED:
-            return
-        try:
-            if answer or not self._leg.is_agreed:
-                self._leg.receive_answer(answer, now=now)
-        except RemoteProtocolError as error:
-            self._outputs.append(events.LegComplained(str(error)))
-            self._hang_up("bad_answer", now)
+        if (answer or not self._leg.is_agreed) and not self._agree(answer, now):
             return
         if self.phase is Phase.DIALLED and self._conversation:
             self._start(self._conversation, now)
-            self._hear_early(now)
+            self._hearing.receive_early(now=now)
 
     def receive_refresh(self, answer: bytes, *, now: float) -> None:
         """Take the answer to our last description, which was said again; a bad one changes nothing."""
@@ -191,21 +163,16 @@ class Call:
 
     def receive_ack(self, answer: bytes, *, now: float) -> None:
         """Take the ACK; it carries the answer when the offer was ours, and without one the media stay as they are."""
-        self._is_acknowledged = True
-        if self.phase is Phase.ENDED or not self._leg.awaits_answer or (self._leg.is_agreed and not answer):
+        self._credit.is_earned = True
+        if not self._leg.awaits_answer or (self._leg.is_agreed and not answer):
             return
-        try:
-            self._leg.receive_answer(answer, now=now)
-        except RemoteProtocolError as error:
-            self._outputs.append(events.LegComplained(str(error)))
-            self._hang_up("bad_answer", now)
-            return
-        self._note_hold(now)
-        self._hear_early(now)
+        if self._agree(answer, now):
+            self._note_hold(now)
+            self._hearing.receive_early(now=now)
 
     def receive_info(self, digit: str, *, now: float) -> None:
         """Take a key that was told in an INFO; in RTP it may be told as well, and counts once."""
-        self._press("info", digit, now)
+        self._hearing.press("info", digit, now=now)
 
     def refer_progressed(self, status: int, *, now: float) -> None:
         """Take note that the peer agreed to call somebody else, or of what it is told by whom it calls."""
@@ -258,7 +225,7 @@ class Call:
         self._hear(frames, now)
         if len(frames) == 1:
             return len(self._outputs) > 1  # of a frame comes a message for the model; of a turn that starts comes more
-        self._take_digits(now)
+        self._hearing.take_keys(now=now)
         return True
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
@@ -274,7 +241,7 @@ class Call:
         if conversation is None or not self._is_up:
             return None
         leg = self._leg
-        if leg.is_held or not leg.is_open or not (self._is_acknowledged or self._is_believed(now)):
+        if leg.is_held or not leg.is_open or not self._credit.lasts(heard_at=leg.heard_at, now=now):
             leg.skip_frame()
             return None
         frame, begins = conversation.next_frame(leg.frame_ms)
@@ -283,7 +250,8 @@ class Call:
             heard = self.record.receive_agent(heard, now=now)
         packet = leg.send_frame(heard, marker=begins, now=now)
         if conversation.is_finished:
-            self._count_tail(now)
+            if self._ending.is_over(leg.frame_ms):
+                self._hang_up(self._ending.reason, now)
         elif self._transfer.is_active:
             self._transfer.tick(conversation, ms=leg.frame_ms, now=now)
         return packet
@@ -325,81 +293,71 @@ class Call:
         """Whether it is a call of ours that nobody answered yet."""
         return self._is_outgoing and self.phase in (Phase.RINGING, Phase.DIALLED)
 
+    def _agree(self, answer: bytes, now: float) -> bool:
+        """Take an answer that the call can't go on without; say whether it does."""
+        if self.phase is Phase.ENDED:
+            return False
+        try:
+            self._leg.receive_answer(answer, now=now)
+        except RemoteProtocolError as error:
+            self._outputs.append(events.LegComplained(str(error)))
+            self._hang_up("bad_answer", now)
+            return False
+        return True
+
     def _hear(self, frames: Sequence[Frame], now: float) -> None:
-        if self._is_up and not self._leg.is_held:
-            for frame in frames:
-                self._listen(frame, now)
+        if self._is_up:
+            self._hearing.receive(frames, now=now)
         elif frames and self.phase is Phase.DIALLED:
             self._leg.keep_early(frames, now=now)
-
-    def _hear_early(self, now: float) -> None:
-        """Hear what whoever picked up said before word of it came: the "Hello?" that overtook the 200."""
-        early = self._leg.take_early(now=now)
-        if not self._leg.is_held:
-            for frame, _ in early:
-                self._listen(frame, now)
-
-    def _listen(self, frame: Frame, now: float) -> None:
-        if self._conversation is None:
-            return
-        if self.record is not None and frame.payload:
-            self.record.receive_caller(frame.payload, now=now)
-        if self._audible_keys is not None:
-            frame, keys = self._audible_keys.receive(frame)
-            for key in keys:
-                self._press("audio", key, now)
-        self._conversation.receive_frame(frame, now=now)
-
-    def _take_digits(self, now: float) -> None:
-        """Take what the leg has; a key pressed before the answer or on hold is meant for nobody."""
-        while (output := self._leg.poll()) is not None:
-            if isinstance(output, events.SendRtcp):
-                self._outputs.append(output)
-            else:
-                self._press("rtp", output.digit, now, held_s=output.duration_ms / 1000)
-
-    def _press(self, way: str, digit: str, now: float, *, held_s: float = 0.0) -> None:
-        if self._conversation is None or not self._is_up or self._leg.is_held:
-            return
-        if not self._doubles.is_double(digit, way, now=now, held_s=held_s):
-            self._conversation.receive_digit(digit, now=now)
-
-    def _is_believed(self, now: float) -> bool:
-        """Whether packets may go to the address in the caller's description.
-
-        A phone hears us from the 200 on. But until its ACK or its own packets come, nobody has shown to be there, and
-        whoever wrote the INVITE may have written a victim's address.
-        """
-        return self._leg.heard_at > 0.0 or self._answered_at is None or now < self._answered_at + UNACKNOWLEDGED_S
 
     def _on_timer(self, key: str, now: float) -> None:
         match key:
             case "max_call":
                 self._begin_ending("max_duration", now, says_goodbye=True)
-            case "ending":
+            case "warning":
+                self._remark(ENDS_IN.format(seconds=self._settings.warn_s), now)
+            case silence.TIMER:
+                self._mind_silence(now)
+            case ending.TIMER:
                 self._hang_up("goodbye_timeout", now)
-            case "silence":
+            case vigil.TIMER:
                 self._look_for_life(now)
-            case "transfer" if self._conversation is not None and self.phase is Phase.UP:
+            case transfer.TIMER if self._conversation is not None and self.phase is Phase.UP:
                 self._transfer.on_timer(self._conversation, now=now)
 
-    def _look_for_life(self, now: float) -> None:
-        """Do what is due about a caller of whom nothing comes; on hold, or in a transfer, that is no wonder."""
-        is_excused = self._leg.is_held or self._transfer.is_active
-        since = now if is_excused else max(self._answered_at or now, self._leg.heard_at, self._unheld_at)
-        match self._watchdog.look(since, now=now):
-            case Step.WARN:
-                self._outputs.append(events.DeadAir(now - since))
-            case Step.PROBE:
-                self._outputs.append(events.AskForLife())
-            case Step.HANG_UP:
-                self._hang_up("no_media", now)
+    def _remark(self, instructions: str, now: float) -> None:
+        if self._conversation is not None and self.phase is Phase.UP:
+            self._conversation.remark(Remark(instructions), now=now)
+
+    def _mind_silence(self, now: float) -> None:
+        """Do what is due about a caller who says nothing; to the one who put us on hold we say nothing either."""
+        conversation, settings = self._conversation, self._settings.silence
+        if self._silence is None or settings is None or conversation is None or self.phase is not Phase.UP:
+            return
+        is_busy = self._leg.is_held or not conversation.is_idle
+        match self._silence.look(heard_at=conversation.heard_at, is_busy=is_busy, now=now):
+            case silence.Step.ASK:
+                self._remark(settings.instructions, now)
+            case silence.Step.GIVE_UP:
+                self._begin_ending("caller_silent", now, says_goodbye=True)
                 return
-        self._timers.set("silence", self._watchdog.due_at)
+        self._timers.set(silence.TIMER, now + silence.LOOK_S)
+
+    def _mind_budget(self, now: float) -> None:
+        match self._budget.look():
+            case budget.Step.WARN:
+                self._remark(ENDS_SOON, now)
+            case budget.Step.END:
+                self._begin_ending("max_cost", now, says_goodbye=True)
+
+    def _look_for_life(self, now: float) -> None:
+        if self._vigil.look(is_excused=self._transfer.is_active, now=now):
+            self._hang_up("no_media", now)
 
     def _follow(self, now: float) -> None:
         """Act on what the conversation has come to."""
-        self._take_digits(now)
+        self._hearing.take_keys(now=now)
         conversation = self._conversation
         if conversation is None or self.phase is Phase.ENDED:
             return
@@ -420,6 +378,8 @@ class Call:
                 self._start(conversation, now)
         elif self.phase is Phase.UP and conversation.is_ending:
             self._begin_ending("agent", now)
+        elif self.phase is Phase.UP:
+            self._mind_budget(now)
 
     def _prepare(self) -> None:
         """Have the model's connection opened, for a conversation in the leg's format."""
@@ -429,22 +389,29 @@ class Call:
             emit=self._outputs.append,
             random=self._random,
             press=self._leg.press,
+            account=self._budget.add,
         )
         self.phase = Phase.RINGING
         self._conversation.connect()
 
     def _start(self, conversation: Conversation, now: float) -> None:
         self.phase = Phase.UP
-        self._is_acknowledged |= self._is_outgoing
+        self._credit.is_earned |= self._is_outgoing
+        self._credit.give(now=now)
         self._is_up = True
         self._answered_at = now
         self._timers.set("max_call", now + self._settings.max_call_s)
+        if self._settings.warn_s is not None and self._settings.warn_s < self._settings.max_call_s:
+            self._timers.set("warning", now + self._settings.max_call_s - self._settings.warn_s)
+        if self._settings.silence is not None:
+            self._silence = Silence(self._settings.silence, now=now)
+            self._mind_silence(now)
+        self._vigil.expect(now=now)
         self._look_for_life(now)
         if self._settings.records:
             emit, has_tone = self._outputs.append, self._settings.recording_tone
             self.record = Record(self._leg.audio_format, began_at=now, emit=emit, has_tone=has_tone)
-        if self._settings.hears_keys:
-            self._audible_keys = AudibleKeys(self._leg.audio_format)
+        self._hearing.begin(conversation, record=self.record, hears_keys=self._settings.hears_keys)
         self._outputs.append(events.Answered(self._leg.codec, now - self._invited_at))
         conversation.greet(now=now)
 
@@ -459,26 +426,18 @@ class Call:
     def _begin_ending(self, reason: str, now: float, *, says_goodbye: bool = False) -> None:
         if self.phase is Phase.UP and self._conversation:
             self.phase = Phase.ENDING
-            self._reason = reason
-            sentence_s = min(self._conversation.queued_ms / 1000, MAX_SENTENCE_S)
-            self._timers.set("ending", now + sentence_s + ENDING_S)
-            self._conversation.end(now=now, says_goodbye=says_goodbye)
-
-    def _count_tail(self, now: float) -> None:
-        self._tail_ms += self._leg.frame_ms
-        if self._tail_ms > TAIL_MS:
-            self._hang_up(self._reason, now)
+            self._ending.begin(reason, self._conversation, says_goodbye=says_goodbye, now=now)
 
     def _note_hold(self, now: float) -> None:
         if self._leg.is_held != self._was_held:
             self._was_held = self._leg.is_held
-            self._unheld_at = now
+            self._vigil.expect(now=now)
             self._outputs.append(events.HeldByPeer(self._leg.is_held))
             if self._leg.is_held and self._conversation:
                 self._conversation.hold(now=now)
 
     def _on_replaced(self, notice: str, now: float) -> None:
-        self._unheld_at = now
+        self._vigil.expect(now=now)
         self._note_hold(now)
         if self._conversation:
             self._conversation.notify(notice, now=now)
@@ -499,11 +458,14 @@ class Call:
         self._is_up = False
         if self._conversation:
             self._conversation.close()
+        self._hearing.end()
         self._leg.close(now=now)
         self.replacement.close()
-        self._take_digits(now)
+        self._hearing.take_keys(now=now)
         if self.record:
             self.record.close()
         duration_s = now - self._answered_at if self._answered_at is not None else 0.0
-        self._outputs += (events.CancelTools(), events.CloseModel(), events.Ended(reason, duration_s, self._leg.stats))
+        spent = self._budget.tokens, self._budget.usd
+        ended = events.Ended(reason, duration_s, self._leg.stats, *spent)
+        self._outputs += (events.CancelTools(), events.CloseModel(), ended)
         self._timers.clear()

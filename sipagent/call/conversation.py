@@ -5,11 +5,11 @@ listener that the caller speaks, the queue is emptied, the response cancelled an
 the next frame that goes out is silent.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sipagent.call import events
 from sipagent.call.ambience import Ambience, AmbienceSettings
@@ -19,6 +19,7 @@ from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener, ListenerSettings
 from sipagent.call.model_link import ModelLink
+from sipagent.call.remarks import Remark, Remarks
 from sipagent.call.speaker import Speaker
 from sipagent.call.tool_calls import ToolCalls
 from sipagent.formats import AudioFormat
@@ -65,9 +66,11 @@ class Conversation:
         emit: Callable[[events.Output], None],
         random: Random,
         press: Callable[[str], bool],
+        account: Callable[[Mapping[str, Any] | None], None],
     ) -> None:
         """
         :param press: presses keys in RTP; says whether the peer takes them there.
+        :param account: is told the tokens of each response that is over.
         """
         self._settings = settings
         self._emit = emit
@@ -92,6 +95,8 @@ class Conversation:
             key_tools=settings.key_tools,
             may_transfer=settings.may_transfer,
         )
+        self._account = account
+        self._remarks = Remarks()
         self._response_id = ""
         self._response_spoke = False
         self._is_response_live = False
@@ -108,6 +113,8 @@ class Conversation:
         """Whether the agent finishes its sentence and neither listens nor goes on."""
         self.changed: model.SessionUpdated | model.UpdateRefused | None = None
         """What became of a change of the session; to be taken by whoever asked for it."""
+        self.heard_at = 0.0
+        """When the caller last said something or pressed a key."""
         self.failure: model.SessionFailed | None = None
         """Why there is no model (any more)."""
 
@@ -122,6 +129,14 @@ class Conversation:
         if self._speaker.is_speaking:
             return False
         return self.failure is not None or not self._session.has_live_response
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody speaks and nothing is awaited: no answer, no tool, no key."""
+        is_announcing = self._ambience is not None and self._ambience.is_announcing
+        if is_announcing or self.is_paused or self._floor.is_caller_speaking:
+            return False
+        return self.is_silent and self._retry_at == inf and not self._tools.is_pending
 
     @property
     def queued_ms(self) -> int:
@@ -147,12 +162,14 @@ class Conversation:
         is_announcing = self._ambience is not None and self._ambience.is_announcing
         if self._floor.receive_frame(frame, is_announcing=is_announcing, now=now):
             self._retry_at = inf  # the answer to this turn will take its place
+            self.heard_at = now
         if self._session.outputs:
             self._drain_session(now)
 
     def receive_digit(self, digit: str, *, now: float) -> None:
         """Take a key; it silences the agent, whatever the barge-in settings: nobody presses one by accident."""
         self._emit(events.DigitPressed(digit))
+        self.heard_at = now
         if self.is_ending or self.is_paused:
             return
         if not self._speaker.is_protected:
@@ -176,6 +193,7 @@ class Conversation:
         """Take a message from the model, on the connection of this number."""
         self._session.receive(data, number, now=now)
         self._drain_session(now)
+        self._make_remark(now)
 
     def model_connected(self, number: int = 1, *, now: float) -> None:
         """Take note that a WebSocket is open."""
@@ -238,6 +256,7 @@ class Conversation:
             self._session.create_message("user", f"The caller pressed {' '.join(number)} on the keypad.")
             self._ask(now)
         self._drain_session(now)
+        self._make_remark(now)
 
     # Tools and the end
 
@@ -270,6 +289,14 @@ class Conversation:
         """Have the next response follow these instructions."""
         self._opening = words
 
+    def remark(self, remark: Remark, *, now: float) -> None:
+        """Have the agent say something in the next pause.
+
+        :raises LocalProtocolError: when too much waits to be said already.
+        """
+        self._remarks.add(remark)
+        self._make_remark(now)
+
     def notify(self, notice: str, *, now: float) -> None:
         """Tell the model something that happened; it need not answer."""
         self._session.create_message("user", notice)
@@ -298,8 +325,18 @@ class Conversation:
             return False
         return self._tools.is_running or self._session.has_live_response
 
+    def _make_remark(self, now: float) -> None:
+        """Have the next thing said, if nobody speaks and no answer is on its way."""
+        if not self._remarks or self.is_ending or self.is_paused or not self.is_ready:
+            return
+        if not (self._floor.is_caller_speaking or self._session.has_live_response or self._tools.owes_response):
+            remark = self._remarks.take()
+            self._session.create_response(instructions=remark.instructions, tools_allowed=False, now=now)
+            self._drain_session(now)
+
     def _end_turn(self, now: float) -> None:
         asks = self._floor.handle_timer(now=now)
+        self.heard_at = now
         is_over = not self._floor.is_caller_speaking
         if not asks and is_over and self._floor.is_local:
             self._tools.forgive()
@@ -378,6 +415,7 @@ class Conversation:
             self._response_id, self._response_spoke, self._is_response_live = response.response_id, False, True
 
     def _on_response_done(self, done: model.ResponseDone, now: float) -> None:
+        self._account(done.usage)
         response_id = done.response_id or self._response_id
         if response_id == self._response_id:
             self._is_response_live = False

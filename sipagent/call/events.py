@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from sipagent.call.facts import (
-    AgentChanged,
-    AgentKept,
     AgentPaused,
     AgentResumed,
     AgentSaid,
@@ -41,8 +39,8 @@ from sipagent.call.facts import (
     Transferred,
     TransferStarted,
     Truncated,
-    TurnedAway,
 )
+from sipagent.call.staffing import AgentChanged, AgentKept, TurnedAway
 from sipagent.formats import AudioFormat
 from sipagent.realtime.events import Send
 from sipagent.sip.uri import Uri

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sipagent.call.staffing import AgentChanged, AgentKept, TurnedAway
 from sipagent.rtp.session import RtpStats
 
 
@@ -13,35 +14,6 @@ class Invited:
     caller: str
     called: str
     sip_call_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class TurnedAway:
-    """A telephone calls, and a route of the line says that nobody takes the call."""
-
-    caller: str
-    called: str
-    line: str
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
-class AgentChanged:
-    """Another agent goes on with the call."""
-
-    before: str
-    agent: str
-    reason: str = ""
-    """What the one before said that the caller wants."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentKept:
-    """Another agent was to go on with the call, and does not."""
-
-    agent: str
-    """Who was to."""
-    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +250,10 @@ class Ended:
     duration_s: float
     """Since it was answered; 0 for a call that never was."""
     media: RtpStats
+    tokens: int = 0
+    """Of all the model's responses, input and output together."""
+    cost_usd: float | None = None
+    """What they cost; ``None`` when the model's prices are not known."""
 
 
 Fact: TypeAlias = (

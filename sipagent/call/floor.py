@@ -145,6 +145,8 @@ class Floor:
         self._emit(events.SpeechStarted(self._listener.onset_at, self._listener.level_dbfs))
         if cuts:
             self.interrupt(onset_at=self._listener.onset_at, now=now)
+        elif self._session.is_full_duplex:
+            self._speaker.catch_up()  # whether it goes on or stops is the model's to say
 
     def _weigh(self, now: float) -> None:
         """Decide what the sound was for which the agent paused."""

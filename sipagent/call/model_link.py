@@ -71,6 +71,11 @@ class ModelLink:
         return self._session.has_live_response
 
     @property
+    def is_full_duplex(self) -> bool:
+        """Whether the model decides by itself when it stops for the caller."""
+        return self._session.is_full_duplex
+
+    @property
     def server_silence_ms(self) -> int:
         """How much silence lets the server's own turn detection say that the turn is over."""
         return self._session.server_silence_ms

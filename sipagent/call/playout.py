@@ -141,6 +141,22 @@ class Playout:
                 break
         return audio
 
+    def catch_up(self, kept_ms: int) -> int:
+        """Leave out the oldest of what waits, all but so much; return how many ms. It counts as never received."""
+        excess = left_out = max(0, self._queued - kept_ms * self._bytes_per_ms)
+        while excess:
+            piece = self._pieces[0]
+            size = min(piece.left, excess)
+            piece.offset += size
+            piece.left -= size
+            piece.part.received -= size
+            self._queued -= size
+            excess -= size
+            if not piece.left:
+                self._pieces.popleft()
+                self._retire_if_heard(piece.part)
+        return left_out // self._bytes_per_ms
+
     def clear(self) -> list[Part]:
         """Forget what waits; return the ledger of every part that the caller did not hear to its end.
 

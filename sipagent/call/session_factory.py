@@ -10,6 +10,7 @@ from random import Random
 from sipagent.audio.linear import from_linear, to_linear
 from sipagent.audio.resample import Resampler
 from sipagent.formats import AudioFormat
+from sipagent.realtime.live import LiveSession
 from sipagent.realtime.model_session import ModelSession
 from sipagent.realtime.session import Converter, RealtimeSession
 from sipagent.realtime.settings import SessionSettings
@@ -19,10 +20,11 @@ def make_session(settings: SessionSettings, *, audio_format: AudioFormat, random
     """A session for a call in this format; that of the settings is replaced by what the server takes."""
     theirs = settings.dialect.format_for(audio_format)
     asked = replace(settings, audio_format=theirs)
+    kind = LiveSession if settings.dialect.protocol == "live" else RealtimeSession
     if theirs == audio_format:
-        return RealtimeSession(asked, random=random)
+        return kind(asked, random=random)
     inward, outward = _converter(audio_format, theirs), _converter(theirs, audio_format)
-    return RealtimeSession(asked, random=random, inward=inward, outward=outward)
+    return kind(asked, random=random, inward=inward, outward=outward)
 
 
 def _converter(source: AudioFormat, target: AudioFormat) -> Converter:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from sipagent.call.budget import BudgetSettings
 from sipagent.call.conversation import ConversationSettings
+from sipagent.call.silence import SilenceSettings
 from sipagent.call.transfer import TransferSettings
 from sipagent.call.watchdog import DeadAirSettings
 
@@ -14,6 +16,12 @@ class CallSettings:
     conversation: ConversationSettings
     max_call_s: float = 3300.0
     """After that long the agent says goodbye. The model ends a session after an hour, and more abruptly."""
+    warn_s: float | None = None
+    """So long before that the agent says so; ``None`` for not at all."""
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    """What the call may cost; when it is spent the agent says goodbye."""
+    silence: SilenceSettings | None = None
+    """What is done about a caller who says nothing any more; ``None`` for nothing."""
     dead_air: DeadAirSettings = field(default_factory=DeadAirSettings)
     """What is done about a caller of whom nothing comes."""
     records: bool = False

@@ -18,6 +18,9 @@ from sipagent.formats import AudioFormat
 ECHO_MS = 300
 """So long after the agent's last audible frame its echo may still come back, through two networks and a room."""
 
+STALE_MS = 200
+"""More than this waits only after the network was late; it is old news to whoever speaks now."""
+
 
 class Speaker:
     """Playout, transcript and the truncation that keeps the model's memory true to what was heard."""
@@ -103,6 +106,10 @@ class Speaker:
     def resume(self) -> None:
         """Go on where the pause was."""
         self.is_paused = False
+
+    def catch_up(self) -> int:
+        """Leave out what a model that keeps to real time said a while ago; return how many ms."""
+        return self._playout.catch_up(STALE_MS)
 
     def pop_fact(self) -> AgentStarted | AgentSaid | None:
         """Take what is new since the last frame: an item began, or was heard to its end."""

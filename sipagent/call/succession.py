@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sipagent.call import events
 from sipagent.call.conversation import Conversation, ConversationSettings
+from sipagent.call.staffing import AgentChanged, AgentKept
 from sipagent.call.transfer import Transfer, TransferSettings
 from sipagent.realtime.events import SessionUpdated
 
@@ -52,7 +53,7 @@ class Succession:
     def begin(self, change: AgentChange, conversation: Conversation, *, now: float) -> None:
         """Ask the model to be another agent."""
         if self._change is not None:
-            self._emit(events.AgentKept(change.agent, BUSY))
+            self._emit(AgentKept(change.agent, BUSY))
             conversation.tool_finished(change.function_call_id, BUSY, now=now)
             return
         self._change = change
@@ -65,12 +66,12 @@ class Succession:
         if change is None or outcome is None:
             return
         if not isinstance(outcome, SessionUpdated):
-            self._emit(events.AgentKept(change.agent, outcome.message))
+            self._emit(AgentKept(change.agent, outcome.message))
             conversation.tool_finished(change.function_call_id, NOT_DONE.format(agent=change.agent), now=now)
             return
         self._transfer.change(change.transfer)
         conversation.become(change.conversation, may_transfer=change.transfer is not None)
-        self._emit(events.AgentChanged(change.before, change.agent, change.reason))
+        self._emit(AgentChanged(change.before, change.agent, change.reason))
         if change.function_call_id:
             begins_with = change.conversation.greeting or GO_ON
             conversation.begin_with(f"{TAKEN_OVER.format(before=change.before)}\n\n{begins_with}")

@@ -68,6 +68,11 @@ class ToolCalls:
         return self._collecting.due_at
 
     @property
+    def is_pending(self) -> bool:
+        """Whether the output of a tool, or the number that one waits for, is still to come."""
+        return any(batch.running for batch in self._batches.values()) or self.owes_response
+
+    @property
     def is_running(self) -> bool:
         """Whether the caller waits for a tool, and not a tool for the caller."""
         return any(name != COLLECT_DIGITS.name for batch in self._batches.values() for name in batch.running.values())

@@ -13,17 +13,12 @@ from sipagent.agent.builtin import make_transfer
 from sipagent.agent.tools import Tool, ToolArgumentError
 from sipagent.call import events
 from sipagent.call.conversation import Conversation
+from sipagent.call.ending import MAX_SENTENCE_S, TAIL_MS
 from sipagent.sip.targets import Targets
 from sipagent.sip.uri import Uri
 from sipagent.timers import Timers
 
 TIMER = "transfer"
-
-TAIL_MS = 200
-"""Silence between the last word and what ends the caller's stream from us, for its jitter buffer to be played."""
-
-MAX_SENTENCE_S = 60.0
-"""How long what is being said may take."""
 
 ANNOUNCING_S = 20.0
 """How long the model may take to say what it has not begun to say."""

@@ -22,6 +22,19 @@ LOCAL: Final = "local"
 EMBEDDED: Final[Mapping[str, Dialect]] = MappingProxyType({"realtime": OPENAI, "live": LIVE})
 """What the embedded model speaks in the place of a server, by its protocol."""
 
+Price: TypeAlias = Annotated[float, Meta(ge=0, le=100_000)]
+
+
+class PricesConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model's tokens cost, in USD a million."""
+
+    text_in: Price
+    text_cached: Price
+    text_out: Price
+    audio_in: Price
+    audio_cached: Price
+    audio_out: Price
+
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """A model, and how to reach it."""
@@ -42,6 +55,7 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     transcription_model: Text | None = "gpt-live-transcribe"
     delegation_model: Text = "gpt-5.5"
     max_output_tokens: Annotated[int, Meta(ge=1, le=4096)] = 4096
+    prices: PricesConfig | None = None
     connect_timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
 
     def __post_init__(self) -> None:

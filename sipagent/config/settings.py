@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from sipagent.call.silence import ASK
 from sipagent.config.agent_settings import HoursConfig, KnowledgeConfig, RouteConfig, Words, Zone
 from sipagent.config.engine import EngineConfig
 from sipagent.config.values import (
@@ -163,6 +164,14 @@ class ThinkingConfig(Struct, frozen=True, forbid_unknown_fields=True):
     after_ms: Annotated[int, Meta(ge=0, le=10_000)] = 800
 
 
+class SilenceConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done about a caller who says nothing any more."""
+
+    prompt_s: Annotated[float, Meta(ge=1, le=3_600)] | None = 10.0
+    prompts: Annotated[int, Meta(ge=0, le=100)] = 2
+    instructions: Text = ASK
+
+
 class TransferConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where an agent may hand calls on to."""
 
@@ -188,7 +197,11 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     barge_in: BargeInConfig = field(default_factory=BargeInConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
     caller_data: bool = True
+    silence: SilenceConfig = field(default_factory=SilenceConfig)
     max_call_s: Annotated[float, Meta(ge=1, le=86_400)] = 3300.0
+    warn_s: Annotated[float, Meta(ge=1, le=3_600)] | None = 60.0
+    max_cost_usd: Annotated[float, Meta(ge=0.001, le=10_000)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
     record: bool = False
     record_tone: bool = False
     announcement: Announcement | None = None

@@ -129,6 +129,8 @@ class Metrics:
         self._recordings_failed = self._counter("recordings_failed", "Recordings that ended before their calls.")
         self._mos = self._by_direction("call_mos", "How a call sounded, by the E-model.", MOS_BUCKETS)
         self._loss = self._by_direction("call_loss_ratio", "The part of a call's packets that was lost.", LOSS_BUCKETS)
+        self._tokens = self._counter("model_tokens", "Tokens of models, input and output together, by their count.")
+        self._cost = self._counter("model_usd", "What they cost in USD, where the prices are known.")
         self._model_failures = Counter("sipagent_model_failures", "Failed models.", ["kind"], registry=registry)
 
     def call_answered(self, seconds: float) -> None:
@@ -187,6 +189,11 @@ class Metrics:
     def model_failed(self, kind: Literal["fatal", "transient"]) -> None:
         """A model could not be used, or not any more."""
         self._model_failures.labels(kind).inc()
+
+    def model_used(self, tokens: int, usd: float | None) -> None:
+        """A call came to so many tokens, and to so many USD where the prices are known."""
+        self._tokens.inc(tokens)
+        self._cost.inc(usd or 0.0)
 
     def look(self) -> None:
         """Read what is a state, on the loop of the calls; to be followed by :meth:`write`."""

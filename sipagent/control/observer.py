@@ -101,8 +101,9 @@ class CallObserver:
                 metrics.truncated()
             case events.ToolReturned():
                 metrics.tool_returned()
-            case events.Ended(reason, duration_s, media):
+            case events.Ended(reason, duration_s, media, tokens, cost_usd):
                 metrics.call_ended(reason, duration_s or None)
+                metrics.model_used(tokens, cost_usd)
                 heard = media.heard if media.packets_received else None
                 counts = media.packets_sent, media.packets_received, media.lost, media.from_strangers
                 metrics.media_ended(MediaTotals(*counts, heard, media.sent))

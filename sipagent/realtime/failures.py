@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sipagent.realtime.events import FailureKind
-from sipagent.realtime.protocol import text
+from sipagent.realtime.protocol import MAX_MESSAGE_CHARACTERS, text
 
 
 class ErrorClass(Enum):
@@ -123,6 +123,18 @@ def classify_close(code: int, reason: str, *, own: ErrorTable = OWN_ERRORS) -> E
     known = (each for each in (*own.words, *WORDS) if each[1] is not ErrorClass.BENIGN)
     by_words = next((meaning for substring, meaning in known if substring in words), None)
     return by_words or CLOSE_CODES.get(code, ErrorClass.TRANSIENT)
+
+
+def describe_loss(code: int, reason: str, *, own: ErrorTable = OWN_ERRORS) -> tuple[FailureKind, str]:
+    """The class of the end of a connection, and a sentence about it.
+
+    :param code: the WebSocket's close code (1006 when there was none), or the HTTP status that refused it, or 0 when
+        there was no answer at all.
+    """
+    kind = failure_kind(classify_close(code, reason, own=own))
+    what = "closed the connection" if code >= 1000 else "refused the connection" if code else "cannot be reached"
+    said = f": {reason[:MAX_MESSAGE_CHARACTERS]}" if reason else ""
+    return kind, f"the model {what} ({code}){said}"
 
 
 def means_busy(error: dict[str, Any]) -> bool:

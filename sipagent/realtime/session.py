@@ -32,7 +32,7 @@ from sipagent.realtime.events import (
     SessionFailed,
     SessionReady,
 )
-from sipagent.realtime.failures import ErrorClass, classify, classify_close, failure_kind
+from sipagent.realtime.failures import ErrorClass, classify, describe_loss, failure_kind
 from sipagent.realtime.protocol import (
     IGNORED,
     MAX_MESSAGE_CHARACTERS,
@@ -325,10 +325,8 @@ class RealtimeSession:
         if self._state is _State.ENDED:
             return
         self._now = now
-        kind = failure_kind(classify_close(code, reason, own=self._dialect.errors))
-        what = "closed the connection" if code >= 1000 else "refused the connection" if code else "cannot be reached"
-        said = f": {reason[:MAX_MESSAGE_CHARACTERS]}" if reason else ""
-        self._fail(kind, str(code), f"the model {what} ({code}){said}")
+        kind, message = describe_loss(code, reason, own=self._dialect.errors)
+        self._fail(kind, str(code), message)
 
     def _on_session_created(self, event: Event) -> None:
         if self._state is not _State.OPENING:

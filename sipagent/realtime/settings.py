@@ -75,7 +75,7 @@ def session_object(settings: SessionSettings) -> Event:
         "turn_detection": _turn_detection(settings),
     }
     given = {name: value for name, value in given.items() if name not in dialect.lacks}
-    taken: Event = {"format": audio_format, "voice": _voice(settings.voice), "speed": settings.speed}
+    taken: Event = {"format": audio_format, "voice": voice_of(settings.voice), "speed": settings.speed}
     session: Event = {
         "type": "realtime",
         "output_modalities": ["audio"],
@@ -127,7 +127,8 @@ def _turn_detection(settings: SessionSettings) -> Event | None:
     return _known(detection, settings.dialect, "turn_detection.")
 
 
-def _voice(voice: str) -> str | Event:
+def voice_of(voice: str) -> str | Event:
+    """A voice as the API names it: one of its own, or one that was made for somebody."""
     return {"id": voice} if voice.startswith("voice_") else voice
 
 

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
@@ -87,13 +87,20 @@ class Stage:
         hears_keys: bool = False,
         key_tools: Iterable[str] = (),
         keys_in_rtp: bool = True,
+        talks: Mapping[str, Any] | None = None,
+        **further: Any,
     ) -> None:
+        """
+        :param talks: further settings of the conversation.
+        :param further: settings of the call.
+        """
         conversation = ConversationSettings(
             SessionSettings("model", transcription_model="ear" if transcribes else None),
             greeting=greeting,
             barge_in=barge_in or BargeInSettings(),
             ambience=ambience,
             key_tools=frozenset(key_tools),
+            **(talks or {}),
         )
         if turn_detection == "server":
             session = replace(conversation.session, turn_detection="server")
@@ -106,6 +113,7 @@ class Stage:
             recording_tone=recording_tone,
             hears_keys=hears_keys,
             transfer=transfer,
+            **further,
         )
         self.now = 1000.0
         self.outputs: list[Output] = []
@@ -216,8 +224,10 @@ class Stage:
         self.say("response.output_audio.done", **place)
         self.done(response_id=response_id, status=status)
 
-    def done(self, *, response_id: str = "resp", status: str = "completed") -> None:
-        self.say("response.done", response={"id": response_id, "status": status})
+    def done(
+        self, *, response_id: str = "resp", status: str = "completed", usage: dict[str, Any] | None = None
+    ) -> None:
+        self.say("response.done", response={"id": response_id, "status": status, "usage": usage})
 
     def call_function(
         self, name: str, *, call_id: str = "fc", arguments: str = "{}", response_id: str = "resp"

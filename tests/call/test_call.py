@@ -7,9 +7,10 @@ from call.stage import CALLER, EVENT, FRAME_S, QUIET, REMNANT, SPEECH, SSRC, Sta
 
 from sipagent.audio.g711 import ULAW_TO_ALAW
 from sipagent.call import events
-from sipagent.call.call import ENDING_S, RETRY_AFTER_S, Phase
+from sipagent.call.call import RETRY_AFTER_S
 from sipagent.call.conversation import GOODBYE
-from sipagent.call.transfer import TAIL_MS
+from sipagent.call.ending import ENDING_S, TAIL_MS
+from sipagent.call.phase import Phase
 from sipagent.call.watchdog import DeadAirSettings
 from sipagent.rtp.packet import Packet
 from sipagent.rtp.rtcp import ReceiverReport, SourceDescription, build_compound

@@ -513,6 +513,7 @@ def test_the_model_speaks_the_callers_codec() -> None:
         emit=outputs.append,
         random=Random(1),
         press=lambda digits: False,
+        account=lambda usage: None,
     )
     conversation.connect()
     conversation.model_connected(now=0.0)

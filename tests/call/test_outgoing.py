@@ -5,8 +5,8 @@ from base64 import b64decode
 from call.stage import CALLER, FRAME_S, SPEECH, Stage, describe
 
 from sipagent.call import events
-from sipagent.call.call import Phase
 from sipagent.call.events import Address
+from sipagent.call.phase import Phase
 
 GREETING = "Say who calls."
 

@@ -286,3 +286,19 @@ def test_linear_samples_in_packets_of_another_length() -> None:
     assert sizes == [60 * 48] * 4
     (part,) = iter(playout.pop_heard, None)
     assert (part.heard_ms, part.received_ms) == (200, 200)
+
+
+def test_what_is_left_out_to_catch_up_was_never_received(playout: Playout) -> None:
+    playout.add("first", 0, b"a" * 800, now=0.0)
+    playout.finish("first", 0)
+    playout.add("second", 0, b"b" * 1600, now=0.0)
+    assert playout.next_frame() == b"a" * 160
+    assert playout.catch_up(300) == 0
+    assert playout.catch_up(100) == 180
+    assert playout.queued_ms == 100
+    assert list(drain(playout)) == [b"b" * 160] * 5
+    (part,) = playout.clear()
+    assert (part.item_id, part.heard_ms, part.received_ms) == ("second", 100, 100)
+    heard = playout.pop_heard()
+    assert heard is not None
+    assert (heard.item_id, heard.heard_ms, heard.received_ms) == ("first", 20, 20)

@@ -6,7 +6,7 @@ import pytest
 from call.stage import CALLER, Stage, describe
 
 from sipagent.call import events
-from sipagent.call.call import Phase
+from sipagent.call.phase import Phase
 
 OTHER = "192.0.2.9"
 NOTICE = "Somebody else is there."

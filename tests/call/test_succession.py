@@ -10,6 +10,7 @@ from sipagent.call import events
 from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.listener import ListenerSettings
+from sipagent.call.staffing import AgentChanged, AgentKept
 from sipagent.call.succession import BUSY, GO_ON, AgentChange
 from sipagent.call.transfer import TransferSettings
 from sipagent.call.turn import TurnSettings
@@ -51,7 +52,7 @@ def test_the_session_becomes_the_other_agent_and_speaks_on(stage: Stage) -> None
     assert update["session"] == {"type": "realtime", "instructions": "You sell.", "tools": [TOOL]}
     assert len(stage.play(200)) == 1600, "the sentence that says so is heard"
     confirm(stage)
-    assert stage.of(events.AgentChanged) == [events.AgentChanged("reception", "sales", "a clock")]
+    assert stage.of(AgentChanged) == [AgentChanged("reception", "sales", "a clock")]
     output, create = stage.sent()[1:]
     assert output["item"]["output"] == "It is done: you are the agent sales now."
     instructions = create["response"]["instructions"]
@@ -80,8 +81,8 @@ def test_a_model_that_does_not_become_it_says_so_and_stays(stage: Stage) -> None
     """Trap: the caller is told that sales speaks, by the receptionist."""
     stage.feed(stage.call.update_agent, CHANGE)
     confirm(stage, instructions="", tools=[])
-    assert not stage.of(events.AgentChanged)
-    ((kept,)) = stage.of(events.AgentKept)
+    assert not stage.of(AgentChanged)
+    ((kept,)) = stage.of(AgentKept)
     assert (kept.agent, "did not take the change" in kept.problem) == ("sales", True)
     output = stage.sent("conversation.item.create")[-1]["item"]
     assert "could not be handed over to sales" in output["output"]
@@ -91,16 +92,16 @@ def test_a_model_that_does_not_become_it_says_so_and_stays(stage: Stage) -> None
 def test_a_model_that_says_nothing_of_it_is_not_waited_for(stage: Stage) -> None:
     stage.feed(stage.call.update_agent, CHANGE)
     stage.advance(5.1)
-    assert stage.of(events.AgentKept)[0].problem == "the model did not answer session.update"
+    assert stage.of(AgentKept)[0].problem == "the model did not answer session.update"
     assert len(stage.sent("response.create")) == 2
 
 
 def test_one_at_a_time(stage: Stage) -> None:
     stage.feed(stage.call.update_agent, CHANGE)
     stage.feed(stage.call.update_agent, replace(CHANGE, agent="support", function_call_id="other"))
-    assert stage.of(events.AgentKept) == [events.AgentKept("support", BUSY)]
+    assert stage.of(AgentKept) == [AgentKept("support", BUSY)]
     confirm(stage)
-    assert [fact.agent for fact in stage.of(events.AgentChanged)] == ["sales"]
+    assert [fact.agent for fact in stage.of(AgentChanged)] == ["sales"]
 
 
 def test_by_a_command_nothing_is_said(stage: Stage) -> None:
@@ -108,7 +109,7 @@ def test_by_a_command_nothing_is_said(stage: Stage) -> None:
     before = len(stage.sent("response.create"))
     stage.feed(stage.call.update_agent, replace(CHANGE, function_call_id=""))
     confirm(stage)
-    assert stage.of(events.AgentChanged)
+    assert stage.of(AgentChanged)
     assert len(stage.sent("response.create")) == before
 
 

@@ -7,9 +7,10 @@ import pytest
 from call.stage import FRAME_S, INTERRUPTS, Stage, describe
 
 from sipagent.call import events
-from sipagent.call.call import Phase
 from sipagent.call.conversation import GOODBYE
-from sipagent.call.transfer import ANNOUNCE, ANNOUNCING_S, LIMIT_S, TAIL_MS, TransferSettings, explain
+from sipagent.call.ending import TAIL_MS
+from sipagent.call.phase import Phase
+from sipagent.call.transfer import ANNOUNCE, ANNOUNCING_S, LIMIT_S, TransferSettings, explain
 from sipagent.sip.targets import Targets
 from sipagent.sip.uri import Uri
 

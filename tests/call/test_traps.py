@@ -9,7 +9,7 @@ from call.test_outgoing import dialled
 
 from sipagent.audio.g711 import ULAW_TO_ALAW
 from sipagent.call import events
-from sipagent.call.call import Phase
+from sipagent.call.phase import Phase
 from sipagent.rtp.packet import pack_packet
 
 

@@ -111,3 +111,10 @@ def test_recordings_that_failed(state: State) -> None:
     assert state.read()["sipagent_recordings_failed_total"] == 0
     state.metrics.recording_failed()
     assert state.read()["sipagent_recordings_failed_total"] == 1
+
+
+def test_what_the_models_used(state: State) -> None:
+    state.metrics.model_used(1_000, 0.25)
+    state.metrics.model_used(500, None)  # a model of unknown prices
+    values = state.read()
+    assert (values["sipagent_model_tokens_total"], values["sipagent_model_usd_total"]) == (1_500, 0.25)

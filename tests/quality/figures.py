@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from statistics import fmean, pvariance
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import numpy as np
+from figure import Figure
 from numpy.typing import NDArray
 from quality.echo import Echo
 from quality.filters import Filter
@@ -15,8 +15,6 @@ from quality.scores import BASELINE, Direction, Score
 from quality.tone import Steadiness
 
 from sipagent.bench.figures import Measurement
-
-Sense: TypeAlias = Literal["at least", "at most"]
 
 DIRECTIONS: Final[tuple[Direction, ...]] = ("caller to model", "model to caller")
 
@@ -32,32 +30,6 @@ DEVIATION_MS: Final = (2.0, 5.0)
 """p99 and p99.9, with 50 calls."""
 TURN_MS: Final = 25.0
 """p95, with 50 calls: from the caller's packet to its message, and from the first delta to its packet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the report."""
-
-    part: str
-    name: str
-    value: float
-    unit: str = ""
-    bar: float | None = None
-    """``None`` where nothing is asked."""
-    sense: Sense = "at most"
-    note: str = ""
-
-    @property
-    def is_missed(self) -> bool:
-        """Whether it is not good enough; what could not be measured never is."""
-        if self.bar is None:
-            return False
-        is_met = self.value >= self.bar if self.sense == "at least" else self.value <= self.bar
-        return not (isfinite(self.value) and is_met)
-
-    def __str__(self) -> str:
-        wanted = "" if self.bar is None else f", {self.sense} {self.bar:g} wanted"
-        return f"{self.part}: {self.name}: {self.value:.4g} {self.unit}".rstrip() + wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import msgspec
 from sipagent.audio.fades import FADE_MS
 from sipagent.audio.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
 from sipagent.call import events
-from sipagent.call.call import Call, Phase
+from sipagent.call.call import Call
 from sipagent.call.frames import FRAME_MS
+from sipagent.call.phase import Phase
 from sipagent.call.phone import HungUp, Line, PhoneOutput
 from sipagent.rtp.packet import parse_packet
 from sipagent.rtp.session import SrtpParameters

@@ -16,10 +16,11 @@ from sim.scenario import Deed, Scenario
 
 from sipagent.call import events
 from sipagent.call.barge_in import BargeInSettings
-from sipagent.call.call import Call, Phase
+from sipagent.call.call import Call
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Address
 from sipagent.call.listener import ListenerSettings
+from sipagent.call.phase import Phase
 from sipagent.call.phone import Phone, PhoneOutput, PickedUp
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg

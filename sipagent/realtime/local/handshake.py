@@ -9,6 +9,8 @@ import msgspec
 from sipagent.realtime.local.settings import LocalSettings
 
 PATH = "/v1/realtime"
+LIVE_PATH = "/v1/live/sessions"
+"""Where the Live server is, whose first message names the model."""
 SUBPROTOCOL_KEY = "openai-insecure-api-key."
 MAX_MODEL_LENGTH = 128
 """The API's names are far shorter; a longer one is a mistake or an attack."""
@@ -32,6 +34,8 @@ class Accepted:
     beta: bool
     number: int
     """Which connection of this server it is, counted from 1: the fault script asks."""
+    is_live: bool = False
+    """Whether it is for the Live server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,12 @@ def judge_handshake(
     fault = settings.faults.find("refuse_handshake", number)
     if fault is not None:
         return refuse(fault.status)
-    if path != PATH:
+    if path not in (PATH, LIVE_PATH):
         return refuse(404)
     if settings.api_key is not None and not _bears(settings.api_key, headers):
         return refuse(401)
+    if path == LIVE_PATH:
+        return refuse(400) if query else Accepted("", False, number, is_live=True)
     model = query.get("model", "")
     if not 0 < len(model) <= MAX_MODEL_LENGTH:
         return refuse(400)

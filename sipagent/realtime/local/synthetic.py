@@ -49,7 +49,8 @@ def speak(text: str, audio_format: AudioFormat, phrases: Sequence[str] = ()) -> 
 
 def hear(audio: bytes, audio_format: AudioFormat, phrases: Sequence[str]) -> str:
     """The phrase that is spoken in ``audio``, or an empty text."""
-    signs = _signs_of_pcm(audio) if audio_format == PCM else _signs_of_g711(audio, audio_format.silence[0] & 0x7F)
+    is_pcm = audio_format.codec == PCM.codec
+    signs = _signs_of_pcm(audio) if is_pcm else _signs_of_g711(audio, audio_format.silence[0] & 0x7F)
     runs = Counter(sum(1 for _ in run) for sign, run in groupby(signs) if sign)
     length, count = max(runs.items(), key=lambda entry: entry[0] * entry[1], default=(0, 0))
     index = round(length * 8000 / audio_format.rate) - FIRST_HALF_PERIOD

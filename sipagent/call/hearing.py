@@ -1,0 +1,79 @@
+"""What comes from the caller, sounds and keys, on its way from the leg to the conversation.
+
+A key comes in up to three ways, in RTP, in an INFO and in the sound itself, and counts once. Before the answer and on
+hold nothing is meant for the agent.
+"""
+
+from collections.abc import Callable, Sequence
+
+from sipagent.call import events
+from sipagent.call.audible_keys import AudibleKeys
+from sipagent.call.conversation import Conversation
+from sipagent.call.doubles import Doubles
+from sipagent.call.record import Record
+from sipagent.call.sip_leg import SipLeg
+from sipagent.rtp.session import Frame
+
+
+class Hearing:
+    """One call's: it hears from :meth:`begin` to :meth:`end`.
+
+    :param emit: takes commands.
+    """
+
+    def __init__(self, leg: SipLeg, *, emit: Callable[[events.Output], None]) -> None:
+        self._leg = leg
+        self._emit = emit
+        self._conversation: Conversation | None = None
+        self._record: Record | None = None
+        self._audible_keys: AudibleKeys | None = None
+        self._doubles = Doubles()
+
+    def begin(self, conversation: Conversation, *, record: Record | None, hears_keys: bool) -> None:
+        """Hear from now on.
+
+        :param hears_keys: whether keys are looked for in the sound, too.
+        """
+        self._conversation = conversation
+        self._record = record
+        self._audible_keys = AudibleKeys(self._leg.audio_format) if hears_keys else None
+
+    def end(self) -> None:
+        """Hear nothing any more."""
+        self._conversation = None
+
+    def receive(self, frames: Sequence[Frame], *, now: float) -> None:
+        """Take frames of the caller's, in order."""
+        if not self._leg.is_held:
+            for frame in frames:
+                self._listen(frame, now)
+
+    def receive_early(self, *, now: float) -> None:
+        """Hear what whoever picked up said before word of it came: the "Hello?" that overtook the 200."""
+        self.receive([frame for frame, _ in self._leg.take_early(now=now)], now=now)
+
+    def take_keys(self, *, now: float) -> None:
+        """Take what the leg has; a key pressed before the answer or on hold is meant for nobody."""
+        while (output := self._leg.poll()) is not None:
+            if isinstance(output, events.SendRtcp):
+                self._emit(output)
+            else:
+                self.press("rtp", output.digit, now=now, held_s=output.duration_ms / 1000)
+
+    def press(self, way: str, digit: str, *, now: float, held_s: float = 0.0) -> None:
+        """Take a key that came by one of the ways."""
+        if self._conversation is None or self._leg.is_held:
+            return
+        if not self._doubles.is_double(digit, way, now=now, held_s=held_s):
+            self._conversation.receive_digit(digit, now=now)
+
+    def _listen(self, frame: Frame, now: float) -> None:
+        if self._conversation is None:
+            return
+        if self._record is not None and frame.payload:
+            self._record.receive_caller(frame.payload, now=now)
+        if self._audible_keys is not None:
+            frame, keys = self._audible_keys.receive(frame)
+            for key in keys:
+                self.press("audio", key, now=now)
+        self._conversation.receive_frame(frame, now=now)
