@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from sipagent.agent.agent import Agent
 from sipagent.agent.quotation import quote_text
-from sipagent.agent.tools import CallInfo, Tool, tool
+from sipagent.agent.tools import CallInfo, Tool, ToolError, tool
 
 if TYPE_CHECKING:
     from sipagent.serving import serve
 
-__all__ = ["Agent", "CallInfo", "Tool", "quote_text", "serve", "tool"]
+__all__ = ["Agent", "CallInfo", "Tool", "ToolError", "quote_text", "serve", "tool"]
 
 
 def __getattr__(name: str) -> Any:

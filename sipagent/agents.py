@@ -1,18 +1,16 @@
 """What makes agents of what the file says of them: tools, sounds, and what the model is asked to be."""
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
-from types import ModuleType
 from typing import Any
 
 from msgspec.structs import astuple
 
 from sipagent.agent import backchannels
 from sipagent.agent.agent import Agent
-from sipagent.agent.builtin import HANG_UP, KEY_TOOLS, TRANSFER, make_hand_over, make_transfer
+from sipagent.agent.builtin import CALL_TOOLS, HOLD, KEY_TOOLS, make_hand_over
 from sipagent.agent.knowledge import MAX_CHARACTERS, Document, Knowledge, as_instructions, make_search
 from sipagent.agent.profile import Instructions, Profile, Words
 from sipagent.agent.template import Template
@@ -23,34 +21,36 @@ from sipagent.audio.wav import WavError
 from sipagent.call.ambience import AmbienceSettings
 from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.budget import PRICES, BudgetSettings, Prices
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.silence import SilenceSettings
 from sipagent.call.turn import TurnSettings
 from sipagent.config import Config
 from sipagent.config.engine import EngineConfig
-from sipagent.config.settings import AgentConfig, BargeInConfig, TransferConfig
-from sipagent.config.values import ToolReference
+from sipagent.config.settings import AgentConfig, BargeInConfig
+from sipagent.config.values import Filler
 from sipagent.engines import may_barge_in, turn_detection
 from sipagent.errors import SipagentError
 from sipagent.realtime.settings import SessionSettings
-
-BARE_TOOLS = {HANG_UP.name: HANG_UP, **KEY_TOOLS}
-"""The built-in tools that need no settings."""
+from sipagent.toolbox import AgentTools, Toolbox
 
 NOISE_SEED = 1
 """Noise is noise: all calls may have the same."""
 
 
-def make_tools(name: str, config: Config, knowledge: Sequence[Document], python: Agent | None = None) -> list[Tool]:
+def make_tools(
+    name: str, config: Config, knowledge: Sequence[Document], python: Agent | None = None, *, toolbox: Toolbox
+) -> AgentTools:
     """What an agent can do.
 
     :param knowledge: what :func:`read_knowledge` returned.
     :param python: the agent as it is written in Python, if it is.
+    :param toolbox: has what the file names.
     :raises SipagentError: when a tool can't be loaded, or there are two of a name.
     """
     agent = config.agents[name]
-    tools = [load_tool(reference, agent.transfer) for reference in agent.tools]
+    found = toolbox.tools_of(agent)
+    tools = list(found.own)
     if python is not None:
         tools += [_as_tool(each) for each in python.tools if not isinstance(each, str)]
     if not _is_short(agent, knowledge):
@@ -61,7 +61,7 @@ def make_tools(name: str, config: Config, knowledge: Sequence[Document], python:
     names = [tool.name for tool in tools]
     for twice in {each for each in names if names.count(each) > 1}:
         raise SipagentError(f"agent {name}: two tools are called {twice}")
-    return tools
+    return replace(found, own=tuple(tools))
 
 
 def make_profile(agent: AgentConfig, knowledge: Sequence[Document], python: Agent | None = None) -> Profile:
@@ -88,7 +88,7 @@ def read_knowledge(agent: AgentConfig) -> list[Document]:
     return documents
 
 
-def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: Sequence[Tool]) -> ConversationSettings:
+def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: AgentTools) -> ConversationSettings:
     """How an agent listens and talks.
 
     :raises SipagentError: when a sound can't be read.
@@ -100,17 +100,23 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: Sequence[
         end_silence_ms=agent.turn.end_silence_ms,
         max_turn_ms=agent.turn.max_turn_ms,
     )
+    names = frozenset(tool.name for tool in tools.own)
     return ConversationSettings(
-        session=make_session(agent, engine, tools),
+        session=make_session(agent, engine, tools.definitions),
         listener=ListenerSettings(detection=turn_detection(agent, engine), preroll_ms=agent.turn.preroll_ms, turn=turn),
         barge_in=_make_barge_in(agent.barge_in, is_enabled=may_barge_in(agent, engine)),
         ambience=_make_ambience(agent),
-        key_tools=frozenset(map(str, agent.tools)) & KEY_TOOLS.keys(),
+        key_tools=names & KEY_TOOLS.keys(),
+        call_tools=names & CALL_TOOLS.keys(),
+        music=_make_sound(agent.hold.sound, agent.hold.level_dbfs) if HOLD.name in names else None,
     )
 
 
-def make_session(agent: AgentConfig, engine: EngineConfig, tools: Sequence[Tool]) -> SessionSettings:
-    """What the model is asked to be."""
+def make_session(agent: AgentConfig, engine: EngineConfig, tools: Sequence[dict[str, Any]]) -> SessionSettings:
+    """What the model is asked to be.
+
+    :param tools: as ``session.update`` has them.
+    """
     return SessionSettings(
         model=engine.model,
         instructions=str(agent.instructions),
@@ -118,7 +124,7 @@ def make_session(agent: AgentConfig, engine: EngineConfig, tools: Sequence[Tool]
         turn_detection=turn_detection(agent, engine),
         transcription_model=engine.transcription_model,
         language=agent.language,
-        tools=tuple(tool.definition for tool in tools),
+        tools=tuple(tools),
         max_output_tokens=engine.max_output_tokens,
         speed=agent.speed,
         dialect=engine.spoken,
@@ -140,26 +146,6 @@ def make_budget(agent: AgentConfig, engine: EngineConfig) -> BudgetSettings:
     given = engine.prices
     prices = PRICES.get(engine.model) if given is None else Prices(*astuple(given))
     return BudgetSettings(prices, agent.max_cost_usd, agent.max_tokens)
-
-
-def load_tool(reference: ToolReference, transfer: TransferConfig | None = None) -> Tool:
-    """Find a tool.
-
-    :param transfer: where its agent may hand calls on to.
-    :raises SipagentError: when it can't be imported or is none.
-    """
-    if str(reference) in BARE_TOOLS:
-        return BARE_TOOLS[str(reference)]
-    if str(reference) == TRANSFER:
-        settings = transfer or TransferConfig()
-        try:
-            return make_transfer(settings.destinations, allow_any=settings.allow_any)
-        except TypeError as error:
-            raise SipagentError(str(error)) from error
-    found = import_object(reference)
-    if not isinstance(found, Tool):
-        raise SipagentError(f"tool {reference}: expected a function decorated with @tool")
-    return found
 
 
 def _make_barge_in(config: BargeInConfig, *, is_enabled: bool) -> BargeInSettings:
@@ -203,13 +189,17 @@ def _make_ambience(agent: AgentConfig) -> AmbienceSettings | None:
     thinking = agent.thinking
     if announcement is None and thinking.sound.name == "none":
         return None
-    filler = None
-    if thinking.sound.file is not None:
-        filler = _read_clip(thinking.sound.file).at_level(thinking.level_dbfs)
-    elif thinking.sound.name == "noise":
-        seed = Random(NOISE_SEED)
-        filler = Clip({rate: comfort_noise(thinking.level_dbfs, random=seed, rate=rate) for rate in RATES})
+    filler = _make_sound(thinking.sound, thinking.level_dbfs)
     return AmbienceSettings(_read_clip(announcement) if announcement else None, filler, thinking.after_ms)
+
+
+def _make_sound(sound: Filler, level_dbfs: float) -> Clip | None:
+    if sound.file is not None:
+        return _read_clip(sound.file).at_level(level_dbfs)
+    if sound.name == "noise":
+        seed = Random(NOISE_SEED)
+        return Clip({rate: comfort_noise(level_dbfs, random=seed, rate=rate) for rate in RATES})
+    return None
 
 
 def _read_clip(file: Path) -> Clip:
@@ -217,24 +207,3 @@ def _read_clip(file: Path) -> Clip:
         return Clip.read(file.read_bytes())
     except (OSError, WavError) as error:
         raise SipagentError(f"{file}: {error}") from error
-
-
-def import_object(reference: ToolReference) -> Any:
-    """Import what a reference to a file or a module names.
-
-    :raises SipagentError: when it can't be imported.
-    """
-    try:
-        module = _import_file(reference.file) if reference.file else importlib.import_module(reference.module or "")
-        return getattr(module, reference.name)
-    except Exception as error:  # whatever the user's module does on import
-        raise SipagentError(f"{reference}: {type(error).__name__}: {error}") from error
-
-
-def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise SipagentError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -44,6 +44,7 @@ from sipagent.sip.dialog import DEFAULT_PORTS, URI_TRANSPORTS
 from sipagent.sip.events import Event, SourceBanned
 from sipagent.sip.uri import Parameters, Uri
 from sipagent.stun import PORT as STUN_PORT
+from sipagent.toolbox import Toolbox
 
 SESSIONS_A_CALL = 2
 """The user agent keeps a dialog a little longer than we keep the call: until its BYE is answered."""
@@ -123,7 +124,7 @@ class Application:
         outsides = {line.name: await _numeric(line.external_address) for line in config.lines}
         ports = (config.rtp.ports.first, config.rtp.ports.last)
         self.service = Service(
-            lines=make_lines(config, engines, outsides, agents=self._agents),
+            lines=make_lines(config, engines, outsides, agents=self._agents, toolbox=await self._open_toolbox()),
             ports=RtpPorts("0.0.0.0", ports, random=self._random),
             ports6=RtpPorts("::", ports, random=self._random),
             max_calls=config.sip.max_calls,
@@ -168,6 +169,13 @@ class Application:
         for name in open_keys(config):
             self._log.warning("srtp_keys_in_the_open", line=name, instead="transport: tls, so that nobody reads them")
         self._log.info("ready", listen=[str(listener) for listener in config.sip.listen], model=", ".join(models))
+
+    async def _open_toolbox(self) -> Toolbox:
+        """The tools of the agents, with the servers of theirs that we start."""
+        toolbox = Toolbox(self._config, random=self._random, report=self.observer.observe_tool_error)
+        self._closing.push_async_callback(toolbox.close)
+        await toolbox.open()
+        return toolbox
 
     async def dial(self, line: str, to: str, headers: HeaderList = ()) -> str:
         """Have the agent of a line call somebody; return the id of the call.

@@ -7,14 +7,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from random import SystemRandom
 from time import time
+from typing import Any
 from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
 
 from sipagent.agent.knowledge import Document
-from sipagent.agent.tools import Tool
-from sipagent.agents import load_tool, make_session, read_knowledge
+from sipagent.agents import make_session, read_knowledge
 from sipagent.aio.driver import Driver
 from sipagent.aio.engine import Engine
 from sipagent.aio.tls import Tls, expires_at
@@ -29,6 +29,7 @@ from sipagent.errors import ConfigError, SipagentError
 from sipagent.line_checkup import check_lines
 from sipagent.realtime import events
 from sipagent.realtime.settings import SessionSettings
+from sipagent.toolbox import Toolbox
 
 
 class Checkup:
@@ -66,7 +67,7 @@ async def run_checkup(path: Path, *, console: Console) -> bool:
             checkup.bad(line)
         return False
     checkup.good(f"{path}: {len(config.lines)} line, {len(config.agents)} agents, {len(config.engines)} engines")
-    tools = _check_tools(config, checkup)
+    tools = await _check_tools(config, checkup)
     _check_ports(config, checkup)
     _check_certificates(config, checkup)
     _check_address(config, checkup)
@@ -76,21 +77,36 @@ async def run_checkup(path: Path, *, console: Console) -> bool:
     return checkup.is_well
 
 
-def _check_tools(config: Config, checkup: Checkup) -> dict[str, list[Tool]]:
-    """Load the tools of each agent; return those that can be."""
-    tools: dict[str, list[Tool]] = {}
-    for name, agent in config.agents.items():
-        tools[name] = []
-        for reference in agent.tools:
-            try:
-                tool = load_tool(reference, agent.transfer)
-            except SipagentError as error:
-                checkup.bad(f"agent {name}: {error}")
-            else:
-                tools[name].append(tool)
-                checkup.good(f"agent {name}: tool {tool.name}")
-        for document in _check_knowledge(name, agent, checkup):
-            checkup.good(f"agent {name}: {document.name}, {len(document.text)} characters")
+async def _check_tools(config: Config, checkup: Checkup) -> dict[str, list[dict[str, Any]]]:
+    """Load the tools of each agent, and start the servers that have some; return those that there are."""
+    tools: dict[str, list[dict[str, Any]]] = {name: [] for name in config.agents}
+    try:
+        toolbox = Toolbox(config, random=SystemRandom(), report=lambda name, error: checkup.bad(f"{name}: {error!r}"))
+    except SipagentError as error:
+        checkup.bad(str(error))
+        return tools
+    try:
+        await toolbox.open()
+        for name, agent in config.agents.items():
+            tools[name] = _check_tools_of(name, agent, toolbox, checkup)
+            for document in _check_knowledge(name, agent, checkup):
+                checkup.good(f"agent {name}: {document.name}, {len(document.text)} characters")
+    finally:
+        await toolbox.close()
+    return tools
+
+
+def _check_tools_of(name: str, agent: AgentConfig, toolbox: Toolbox, checkup: Checkup) -> list[dict[str, Any]]:
+    tools: list[dict[str, Any]] = []
+    for reference in agent.tools:
+        try:
+            found = toolbox.tools_of(agent, [reference]).definitions
+        except SipagentError as error:
+            checkup.bad(f"agent {name}: {error}")
+            continue
+        tools += found
+        for each in found:
+            checkup.good(f"agent {name}: tool {each.get('name') or each.get('server_label')}")
     return tools
 
 
@@ -156,7 +172,7 @@ def _is_private(host: str) -> bool:
 
 
 async def _check_engine(
-    name: str, config: EngineConfig, whole: Config, tools: dict[str, list[Tool]], checkup: Checkup
+    name: str, config: EngineConfig, whole: Config, tools: dict[str, list[dict[str, Any]]], checkup: Checkup
 ) -> None:
     if config.is_embedded:
         why = (

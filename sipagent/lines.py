@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from ipaddress import ip_network
+from random import Random
 from uuid import NAMESPACE_URL, getnode, uuid5
 
 from sipagent.agent.agent import Agent
@@ -30,6 +31,7 @@ from sipagent.sip.session_timer import SessionTimerSettings
 from sipagent.sip.sources import network_of
 from sipagent.sip.targets import DEFAULT_DENY, Targets
 from sipagent.sip.uri import NO_PARAMETERS, Parameters, Uri
+from sipagent.toolbox import Toolbox
 
 LOOPBACK = tuple(map(ip_network, ("127.0.0.0/8", "::1/128")))
 """This machine."""
@@ -181,26 +183,35 @@ def make_lines(
     outsides: Mapping[str, str | None] | None = None,
     *,
     agents: Mapping[str, Agent] | None = None,
+    toolbox: Toolbox | None = None,
 ) -> dict[str, Line]:
     """What becomes of the calls of each line.
 
     :param outsides: as :func:`make_accounts` takes them.
     :param engines: where the model of each engine is.
     :param agents: those written in Python, by their names.
+    :param toolbox: has the tools; not given: one whose MCP servers are never started.
     :raises SipagentError: when a tool or a file can't be loaded.
     """
     known = outsides or {}
-    made = {line.name: _make_line(config, line, engines, agents or {}) for line in config.lines}
+    box = toolbox or Toolbox(config, random=Random(), report=_report_nothing)
+    made = {line.name: _make_line(config, line, engines, agents or {}, box) for line in config.lines}
     return {name: replace(line, external_address=known.get(name)) for name, line in made.items()}
 
 
-def _make_line(config: Config, line: LineConfig, engines: Mapping[str, Engine], agents: Mapping[str, Agent]) -> Line:
+def _make_line(
+    config: Config, line: LineConfig, engines: Mapping[str, Engine], agents: Mapping[str, Agent], toolbox: Toolbox
+) -> Line:
     """The line with its own agent, and the same with each that its routes lead to, or to whom calls are handed over."""
     made: dict[str, Line] = {}
     for name in config.agents_of(line):
-        made[name] = replace(_make_line_of(name, config, line, engines, agents.get(name)), others=made)
+        made[name] = replace(_make_line_of(name, config, line, engines, agents.get(name), toolbox), others=made)
     routes = [_make_route(each, config) for each in line.routes]
     return replace(made[line.agent], routes=tuple((route, made.get(route.agent)) for route in routes))
+
+
+def _report_nothing(name: str, error: BaseException) -> None:
+    raise LookupError(f"{name} is not started, so nothing can be wrong with it") from error
 
 
 def _make_route(route: RouteConfig, config: Config) -> Route:
@@ -222,11 +233,11 @@ def _make_hours(hours: HoursConfig, config: Config) -> Hours:
 
 
 def _make_line_of(
-    name: str, config: Config, line: LineConfig, engines: Mapping[str, Engine], python: Agent | None
+    name: str, config: Config, line: LineConfig, engines: Mapping[str, Engine], python: Agent | None, toolbox: Toolbox
 ) -> Line:
     agent = config.agents[name]
     knowledge = read_knowledge(agent)
-    tools = tuple(make_tools(name, config, knowledge, python))
+    tools = make_tools(name, config, knowledge, python, toolbox=toolbox)
     call = CallSettings(
         conversation=make_conversation(agent, config.engines[agent.engine], tools),
         max_call_s=agent.max_call_s,
@@ -243,8 +254,10 @@ def _make_line_of(
         codecs=usable_codecs(line),
         call=call,
         engine=engines[agent.engine],
-        tools=tools,
+        tools=tools.own,
         agent=name,
+        sources=tools.sources,
+        approval=toolbox.approval,
         keys_in_rtp=line.dtmf != "info",
         account=None if line.domain is None else line.name,
         transfers=make_targets(line, line.allow_transfer),

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from sipagent.agent.agent import Agent
-from sipagent.agents import import_object
 from sipagent.aio import log, loop
 from sipagent.aio.line_writer import LineWriter
 from sipagent.app import Application
 from sipagent.config import Config, load, make_config
 from sipagent.config.values import ToolReference
 from sipagent.errors import SipagentError
+from sipagent.toolbox import import_object
 
 
 def serve(agents: Agent | Sequence[Agent], *, config: str | Path | None = None) -> None:
@@ -66,7 +66,7 @@ def find_agents(reference: str) -> list[Agent] | None:
         place = ToolReference.parse(reference)
     except ValueError:
         return None
-    if place.is_builtin:
+    if place.is_named:
         return None
     if place.file is None:
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as text, as the import system wants it

@@ -16,6 +16,7 @@ from sipagent.aio.service import Service
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call import events
+from sipagent.call.continuity import ContinuitySettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Fact
 from sipagent.call.settings import CallSettings
@@ -84,6 +85,7 @@ class World:
         user_agent: UserAgentSettings | None = None,
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
         certificate: Certificate | None = None,
+        continuity: ContinuitySettings | None = None,
     ) -> None:
         self.ledger = Ledger()
         self.crashes: list[Exception] = []
@@ -91,7 +93,10 @@ class World:
             "test", transcription_model=None, tools=tuple(each.definition for each in tools), setup_timeout_s=1.0
         )
         conversation = ConversationSettings(
-            session, greeting, key_tools=frozenset(KEY_TOOLS.keys() & {each.name for each in tools})
+            session,
+            greeting,
+            key_tools=frozenset(KEY_TOOLS.keys() & {each.name for each in tools}),
+            continuity=continuity or ContinuitySettings(),
         )
         call = CallSettings(conversation, records=records, transfer=transfer)
         line = Line(

@@ -42,6 +42,7 @@ OWN = "prices: {text_in: 1, text_cached: 2, text_out: 3, audio_in: 4, audio_cach
     [
         ("", PRICES["gpt-realtime-2.1"]),
         ("model: gpt-realtime-2.1-mini", PRICES["gpt-realtime-2.1-mini"]),
+        ("dialect: live, url: wss://x", PRICES["gpt-live-1"]),
         ("model: another", None),
         (f"model: another, {OWN}", Prices(1, 2, 3, 4, 5, 6)),
         (OWN, Prices(1, 2, 3, 4, 5, 6)),

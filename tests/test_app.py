@@ -14,7 +14,6 @@ from loopback import HOST, WITHIN_S, Caller, make_model, run_clean, until, withi
 from program import Server, free_port
 from sim.registrar import Registrar, password_of
 
-from sipagent.agents import load_tool
 from sipagent.aio import loop
 from sipagent.aio.udp import UdpSocket
 from sipagent.app import Application
@@ -23,6 +22,7 @@ from sipagent.config.values import Secret, ToolReference
 from sipagent.engines import make_engine
 from sipagent.errors import SipagentError
 from sipagent.sip.events import Accepted, Ended
+from sipagent.toolbox import load_tool
 
 TOOLS = """
 from sipagent import tool

@@ -175,6 +175,25 @@ def test_a_model_that_answers_in_its_way(tmp_path: Path, script: str, key: str, 
 
 
 @pytest.mark.parametrize(
+    ("script", "words"),
+    [("", None), ("refuse_session code=insufficient_quota", "was refused"), ("slow_session seconds=9", "not send")],
+)
+def test_a_live_model_that_answers_in_its_way(tmp_path: Path, script: str, words: str | None) -> None:
+    async def main() -> tuple[bool, str]:
+        model = make_model(script, api_key="right")
+        await model.listen(HOST, 0)
+        engine = {"dialect": "live", "url": model.live_url, "api_key": "right", "connect_timeout_s": 1}
+        found = await check(configure(tmp_path, engine))
+        await model.close()
+        return found
+
+    is_well, page = run(main())
+    assert is_well is (words is None)
+    assert (f"{HOST} answers, and takes our session with gpt-live-1" in page) is (words is None)
+    assert words is None or (len(wrong(page)) == 1 and words in wrong(page)[0])
+
+
+@pytest.mark.parametrize(
     ("url", "words"),
     [
         (f"ws://{HOST}:1/v1/realtime", "cannot be reached"),

@@ -55,14 +55,21 @@ def keys(kind: kinds.Type, path: str = "") -> Iterator[str]:
 
 MAPS = {
     "agents", "engines", "engines.*.headers", "hours", "lines.*.callers",
-    "lines.*.routes.*.header", "agents.*.transfer.destinations",
+    "lines.*.routes.*.header", "agents.*.transfer.destinations", "tools",
+    "tools.*.parameters", "tools.*.headers", "mcp", "mcp.*.env", "mcp.*.headers",
 }  # fmt: skip
 """Where names are the user's own."""
+
+
+FREE = {"tools.*.body"}
+"""Where anything may stand."""
 
 
 def paths(value: object, path: str = "") -> Iterator[str]:
     """Yield the path of everything in a file that is at the end of a branch."""
     match value:
+        case _ if path in FREE:
+            yield path
         case dict() if path in MAPS:
             for child in value.values():
                 yield from paths(child, f"{path}.*")
@@ -109,7 +116,7 @@ def test_config_yaml_shows_settings_at_their_defaults(file: Path) -> None:
     agent, engine = shown.agents["receptionist"], shown.engines["openai"]
     sections: list[Struct] = [
         shown.sip, shown.sip.tls, shown.sip.safety, shown.rtp, shown.lines[0], agent, agent.turn, agent.barge_in,
-        agent.transfer, agent.thinking, engine, shown.control, shown.log,
+        agent.transfer, agent.thinking, agent.hold, engine, shown.control, shown.log, shown.approval,
     ]  # fmt: skip
     for section in sections:
         for name, value in defaults(section).items():

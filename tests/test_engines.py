@@ -68,6 +68,13 @@ def test_without_a_key_the_embedded_model_speaks_the_protocol(dialect: str, spok
     assert make_engine(config, url="ws://127.0.0.1:9/x").headers == {}
 
 
+@pytest.mark.parametrize(
+    ("dialect", "model"), [("openai", "gpt-realtime-2.1"), ("live", "gpt-live-1"), ("pcm", "gpt-realtime-2.1")]
+)
+def test_the_embedded_model_answers_to_any_name(dialect: str, model: str) -> None:
+    assert EngineConfig(dialect=dialect, url="local").model == model  # type: ignore[arg-type]
+
+
 def test_a_server_that_wants_no_key_needs_none() -> None:
     config = EngineConfig(dialect="pcm", url="ws://box", model="m", auth="none", rate=16000, lacks=("cancel",))
     assert not config.is_embedded

@@ -1,14 +1,15 @@
-"""The tools that every agent may have: to end the call, to hand it on, to press keys and to ask for keys.
+"""The tools that every agent may have: to end the call, to hand it on, to have the caller wait, to press keys and to
+ask for keys, to note something, and to take a message.
 
-What they do is done by the call itself.
+What they do is done by the call itself; only a message is kept by whoever is told to.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
-from sipagent.agent.tools import Tool, tool
+from sipagent.agent.tools import CallInfo, Tool, tool
 
 
 @tool
@@ -59,9 +60,85 @@ def collect_digits(
     return f"{max_digits} {terminator} {timeout_s}"
 
 
+HOLD_MAX_S: Final = 600.0
+"""Who waits longer has been forgotten."""
+
+
+@tool
+def hold(
+    seconds: Annotated[float, Meta(description="How long at most, in seconds.", ge=1, le=HOLD_MAX_S)] = 60.0,
+) -> str:
+    """Have the caller wait; you don't speak meanwhile, and the caller may hear music.
+
+    Use it when something takes its time, and say so first. The wait is over when the caller speaks or presses a key, or
+    when the time is up; then you are told, and take the call up again. Another tool that you use together with this one
+    ends the wait when its result is there.
+    """
+    return f"The caller waits for up to {seconds:g} s."
+
+
+NOTE_MAX: Final = 2_000
+"""Characters of a note."""
+
+
+@tool
+def note(
+    text: Annotated[str, Meta(description="What is to be remembered, as one line.", min_length=1, max_length=NOTE_MAX)],
+) -> str:
+    """Write a line into the record of this call, for the people who read it afterwards.
+
+    Use it for facts that matter after the call. The caller does not hear of it.
+    """
+    return f"Noted: {text}"
+
+
+NOTED: Final = "It is noted. Go on with the conversation, and don't mention it."
+
+TAKE_MESSAGE: Final = "take_message"
+"""The name of the tool that takes a message."""
+
+MESSAGE_KEPT: Final = "The message is kept, and will be passed on."
+MESSAGE_MAX: Final = 4_000
+"""Characters of a message: five minutes of talking."""
+
+
+def make_take_message(keep: Callable[[CallInfo, str, str, str], None]) -> Tool:
+    """Make the tool that takes a message.
+
+    :param keep: is given the call, the name, the number and the text, in a thread of its own.
+    """
+
+    @tool
+    def take_message(
+        call: CallInfo,
+        name: Annotated[str, Meta(description="Whom it is from.", min_length=1, max_length=200)],
+        text: Annotated[
+            str, Meta(description="The message, in the caller's words.", min_length=1, max_length=MESSAGE_MAX)
+        ],
+        number: Annotated[
+            str,
+            Meta(description="Where to call back; left out for the number that the caller calls from.", max_length=64),
+        ] = "",
+    ) -> str:
+        """Take a message for somebody who is not there now.
+
+        Ask for the name, the number to call back, and the message; read them back before you use this.
+        """
+        keep(call, name, number, text)
+        return MESSAGE_KEPT
+
+    return take_message
+
+
 SEND_DIGITS: Final = send_digits
 COLLECT_DIGITS: Final = collect_digits
 KEY_TOOLS: Final = {each.name: each for each in (SEND_DIGITS, COLLECT_DIGITS)}
+
+HOLD: Final = hold
+NOTE: Final = note
+CALL_TOOLS: Final = {each.name: each for each in (HOLD, NOTE)}
+BARE_TOOLS: Final = {HANG_UP.name: HANG_UP, **KEY_TOOLS, **CALL_TOOLS}
+"""The tools that need no settings."""
 
 TRANSFER: Final = "transfer"
 """The name of the tool that hands the call on."""

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from inspect import getdoc, iscoroutinefunction
-from typing import Any, Final, overload
+from typing import Any, Final, Protocol, overload
 
 import msgspec
 
@@ -18,6 +18,13 @@ DEFAULT_TIMEOUT_S = 10.0
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What the Realtime API takes for a function's name."""
+
+
+class ToolError(SipagentError):
+    """A tool can't do what it is asked for; the message is a sentence for the model, which it tells in its own words.
+
+    A tool of the user's may raise it; whatever else one raises the model is only told that it failed.
+    """
 
 
 class ToolArgumentError(SipagentError):
@@ -58,6 +65,21 @@ class CallInfo:
     """When the agent took the call, in the timezone of the configuration."""
 
 
+class ArgumentReader(Protocol):
+    """What a tool's parameters are, and the reading of a model's arguments for them."""
+
+    injected_name: str | None
+    """The parameter that we fill in with a :class:`CallInfo`."""
+    schema: dict[str, Any]
+    """The JSON Schema of one object, with a property for each of the others."""
+
+    def convert(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Turn values read from JSON into what the function takes.
+
+        :raises ValueError: they don't fit; the message names the parameter.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A function, and what the model is told of it. Called, it is the function itself."""
@@ -65,8 +87,10 @@ class Tool:
     name: str
     description: str
     function: Callable[..., Any]
-    arguments: Arguments
+    arguments: ArgumentReader
     timeout_s: float = DEFAULT_TIMEOUT_S
+    needs_approval: bool = False
+    """Whether somebody is asked before each time it runs (:mod:`sipagent.agent.approval`)."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function, as if it were no tool."""
@@ -119,7 +143,11 @@ def tool(function: Callable[..., Any], /) -> Tool: ...
 
 @overload
 def tool(
-    *, name: str | None = None, description: str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    needs_approval: bool = False,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -130,6 +158,7 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
+    needs_approval: bool = False,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function, with or without parentheses.
 
@@ -137,11 +166,13 @@ def tool(
     words on each (Google's or reStructuredText's manner), or those in ``Annotated[str, "words"]``.
 
     :param timeout_s: how long the model waits for the output.
+    :param needs_approval: whether somebody is asked before each time it runs.
     :raises TypeError: the function cannot be a tool; the message says why.
     """
 
     def make(function: Callable[..., Any]) -> Tool:
-        return _make(function, str(name or getattr(function, "__name__", "")), description, timeout_s)
+        made = _make(function, str(name or getattr(function, "__name__", "")), description, timeout_s)
+        return replace(made, needs_approval=needs_approval)
 
     return make if function is None else make(function)
 

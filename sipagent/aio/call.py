@@ -10,7 +10,7 @@ from sipagent.agent.builtin import HAND_OVER
 from sipagent.aio.driver import Driver
 from sipagent.aio.engine import Engine
 from sipagent.aio.media import Media
-from sipagent.aio.model_sockets import ModelCommand, ModelSockets
+from sipagent.aio.model_sockets import ModelSockets
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Place, ReplacementRunner, Way
 from sipagent.aio.staff import Staff
@@ -179,6 +179,8 @@ class CallRunner:
                     self._recorder.write(output)
             case events.RunTool(function_call_id, name, arguments):
                 self._run_tool(function_call_id, name, arguments)
+            case events.JudgeTool(request_id, name, arguments):
+                self._tools.judge(name, arguments, partial(self._tool_finished, request_id))
             case events.CancelTools():
                 self._tools.cancel_all()
             case events.Dial(offer):
@@ -186,13 +188,13 @@ class CallRunner:
             case _:
                 self._carry_rest(output)
 
-    def _carry_rest(self, output: SipCommand | ModelCommand | events.ReplacementCommand | Fact) -> None:
+    def _carry_rest(self, output: SipCommand | events.ModelCommand | events.ReplacementCommand | Fact) -> None:
         if isinstance(output, SipCommand):
             if self._place.handle is not None:
                 self._carry_sip(self._place.handle, output)
         elif isinstance(output, events.ReplacementCommand):
             self.replacement.carry(output)
-        elif isinstance(output, ModelCommand):
+        elif isinstance(output, events.ModelCommand):
             self._models.carry(output)
         else:
             self._note(output)
@@ -262,17 +264,16 @@ class CallRunner:
     def _run_tool(self, function_call_id: str, name: str, arguments: str) -> None:
         if name == HAND_OVER and self._staff.may_hand_over:
             self._hand_over(function_call_id, arguments)
-            return
+        else:
+            self._tools.run(name, arguments, partial(self._tool_finished, function_call_id))
 
-        def finished(output: str) -> None:
-            self.driver.feed(partial(self.call.tool_finished, function_call_id, output))
-
-        self._tools.run(name, arguments, finished)
+    def _tool_finished(self, function_call_id: str, output: events.ToolOutput) -> None:
+        self.driver.feed(partial(self.call.tool_finished, function_call_id, output))
 
     def _hand_over(self, function_call_id: str, arguments: str) -> None:
         change = self._staff.prepare(arguments)
         if isinstance(change, str):
-            self.driver.feed(partial(self.call.tool_finished, function_call_id, change))
+            self._tool_finished(function_call_id, change)
         else:
             self.update_agent(replace(change, function_call_id=function_call_id))
 
@@ -284,7 +285,7 @@ class CallRunner:
         now = monotonic()
         if isinstance(fact, AgentChanged):
             self._staff.changed(fact.agent)
-            self._tools.change(self._staff.tools, self._staff.info)
+            self._tools.change(self._staff.tools, self._staff.info, self._staff.approval)
         if isinstance(fact, events.AgentStarted) and not fact.was_queued:
             self._observer.observe_delay("model_to_packet", now - fact.received_at)
         self._observer.observe(self.call.id, fact, now=now)

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from sipagent.agent.approval import ApprovalPolicy
 from sipagent.agent.profile import Profile
 from sipagent.agent.routing import Route
+from sipagent.agent.tool_set import ToolSource
 from sipagent.agent.tools import CallInfo, Tool
 from sipagent.aio.engine import Engine
 from sipagent.call.settings import CallSettings
@@ -24,7 +26,12 @@ class Line:
     call: CallSettings
     engine: Engine
     tools: tuple[Tool, ...]
+    """The agent's own."""
     agent: str
+    sources: tuple[ToolSource, ...] = ()
+    """Servers with more of them."""
+    approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
+    """Who is asked about those that need it."""
     keys_in_rtp: bool = True
     """Whether keys that an agent presses go there, where the peer takes them."""
     account: str | None = None
@@ -54,17 +61,22 @@ class Line:
                 return line or route.reject or NOT_FOUND
         return self
 
-    def settings(self, info: CallInfo, identity: Identity | None) -> CallSettings:
+    def settings(self, info: CallInfo, identity: Identity | None, tools: tuple[Tool, ...] = ()) -> CallSettings:
         """Return what a call is to be like, with what the model is told of it.
 
         :param identity: who calls; ``None`` when we do.
+        :param tools: all that there are now, where there are servers with tools.
         """
+        session = self.call.conversation.session
+        if self.sources:
+            hosted = tuple(each for each in session.tools if each.get("type") != "function")
+            session = replace(session, tools=(*(tool.definition for tool in tools), *hosted))
         if self.profile is None:
-            return self.call
+            return replace(self.call, conversation=replace(self.call.conversation, session=session))
         facts = identity.facts() if identity is not None else {}
         instructions, greeting = self.profile.instruct(info, facts), self.profile.greet(info)
         conversation = self.call.conversation
-        session = replace(conversation.session, instructions=instructions)
+        session = replace(session, instructions=instructions)
         return replace(self.call, conversation=replace(conversation, session=session, greeting=greeting))
 
 

@@ -10,8 +10,6 @@ from sipagent.aio.websocket import WebSocket
 from sipagent.call import events
 from sipagent.call.call import Call
 
-ModelCommand: TypeAlias = events.ConnectModel | events.SendComingModel | events.UseModel | events.CloseModel
-
 Opens: TypeAlias = Callable[[WebSocket, int], Coroutine[Any, Any, None]]
 
 
@@ -29,7 +27,7 @@ class ModelSockets:
         self._connecting: dict[int, asyncio.Task[None]] = {}
         self._present: WebSocket | None = None
 
-    def carry(self, output: ModelCommand) -> None:
+    def carry(self, output: events.ModelCommand) -> None:
         """Do what the call says; of a connection that is gone, nothing."""
         match output:
             case events.ConnectModel(number, engine):

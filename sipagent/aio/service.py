@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from time import gmtime, monotonic, strftime, time
 
+from sipagent.agent.tool_set import gather
 from sipagent.agent.tools import CallInfo
 from sipagent.aio.call import CallRunner, Observer, Outgoing
 from sipagent.aio.line import Line, info_of
@@ -301,7 +302,8 @@ class Service:
             keys_in_rtp=line.keys_in_rtp,
             certificate=self._certificate,
         )
-        call = Call(call_id, leg=leg, settings=line.settings(info, identity), random=self._random)
+        tools = gather(line.tools, line.sources)
+        call = Call(call_id, leg=leg, settings=line.settings(info, identity, tools), random=self._random)
         return CallRunner(
             call,
             handle=handle,
@@ -310,9 +312,10 @@ class Service:
             endpoint=endpoint,
             engine=line.engine,
             tools=ToolRunner(
-                line.tools,
+                tools,
                 report=self._observer.observe_tool_error,
                 call=info,
+                approval=line.approval,
                 places=self._places,
             ),
             staff=Staff(line, info, identity, moment=self._moment, report=self._observer.observe_tool_error),

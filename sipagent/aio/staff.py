@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from sipagent.agent.approval import ApprovalPolicy
 from sipagent.agent.builtin import HAND_OVER
-from sipagent.agent.tools import CallInfo, Tool, ToolArgumentError
+from sipagent.agent.tool_set import gather
+from sipagent.agent.tools import CallInfo, ToolArgumentError
 from sipagent.aio.line import Line
 from sipagent.call.succession import AgentChange
 from sipagent.sip.identity import Identity
@@ -31,13 +33,15 @@ class Staff:
         self._identity = identity
         self._moment = moment
         self._report = report
+        self.tools = gather(line.tools, line.sources)
+        """Those of the present agent."""
         self.info = info
         """What the present agent's tools may know."""
 
     @property
-    def tools(self) -> tuple[Tool, ...]:
-        """Those of the present agent."""
-        return self._line.tools
+    def approval(self) -> ApprovalPolicy:
+        """Who is asked about those that need it."""
+        return self._line.approval
 
     @property
     def may_hand_over(self) -> bool:
@@ -62,7 +66,8 @@ class Staff:
         if line is None:
             return f"There is no agent {agent} for this call."
         try:
-            settings = line.settings(self._info_of(agent), self._identity)
+            tools = gather(line.tools, line.sources)
+            settings = line.settings(self._info_of(agent), self._identity, tools)
         except Exception as error:  # noqa: BLE001 - whatever a function of the user's raises costs this change only
             self._report(f"instructions of {agent}", error)
             return f"The agent {agent} can't take over now."
@@ -71,6 +76,7 @@ class Staff:
     def changed(self, agent: str) -> None:
         """Take note that another agent talks."""
         self._line = self._line.others[agent]
+        self.tools = gather(self._line.tools, self._line.sources)
         self.info = self._info_of(agent)
 
     def _info_of(self, agent: str) -> CallInfo:

@@ -5,7 +5,7 @@ thread cannot be, so it keeps its place until it returns; it is a daemon, so it 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from sipagent.agent.tools import CallInfo, Tool, ToolArgumentError
+from sipagent.agent.approval import Approval, ApprovalPolicy, explain_refusal
+from sipagent.agent.tools import CallInfo, Tool, ToolArgumentError, ToolError
 
 MAX_RUNNING = 64
 """Tools at once, each of which may hold a thread; for all runners that share their places."""
@@ -38,6 +39,7 @@ class ToolRunner:
 
     :param report: is told the name of a tool that failed, and what it raised.
     :param call: what tools may know of the call.
+    :param approval: who is asked about tools that need it.
     :param places: what :func:`make_places` made; without it, the runner's own.
     """
 
@@ -47,16 +49,19 @@ class ToolRunner:
         *,
         report: Callable[[str, BaseException], None],
         call: CallInfo | None = None,
+        approval: ApprovalPolicy | None = None,
         places: asyncio.Semaphore | None = None,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._report = report
         self._call = call or CallInfo(call_id="")
+        self._approval = approval or ApprovalPolicy()
         self._places = places or make_places()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def change(self, tools: Iterable[Tool], call: CallInfo) -> None:
+    def change(self, tools: Iterable[Tool], call: CallInfo, approval: ApprovalPolicy) -> None:
         """From now on, another agent's tools are run; what runs is not stopped."""
+        self._approval = approval
         self._tools = {tool.name: tool for tool in tools}
         self._call = call
 
@@ -65,13 +70,18 @@ class ToolRunner:
 
         It is never called before this method returns.
         """
-        loop = asyncio.get_running_loop()
         if len(self._tasks) >= MAX_STARTED:
-            loop.call_soon(finished, f"The tool {name} cannot run now: too many are running.")
-            return
-        task = loop.create_task(self._run(name, arguments, finished), name=f"tool {name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            sentence = f"The tool {name} cannot run now: too many are running."
+            asyncio.get_running_loop().call_soon(finished, sentence)
+        else:
+            self._start(name, self._run(name, arguments, finished))
+
+    def judge(self, name: str, arguments: str, finished: Callable[[Approval], None]) -> None:
+        """Ask whether a tool may run that runs elsewhere; as :meth:`run` for the rest."""
+        if len(self._tasks) >= MAX_STARTED:
+            asyncio.get_running_loop().call_soon(finished, Approval(False, "too many tools are running"))
+        else:
+            self._start(name, self._judge(name, arguments, finished))
 
     def cancel_all(self) -> None:
         """Stop every tool; nobody wants its output any more."""
@@ -91,6 +101,8 @@ class ToolRunner:
             values = tool.parse_arguments(arguments, self._call)
         except ToolArgumentError as error:
             return str(error)
+        if tool.needs_approval and (refusal := await self._refusal_of(tool, values)) is not None:
+            return refusal
         limit = asyncio.timeout(tool.timeout_s)
         try:
             async with limit:
@@ -100,9 +112,52 @@ class ToolRunner:
             if _is_being_cancelled():
                 raise
             self._report(name, error)
+            if isinstance(error, ToolError):
+                return _as_text(str(error))
             if limit.expired():
                 return f"The tool {name} took longer than {tool.timeout_s:g} seconds and was given up."
             return f"The tool {name} failed."
+
+    async def approval_of(self, name: str, values: Mapping[str, Any]) -> Approval:
+        """Ask whether a tool may run; who does not answer in time, or fails, has not said yes."""
+        policy, hook = self._approval, self._approval.hook
+        if hook is None:
+            return policy.read(None)
+        limit = asyncio.timeout(policy.timeout_s)
+        try:
+            async with limit:
+                await self._places.acquire()
+                if not policy.is_async:
+                    return policy.read(await self._in_thread(name, partial(hook, name, values, self._call)))
+                try:
+                    return policy.read(await hook(name, values, self._call))
+                finally:
+                    self._places.release()
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # the call goes on
+            if _is_being_cancelled():
+                raise
+            self._report(name, error)
+            return Approval(False, "nobody could be asked" if not limit.expired() else "nobody answered in time")
+
+    async def _refusal_of(self, tool: Tool, values: dict[str, Any]) -> str | None:
+        shown = {key: value for key, value in values.items() if key != tool.arguments.injected_name}
+        approval = await self.approval_of(tool.name, shown)
+        return None if approval.is_given else explain_refusal(tool.name, approval)
+
+    async def _judge(self, name: str, arguments: str, finished: Callable[[Approval], None]) -> None:
+        try:
+            values = msgspec.json.decode(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError):
+            values = None
+        if isinstance(values, dict):
+            finished(await self.approval_of(name, values))
+        else:
+            finished(Approval(False, "its arguments are no JSON object"))
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"tool {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _run(self, name: str, arguments: str, finished: Finished) -> None:
         finished(await self.output_of(name, arguments))

@@ -17,10 +17,13 @@ WARN_AT: Final = 0.8
 MAX_TOKENS: Final = 10_000_000
 """Of one response: a thousand times what a model can do. A greater count is a mistake, and would be a wrong sum."""
 
+MAX_SECONDS: Final = 86_400.0
+"""Billed at once; no session lasts so long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """USD for a million tokens."""
+    """USD for a million tokens, and for a minute where a model is sold by time."""
 
     text_in: float
     text_cached: float
@@ -28,11 +31,13 @@ class Prices:
     audio_in: float
     audio_cached: float
     audio_out: float
+    minute: float = 0.0
 
 
 PRICES: Final[Mapping[str, Prices]] = {
     "gpt-realtime-2.1": Prices(4.0, 0.4, 24.0, 32.0, 0.4, 64.0),
     "gpt-realtime-2.1-mini": Prices(0.6, 0.06, 2.4, 10.0, 0.3, 20.0),
+    "gpt-live-1": Prices(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, minute=0.05),
 }
 """OpenAI's list prices of November 2026."""
 
@@ -106,7 +111,9 @@ def cost_of(usage: Mapping[str, Any], prices: Prices) -> float:
     text_out = max(_count(usage, "output_tokens") - audio_out, 0)
     audio_cached = min(_count(cached, "audio_tokens"), audio_in)
     text_cached = min(_count(cached, "text_tokens"), text_in)
-    return (
+    seconds = usage.get("seconds")
+    minutes = seconds / 60 if isinstance(seconds, float) and 0 <= seconds <= MAX_SECONDS else 0.0
+    return minutes * prices.minute + (
         (text_in - text_cached) * prices.text_in
         + text_cached * prices.text_cached
         + text_out * prices.text_out

@@ -15,7 +15,7 @@ from sipagent.call.budget import Budget
 from sipagent.call.conversation import Conversation
 from sipagent.call.credit import Credit
 from sipagent.call.ending import Ending
-from sipagent.call.events import Address, Output
+from sipagent.call.events import Address, Output, ToolOutput
 from sipagent.call.hearing import Hearing
 from sipagent.call.phase import Phase
 from sipagent.call.record import Record
@@ -275,7 +275,7 @@ class Call:
             self._conversation.model_lost(code, reason, number, now=now)
             self._follow(now)
 
-    def tool_finished(self, function_call_id: str, output: str, *, now: float) -> None:
+    def tool_finished(self, function_call_id: str, output: ToolOutput, *, now: float) -> None:
         """Take the output of a tool."""
         if self._conversation and self.phase is not Phase.ENDED:
             self._conversation.tool_finished(function_call_id, output, now=now)
@@ -386,6 +386,7 @@ class Call:
         self._conversation = Conversation(
             replace(self._settings.conversation, may_transfer=self._settings.transfer is not None),
             audio_format=self._leg.audio_format,
+            wall_offset=self._leg.wall_offset,
             emit=self._outputs.append,
             random=self._random,
             press=self._leg.press,

@@ -6,24 +6,27 @@ the next frame that goes out is silent.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import inf
 from random import Random
 from typing import Any, TypeAlias
 
 from sipagent.call import events
-from sipagent.call.ambience import Ambience, AmbienceSettings
-from sipagent.call.barge_in import BargeInSettings
+from sipagent.call.ambience import Ambience
+from sipagent.call.conversation_settings import ConversationSettings
+from sipagent.call.filler import Filler
 from sipagent.call.floor import Floor
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
-from sipagent.call.listener import Listener, ListenerSettings
+from sipagent.call.listener import Listener
 from sipagent.call.model_link import ModelLink
 from sipagent.call.remarks import Remark, Remarks
 from sipagent.call.speaker import Speaker
 from sipagent.call.tool_calls import ToolCalls
+from sipagent.call.waiting import Waiting
 from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
+from sipagent.realtime.hosted import HostedOutput
 from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.session import Frame
 
@@ -34,25 +37,6 @@ RETRY_S = 1.0
 """After the first failure in a row; after the second twice as long. Then the caller has to say something."""
 
 GOODBYE = "The call ends now. Say one short, friendly goodbye and nothing else."
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationSettings:
-    """How the agent talks."""
-
-    session: SessionSettings
-    """What the model is asked for; its format is replaced by what suits the codec that caller and we agree on."""
-    greeting: str | None = None
-    """Instructions for the first words; ``None`` lets the caller speak first."""
-    listener: ListenerSettings = field(default_factory=ListenerSettings)
-    barge_in: BargeInSettings = field(default_factory=BargeInSettings)
-    """Whether, and how, the caller can stop the agent by speaking."""
-    ambience: AmbienceSettings | None = None
-    """What is heard beside the agent."""
-    key_tools: frozenset[str] = frozenset()
-    """Which of the built-in tools for keys the model has."""
-    may_transfer: bool = False
-    """Whether the model can have the call handed on."""
 
 
 class Conversation:
@@ -67,42 +51,42 @@ class Conversation:
         random: Random,
         press: Callable[[str], bool],
         account: Callable[[Mapping[str, Any] | None], None],
+        wall_offset: float | None = None,
     ) -> None:
         """
+        :param wall_offset: what to add to ``now`` for Unix time, where that is known.
         :param press: presses keys in RTP; says whether the peer takes them there.
         :param account: is told the tokens of each response that is over.
         """
         self._settings = settings
-        self._emit = emit
-        self._session = ModelLink(settings.session, audio_format=audio_format, emit=emit, random=random)
+        self._session = ModelLink(
+            settings.session,
+            settings.continuity,
+            audio_format=audio_format,
+            emit=emit,
+            random=random,
+            wall_offset=wall_offset,
+        )
+        self._send, self._emit = emit, self._session.tell
+        self._filler = Filler(settings.continuity.filler, audio_format=audio_format)
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._floor = Floor(
             settings.barge_in,
             listener=Listener(settings.listener, session=self._session, audio_format=audio_format),
             speaker=self._speaker,
             session=self._session,
-            emit=emit,
+            emit=self._emit,
             hears_words=settings.session.transcription_model is not None,
             interrupted=self._on_interrupted,
         )
         self._ambience = Ambience(settings.ambience, audio_format=audio_format) if settings.ambience else None
         self._keypad = Keypad()
-        self._tools = ToolCalls(
-            session=self._session,
-            emit=emit,
-            keypad=self._keypad,
-            press=lambda digits: None if press(digits) else emit(events.PressKeys(digits)),
-            key_tools=settings.key_tools,
-            may_transfer=settings.may_transfer,
-        )
-        self._account = account
-        self._remarks = Remarks()
-        self._response_id = ""
-        self._response_spoke = False
-        self._is_response_live = False
+        self._waiting = Waiting(settings.music, audio_format=audio_format)
+        self._tools = self._make_tools(press)
+        self._account, self._remarks = account, Remarks()
+        self._response_id, self._response_spoke, self._is_response_live = "", False, False
         self._owed_words: str | None = None
-        self._failures = 0
-        self._retry_at = inf
+        self._failures, self._retry_at = 0, inf
         self._unheard_greeting: str | None = None
         self._opening: str | None = None
         self.is_ready = False
@@ -115,8 +99,11 @@ class Conversation:
         """What became of a change of the session; to be taken by whoever asked for it."""
         self.heard_at = 0.0
         """When the caller last said something or pressed a key."""
-        self.failure: model.SessionFailed | None = None
+
+    @property
+    def failure(self) -> model.SessionFailed | None:
         """Why there is no model (any more)."""
+        return self._session.failure
 
     @property
     def is_finished(self) -> bool:
@@ -159,10 +146,11 @@ class Conversation:
         """Take a frame of the caller's."""
         if self.is_ending or self.is_paused:
             return
-        is_announcing = self._ambience is not None and self._ambience.is_announcing
-        if self._floor.receive_frame(frame, is_announcing=is_announcing, now=now):
+        is_heard = self._waiting.is_active or (self._ambience is not None and self._ambience.is_announcing)
+        if self._floor.receive_frame(frame, is_announcing=is_heard, now=now):
             self._retry_at = inf  # the answer to this turn will take its place
             self.heard_at = now
+            self._tools.end_hold("speech", now=now)
         if self._session.outputs:
             self._drain_session(now)
 
@@ -174,6 +162,7 @@ class Conversation:
             return
         if not self._speaker.is_protected:
             self._floor.interrupt(onset_at=now, now=now)
+        self._tools.end_hold("key", now=now)
         if not self._tools.take_digit(digit, now=now):
             self._keypad.press(digit, now=now)
         self._drain_session(now)
@@ -232,8 +221,12 @@ class Conversation:
                 fact = replace(fact, was_queued=True)  # behind the announcement: its delay says nothing of us
             self._unheard_greeting, self._floor.greets = None, False
             self._emit(fact)
+        if frame is None and self._waiting.is_active:
+            return self._waiting.next_frame(ms), begins
         if ambience is not None:
             frame = ambience.add(frame, ms, is_thinking=self._is_thinking)
+        if self._session.is_absent or self._filler.is_on:
+            frame = self._filler.add(frame, ms, is_wanted=self._session.is_absent)
         return frame, begins
 
     @property
@@ -244,7 +237,9 @@ class Conversation:
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
-        self._session.handle_timer(now=now)
+        self._session.handle_timer(
+            agent_speaks=self._speaker.is_speaking, caller_speaks=self._floor.is_caller_speaking, now=now
+        )
         if now >= self._floor.due_at:
             self._end_turn(now)
         if now >= self._retry_at:
@@ -260,9 +255,9 @@ class Conversation:
 
     # Tools and the end
 
-    def tool_finished(self, function_call_id: str, output: str, *, now: float) -> None:
+    def tool_finished(self, function_call_id: str, output: events.ToolOutput, *, now: float) -> None:
         """Take a tool's output; once the last one is in, the model goes on, after the caller if he is speaking."""
-        self._tools.finish(function_call_id, output)
+        self._tools.finish(function_call_id, output, now=now)
         self._speak_of_tools(now)
         self._drain_session(now)
 
@@ -270,9 +265,11 @@ class Conversation:
         """Let what is being said come to its end and say no more."""
         if not self.is_ending:
             self.is_ending = True
+            self._tools.end_hold("call", now=now)
             self._floor.forget()
             if says_goodbye:
                 self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
+            self._session.wind_down()
             self._drain_session(now)
 
     def change_session(self, settings: SessionSettings, *, now: float) -> None:
@@ -283,7 +280,9 @@ class Conversation:
     def become(self, settings: ConversationSettings, *, may_transfer: bool) -> None:
         """Listen, and let be interrupted, as another agent does; what is heard beside the agent stays."""
         self._floor.change(settings.barge_in, settings.listener)
-        self._tools.change(key_tools=settings.key_tools, may_transfer=may_transfer)
+        self._tools.change(
+            key_tools=settings.key_tools, call_tools=settings.call_tools, may_transfer=may_transfer
+        )
 
     def begin_with(self, words: str) -> None:
         """Have the next response follow these instructions."""
@@ -308,6 +307,7 @@ class Conversation:
         :param words: instructions for what is to be said where this very response says nothing.
         """
         self.is_paused = True
+        self._tools.end_hold("call", now=now)
         self._owed_words = words
         self._floor.forget()
         self._drain_session(now)
@@ -317,6 +317,19 @@ class Conversation:
         self.is_paused = False
 
     # Within
+
+    def _make_tools(self, press: Callable[[str], bool]) -> ToolCalls:
+        send, settings = self._send, self._settings
+        return ToolCalls(
+            session=self._session,
+            emit=send,
+            keypad=self._keypad,
+            press=lambda digits: None if press(digits) else send(events.PressKeys(digits)),
+            waiting=self._waiting,
+            key_tools=settings.key_tools,
+            call_tools=settings.call_tools,
+            may_transfer=settings.may_transfer,
+        )
 
     @property
     def _is_thinking(self) -> bool:
@@ -359,13 +372,13 @@ class Conversation:
             self._tools.interrupt(self._response_id)
 
     def _drain_session(self, now: float) -> None:
-        outputs = self._session.outputs
-        while outputs:
+        while outputs := self._session.outputs:  # another session's, once this one has failed
             output = outputs.popleft()
             if isinstance(output, model.Send):
-                self._emit(output)
+                self._send(output)
             else:
-                self._on_session(output, now)
+                if self._session.note(output, now=now):
+                    self._on_session(output, now)
 
     def _on_session(self, output: model.Output, now: float) -> None:
         match output:
@@ -378,17 +391,21 @@ class Conversation:
                 self._floor.note_item(item_id)
             case model.ResponseCreated() | model.ResponseDone():
                 self._on_response(output, now)
-            case model.FunctionCallRequested():
-                self._on_function_call(output, now)
+            case (
+                model.FunctionCallRequested()
+                | model.HostedCallDone()
+                | model.HostedCallAnswered()
+                | model.ApprovalRequested()
+            ):
+                self._on_tools(replace(output, response_id=output.response_id or self._response_id), now)
             case model.SessionUpdated() | model.UpdateRefused():
                 self.changed = output
+                self._session.settle(is_taken=isinstance(output, model.SessionUpdated))
             case model.SessionReady(session_id):
                 self.is_ready = True
                 self._emit(events.ModelReady(session_id))
-            case model.SessionFailed(kind, code, message):
-                self.failure = output
-                self._speaker.finish_all()
-                self._emit(events.ModelFailed(kind, code, message))
+            case model.SessionFailed():
+                self._on_session_failed(now)
             case model.BenignError() | model.ErrorReported():
                 self._emit(events.ModelComplained(output.code, output.message))
             case model.ResponseRefused(kind, code, message):
@@ -428,7 +445,15 @@ class Conversation:
             self._retry(done.failure, now)
         if done.reason == "turn_detected":
             self._tools.interrupt(response_id)
-        self._tools.response_over(response_id)
+        has_spoken = self._response_spoke and response_id == self._response_id
+        self._tools.response_over(response_id, has_spoken=has_spoken)
+        self._speak_of_tools(now)
+
+    def _on_session_failed(self, now: float) -> None:
+        """What was begun is over: no more of it comes, and the next session will answer for it."""
+        self._is_response_live = False
+        self._speaker.finish_all()
+        self._tools.response_over(self._response_id)
         self._speak_of_tools(now)
 
     def _retry(self, kind: model.FailureKind, now: float) -> None:
@@ -442,18 +467,20 @@ class Conversation:
             self._session.create_response(instructions=self._owed_words, tools_allowed=False, now=now)
         self._owed_words = None
 
-    def _on_function_call(self, call: model.FunctionCallRequested, now: float) -> None:
-        if not call.response_id:
-            call = replace(call, response_id=self._response_id)
-        ends = self._tools.begin(call, queued_ms=self.queued_ms, now=now)
+    def _on_tools(self, output: model.FunctionCallRequested | HostedOutput, now: float) -> None:
+        if not isinstance(output, model.FunctionCallRequested):
+            self._tools.receive_hosted(output)
+            return
+        ends = self._tools.begin(output, queued_ms=self.queued_ms, now=now)
         if ends and not self.is_paused:
             self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
             self.end(now=now)
         self._speak_of_tools(now)
 
     def _speak_of_tools(self, now: float) -> None:
-        """Let the model speak of what its tools came to; after itself, and after the caller if he is speaking."""
+        """Let the model speak of what its tools came to; after itself, and after the caller's words and keys."""
         if not self._tools.owes_response or self.is_ending:
             return
-        if not self._floor.is_caller_speaking and not self._session.has_live_response:
+        is_caller_busy = self._floor.is_caller_speaking or self._keypad.due_at < inf
+        if not is_caller_busy and not self._session.has_live_response:
             self._ask(now)

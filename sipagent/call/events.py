@@ -6,6 +6,7 @@ A command is to be carried out; a fact is for the log, the metrics and whoever f
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sipagent.agent.approval import Approval
 from sipagent.call.facts import (
     AgentPaused,
     AgentResumed,
@@ -19,17 +20,27 @@ from sipagent.call.facts import (
     Dialled,
     DigitPressed,
     Ended,
+    EngineChanged,
     Fact,
     HeldByPeer,
+    HoldBegan,
+    HoldEnded,
     Invited,
     LegComplained,
+    MessageTaken,
     ModelComplained,
     ModelFailed,
+    ModelLost,
     ModelReady,
+    ModelRecovered,
+    ModelResumed,
+    ModelStalled,
+    NoteTaken,
     Progressed,
     RecordingPaused,
     RecordingResumed,
     Replaced,
+    SessionRolledOver,
     SpeechStarted,
     SpeechStopped,
     ToolCalled,
@@ -71,15 +82,26 @@ __all__ = [
     "DigitPressed",
     "DropReplacement",
     "Ended",
+    "EngineChanged",
     "Fact",
     "HangUp",
     "HeldByPeer",
+    "HoldBegan",
+    "HoldEnded",
     "Invited",
+    "JudgeTool",
     "KeepReplacement",
     "LegComplained",
+    "MessageTaken",
+    "ModelCommand",
     "ModelComplained",
     "ModelFailed",
+    "ModelLost",
     "ModelReady",
+    "ModelRecovered",
+    "ModelResumed",
+    "ModelStalled",
+    "NoteTaken",
     "Output",
     "PressKeys",
     "Progressed",
@@ -97,9 +119,11 @@ __all__ = [
     "SendComingModel",
     "SendModel",
     "SendRtcp",
+    "SessionRolledOver",
     "SpeechStarted",
     "SpeechStopped",
     "ToolCalled",
+    "ToolOutput",
     "ToolReturned",
     "TransferFailed",
     "TransferProgressed",
@@ -259,6 +283,9 @@ class CloseModel:
     """``None`` for all there are."""
 
 
+ModelCommand: TypeAlias = ConnectModel | SendComingModel | UseModel | CloseModel
+
+
 @dataclass(frozen=True, slots=True)
 class RunTool:
     """Run a tool; tell the outcome by ``tool_finished``."""
@@ -267,6 +294,17 @@ class RunTool:
     name: str
     arguments: str
     """JSON, as the model wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeTool:
+    """Ask whether a tool may run that runs where the model is; the answer comes by ``tool_finished``."""
+
+    approval_request_id: str
+    name: str
+    """The server's and the tool's, joined by a dot."""
+    arguments: str
+    """JSON, not validated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +326,9 @@ class RecordAudio:
 
 RecordOutput: TypeAlias = RecordAudio | RecordingPaused | RecordingResumed
 
+ToolOutput: TypeAlias = str | Approval
+"""What comes of a tool: words for the model, or whether it may run where the model is."""
+
 Command: TypeAlias = (
     Dial
     | Ring
@@ -299,12 +340,10 @@ Command: TypeAlias = (
     | AskForLife
     | ReplacementCommand
     | SendRtcp
-    | ConnectModel
     | SendModel
-    | SendComingModel
-    | UseModel
-    | CloseModel
+    | ModelCommand
     | RunTool
+    | JudgeTool
     | CancelTools
     | RecordAudio
 )

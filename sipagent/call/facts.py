@@ -57,6 +57,53 @@ class ModelFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLost:
+    """The session with the model is over in mid-call; another one is sought, unless the call is ending anyway."""
+
+    kind: str
+    """As of :class:`ModelFailed`."""
+    code: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResumed:
+    """Another session took the place of the one that was lost; the conversation goes on."""
+
+    gap_ms: int
+    """How long there was none; what the agent had said by then may have been heard meanwhile."""
+    engine: int
+    """Its number: 0 is the call's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStalled:
+    """The model, whose turn it is, has been silent for so long."""
+
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecovered:
+    """A model that had stalled says something again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRolledOver:
+    """A session that neared its end was left for another, on the connection of this number, and nobody noticed."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChanged:
+    """The call is with another engine now."""
+
+    engine: int
+    """Its number: 0 is the call's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelComplained:
     """The model sent an error that costs nothing."""
 
@@ -179,6 +226,36 @@ class ToolReturned:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteTaken:
+    """The agent noted something."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTaken:
+    """The agent took a message, which is kept."""
+
+    name: str
+    number: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldBegan:
+    """The agent has the caller wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldEnded:
+    """The agent is back."""
+
+    end: str
+    """``speech``, ``key``, ``time``, ``result`` or ``call``."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class TransferStarted:
     """The peer is asked to call somebody in our place."""
 
@@ -266,6 +343,12 @@ Fact: TypeAlias = (
     | Answered
     | ModelReady
     | ModelFailed
+    | ModelLost
+    | ModelResumed
+    | ModelStalled
+    | ModelRecovered
+    | SessionRolledOver
+    | EngineChanged
     | ModelComplained
     | LegComplained
     | SpeechStarted
@@ -281,6 +364,10 @@ Fact: TypeAlias = (
     | DigitPressed
     | ToolCalled
     | ToolReturned
+    | NoteTaken
+    | MessageTaken
+    | HoldBegan
+    | HoldEnded
     | TransferStarted
     | TransferProgressed
     | Transferred

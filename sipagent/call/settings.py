@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sipagent.call.budget import BudgetSettings
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.silence import SilenceSettings
 from sipagent.call.transfer import TransferSettings
 from sipagent.call.watchdog import DeadAirSettings

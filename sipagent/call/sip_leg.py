@@ -76,6 +76,8 @@ class SipLeg:
         self._random = random
         self._negotiation = self._negotiate(address)
         self._candidate: Negotiation | None = None
+        self.wall_offset = wall_offset
+        """What to add to ``now`` for Unix time."""
         self._rtp = RtpSession(random=random, cname=cname, wall_offset=wall_offset, in_order=translates)
         self._media: MediaParameters | None = None
         self._is_format_settled = audio_format is not None

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sipagent.call import events
-from sipagent.call.conversation import Conversation, ConversationSettings
+from sipagent.call.conversation import Conversation
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.staffing import AgentChanged, AgentKept
 from sipagent.call.transfer import Transfer, TransferSettings
 from sipagent.realtime.events import SessionUpdated

@@ -5,6 +5,7 @@ waits until every single setting could be read.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from sipagent.config.decode import suggest
 from sipagent.config.document import Node, Reader
 from sipagent.config.engine import EngineConfig
 from sipagent.config.settings import Config, LineConfig, SipConfig
+from sipagent.config.tool_checks import names_of_tools, problems_of
 from sipagent.errors import RemoteProtocolError
 from sipagent.formats import PCM_RATES
 from sipagent.rtp import srtp
@@ -43,6 +45,8 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
                 _report(root, ("lines", number, "callers", name), f"a caller of line {callers[name]}, too", reader)
     if len({listener.socket for listener in config.sip.listen}) < len(config.sip.listen):
         _report(root, ("sip", "listen"), "the same address twice", reader)
+    for path, message in problems_of(config):
+        _report(root, path, message, reader)
     _check_tls(root, config.sip, reader)
     if config.rtp.ports.pairs < config.sip.max_calls:
         message = f"room for {config.rtp.ports.pairs} calls, two ports each; sip.max_calls is {config.sip.max_calls}"
@@ -147,6 +151,16 @@ def _check_names(root: Node, reader: Reader) -> None:
         _check_reference(root, ("agents", agent, "engine"), engines, reader)
         for i in _children(root, ("agents", agent, "hand_over")):
             _check_reference(root, ("agents", agent, "hand_over", i), agents, reader, kind="agent")
+        _check_tools(root, ("agents", agent, "tools"), reader)
+
+
+def _check_tools(root: Node, path: Path, reader: Reader) -> None:
+    """A tool without a place to import it from is built in, or the file has it."""
+    known = names_of_tools(partial(_children, root))
+    for i in _children(root, path):
+        name, _ = _find(root, (*path, i))
+        if isinstance(name, str) and ":" not in name and name not in known:
+            _report(root, (*path, i), f"there is no tool of this name{suggest(name, known)}", reader)
 
 
 def _check_reference(

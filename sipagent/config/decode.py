@@ -55,6 +55,8 @@ class Decoder:
                 return self._decode_map(node, kind.value_type, path)
             case kinds.VarTupleType():
                 return self._decode_tuple(node, kind, path)
+            case kinds.AnyType():
+                return _plain(node)
             case kinds.DataclassType() | kinds.CustomType():
                 return self._decode_text(node, kind.cls, path)
             case _:
@@ -126,6 +128,19 @@ class Decoder:
     def _refuse(self, node: Node, path: str, expected: str) -> Any:
         self._reader.report(path, node.line, f"expected {expected}; got {_show(node)}")
         return INVALID
+
+
+def _plain(node: Node) -> Any:
+    """What stands there, as YAML has it."""
+    match node.value:
+        case dict():
+            values = {key: _plain(child) for key, child in node.value.items()}
+            return INVALID if any(each is INVALID for each in values.values()) else values
+        case list():
+            listed = [_plain(child) for child in node.value]
+            return INVALID if any(each is INVALID for each in listed) else listed
+        case _:
+            return INVALID if node.value is BROKEN else node.value
 
 
 def suggest(word: str, known: Any) -> str:

@@ -26,7 +26,7 @@ Price: TypeAlias = Annotated[float, Meta(ge=0, le=100_000)]
 
 
 class PricesConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model's tokens cost, in USD a million."""
+    """What a model's tokens cost, in USD a million, and what a minute, where it is sold by time."""
 
     text_in: Price
     text_cached: Price
@@ -34,6 +34,7 @@ class PricesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     audio_in: Price
     audio_cached: Price
     audio_out: Price
+    minute: Price = 0.0
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,8 +64,8 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
         dialect = DIALECTS[self.dialect]
         if self.url == OPENAI.url:
             force_setattr(self, "url", dialect.url)
-        if self.model == OPENAI.model and self.url != LOCAL:
-            force_setattr(self, "model", dialect.model)
+        if self.model == OPENAI.model:
+            force_setattr(self, "model", dialect.model or (self.model if self.url == LOCAL else ""))
 
     @property
     def is_embedded(self) -> bool:

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 from sipagent.call.silence import ASK
 from sipagent.config.agent_settings import HoursConfig, KnowledgeConfig, RouteConfig, Words, Zone
 from sipagent.config.engine import EngineConfig
+from sipagent.config.tool_settings import ApprovalConfig, HoldConfig, McpConfig, MessagesConfig, ToolConfig
 from sipagent.config.values import (
     Announcement,
     Endpoint,
@@ -206,6 +207,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     record_tone: bool = False
     announcement: Announcement | None = None
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
+    hold: HoldConfig = field(default_factory=HoldConfig)
 
 
 class ControlConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -241,6 +243,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     control: ControlConfig = field(default_factory=ControlConfig)
     log: LogConfig = field(default_factory=LogConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
+    tools: dict[str, ToolConfig] = field(default_factory=dict)
+    mcp: dict[str, McpConfig] = field(default_factory=dict)
+    approval: ApprovalConfig = field(default_factory=ApprovalConfig)
+    messages: MessagesConfig = field(default_factory=MessagesConfig)
 
     def agents_of(self, line: LineConfig) -> list[str]:
         """The agents that may talk in calls of a line, each once, the default first."""
@@ -255,4 +261,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """All that must never be shown."""
         keys = [secret for engine in self.engines.values() for secret in engine.secrets]
         passwords = [secret for line in self.lines for secret in (line.password, *line.callers.values())]
-        return tuple(secret for secret in (*keys, *passwords) if secret)
+        maps = [tool.headers for tool in self.tools.values()]
+        maps += [each for server in self.mcp.values() for each in (server.headers, server.env)]
+        given = [secret for each in maps for secret in each.values()]
+        return tuple(secret for secret in (*keys, *passwords, *given) if secret)

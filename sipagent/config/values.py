@@ -16,10 +16,11 @@ SIP_PORT = 5060
 SIP_PORTS: Mapping[str, int | None] = {"UDP": SIP_PORT, "TCP": SIP_PORT, "TLS": 5061, "WS": None, "WSS": None}
 """By transport. Those of WebSockets would be 80 and 443, which mostly are another's."""
 
-BUILTIN_TOOLS = frozenset({"collect_digits", "hang_up", "send_digits", "transfer"})
-"""The tools that a bare name stands for."""
+BUILTIN_TOOLS = frozenset({"collect_digits", "hang_up", "hold", "note", "send_digits", "take_message", "transfer"})
+"""The tools that come with us."""
 
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?")
+TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TOOL = re.compile(r"(?:(?P<file>.+\.py)|(?P<module>[A-Za-z_][\w.]*)):(?P<name>[A-Za-z_]\w*)")
 
 
@@ -185,22 +186,22 @@ class PortRange:
 
 @dataclass(frozen=True, slots=True)
 class ToolReference:
-    """Where a tool is to be found: built in, in a file, or in an installed module."""
+    """Where a tool is to be found: built in or among the file's own, in a Python file, or in an installed module."""
 
     name: str
-    """Of the tool that is built in, else of the function."""
+    """Of the tool that is built in or the file's own, else of the function."""
     file: Path | None = None
     module: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``hang_up``, ``path/to/file.py:function`` or ``package.module:function``."""
-        if text in BUILTIN_TOOLS:
+        """Read ``hang_up``, ``path/to/file.py:function`` or ``package.module:function``; whether there is one of a bare
+        name is for others to say."""
+        if TOOL_NAME.fullmatch(text):
             return cls(text)
         match = TOOL.fullmatch(text)
         if match is None:
-            known = ", ".join(sorted(BUILTIN_TOOLS))
-            raise ValueError(f"{known}, path/to/file.py:function or package.module:function")
+            raise ValueError("the name of a tool, path/to/file.py:function or package.module:function")
         if match["file"] is None:
             return cls(match["name"], module=match["module"])
         return cls(match["name"], file=Path(match["file"]))
@@ -212,12 +213,12 @@ class ToolReference:
         return replace(self, file=_find(folder, self.file))
 
     @property
-    def is_builtin(self) -> bool:
-        """Whether it needs no import."""
+    def is_named(self) -> bool:
+        """Whether it is a bare name: it needs no import."""
         return self.file is None and self.module is None
 
     def __str__(self) -> str:
-        return self.name if self.is_builtin else f"{self.file or self.module}:{self.name}"
+        return self.name if self.is_named else f"{self.file or self.module}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,36 @@ class FunctionCallRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class HostedCallDone:
+    """The live response called a tool of an MCP server that the model reaches itself, and has its result."""
+
+    server: str
+    name: str
+    arguments: str
+    output: str
+    """What went wrong, where something did."""
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostedCallAnswered:
+    """The response goes on to speak of it: nothing is owed."""
+
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequested:
+    """The live response asks whether it may call such a tool; :meth:`~RealtimeSession.send_approval` answers."""
+
+    approval_request_id: str
+    server: str
+    name: str
+    arguments: str
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseDone:
     """A response is over, though not yet heard.
 
@@ -199,6 +229,9 @@ Output: TypeAlias = (
     | AgentTranscript
     | CallerTranscript
     | FunctionCallRequested
+    | HostedCallDone
+    | HostedCallAnswered
+    | ApprovalRequested
     | ResponseDone
     | ResponseRefused
     | InputCommitted

@@ -26,13 +26,13 @@ from sipagent.realtime.events import (
     Send,
     SessionFailed,
     SessionReady,
-    UpdateRefused,
 )
 from sipagent.realtime.failures import ErrorClass, classify, describe_loss, failure_kind
 from sipagent.realtime.live_backend import Failure, LiveBackend
 from sipagent.realtime.live_input import PacedInput
 from sipagent.realtime.live_output import LiveOutput
 from sipagent.realtime.live_protocol import LiveAudio
+from sipagent.realtime.live_updates import LiveUpdates
 from sipagent.realtime.protocol import MAX_MESSAGE_CHARACTERS, Event, EventIds, identifier, mapping, text
 from sipagent.realtime.session import Converter
 from sipagent.realtime.settings import SessionSettings
@@ -88,6 +88,7 @@ class LiveSession:
         self.is_ready = False
         self.usage_s = 0.0
         """What is billed so far."""
+        self._told_usage_s = 0.0
         self._settings = settings
         self._inward = inward
         self._state = _State.NEW
@@ -97,6 +98,7 @@ class LiveSession:
         self._input = PacedInput(settings.audio_format)
         self._output = LiveOutput(self.outputs, settings.audio_format, outward=outward)
         self._backend = LiveBackend()
+        self._updates = LiveUpdates(settings, self.outputs, self._event_id)
         self._serial = 0
         self._response_id = ""
         self._lingers_until = inf
@@ -126,7 +128,8 @@ class LiveSession:
         if not self.is_ready:
             return self._setup_due_at
         speech_due_at = min(self._speech_due_at, self._lingers_until)
-        return min(self._input.due_at, speech_due_at, self._caller_due_at, self._backend.due_at)
+        far_due_at = min(self._backend.due_at, self._updates.due_at)
+        return min(self._input.due_at, speech_due_at, self._caller_due_at, far_due_at)
 
     def poll(self) -> Output | None:
         """Return the next output, or ``None``."""
@@ -152,6 +155,7 @@ class LiveSession:
         if now >= self._caller_due_at:
             self._tell_caller_words()
         self._backend.handle_timer(now=now)
+        self._updates.handle_timer(now=now)
         self._settle(now)
 
     # What the call does.
@@ -173,9 +177,9 @@ class LiveSession:
         self._end()
 
     def update(self, settings: SessionSettings, *, now: float) -> None:
-        """Refuse: what the model was told in the beginning can't be changed."""
+        """Change the instructions and the tools, as far as they can be."""
         if self._may_command():
-            self.outputs.append(UpdateRefused(None, "GPT-Live takes its instructions and tools in the beginning only"))
+            self._updates.ask(settings, now=now)
 
     def append_audio(self, audio: bytes) -> None:
         """Let the model hear the caller."""
@@ -230,12 +234,19 @@ class LiveSession:
             self._told = words
         self._append("thinking", f"You said: {words}" if role == "assistant" else words)
 
+    def create_function_call(self, function_call_id: str, name: str, arguments: str) -> None:
+        """Tell of a function call of an earlier session's: here there is no item for it to be."""
+        self.create_message("system", f"Before now you called the function {name} ({function_call_id}): {arguments}")
+
     def send_tool_output(self, function_call_id: str, output: str) -> None:
         """Answer a function call; :meth:`create_response` lets the model behind go on."""
         if self._may_command():
             item = {"type": "function_call_output", "call_id": function_call_id, "output": output}
             self._send(wire.create_item(self._event_id("create-item"), item))
             self._backend.owes_word = True
+
+    def send_approval(self, approval_request_id: str, is_given: bool, reason: str) -> None:
+        """Do nothing: nobody asks, for the model behind reaches its servers by itself."""
 
     def _append(self, kind: str, content: str, delegation_id: str | None = None) -> None:
         self._send(wire.append_content(kind, self._event_id(kind), content, delegation_id))
@@ -352,6 +363,9 @@ class LiveSession:
                     FunctionCallRequested(came.function_call_id, came.name, came.arguments, self._response_id)
                 )
 
+    def _on_updated(self, event: Event) -> None:
+        self._updates.receive_updated(event)
+
     def _on_usage(self, event: Event) -> None:
         seconds = mapping(event, "usage").get("seconds")
         if isinstance(seconds, int | float) and not isinstance(seconds, bool):
@@ -367,7 +381,8 @@ class LiveSession:
         command = self._event_id.command_of(identifier(error, "client_event_id"))
         if command == "commentary":
             self._speech_due_at = inf
-        self._report(error, command)
+        if not self._updates.receive_error(error):
+            self._report(error, command)
 
     def _report(self, error: Event, command: str) -> None:
         error_class = classify(error, command, own=self._settings.dialect.errors)
@@ -398,7 +413,8 @@ class LiveSession:
             self._send(wire.create_response(self._event_id("create")))
         is_active = self._output.item_id or self._backend.is_busy or self._lingers_until != inf
         if self._response_id and not is_active:
-            self.outputs.append(ResponseDone(self._response_id, "completed", {"seconds": self.usage_s}))
+            billed_s, self._told_usage_s = self.usage_s - self._told_usage_s, self.usage_s
+            self.outputs.append(ResponseDone(self._response_id, "completed", {"seconds": billed_s}))
             self._response_id = ""
 
     _HANDLERS: ClassVar[dict[str, "Handler"]] = {
@@ -407,6 +423,7 @@ class LiveSession:
         "session.output_transcript.delta": _on_words,
         "session.delegation.created": _on_delegation,
         "response.event": _on_backend,
+        "session.updated": _on_updated,
         "session.usage.updated": _on_usage,
         "session.closed": _on_closed,
         "error": _on_error,
@@ -431,7 +448,6 @@ IGNORED: Final = frozenset(
         "session.input_audio.unmuted",
         "session.instructions.appended",
         "session.thinking.appended",
-        "session.updated",
     }
 )
 """What we know and need not hear; anything else is counted."""

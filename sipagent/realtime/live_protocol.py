@@ -72,6 +72,13 @@ def _backend(settings: SessionSettings) -> Event:
     return backend
 
 
+def update_session(event_id: str, settings: SessionSettings) -> bytes:
+    """``session.update``, which can change no more than the model behind."""
+    changes = {"instructions": settings.instructions, "tools": list(settings.tools)}
+    session = {"delegation": {"type": "responses", "responses": changes}}
+    return encode({"type": "session.update", "event_id": event_id, "session": session})
+
+
 def append_audio(audio: bytes) -> bytes:
     """``session.input_audio.append``, joined by hand, as it is sent 50 times a second."""
     return b'{"type":"session.input_audio.append","audio":"' + b2a_base64(audio, newline=False) + b'"}'

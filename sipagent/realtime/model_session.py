@@ -64,7 +64,7 @@ class ModelSession(Protocol):
         """Nothing more is wanted; the shell closes the connection."""
 
     def update(self, settings: SessionSettings, *, now: float) -> None:
-        """Change what the model is to be; :class:`SessionUpdated` or :class:`UpdateRefused` comes of it."""
+        """Change what the model is to be, while the audio goes on; an output says whether it came about."""
 
     def append_audio(self, audio: bytes) -> None:
         """Give the model the caller's audio, in the format of the call."""
@@ -90,5 +90,11 @@ class ModelSession(Protocol):
     def create_message(self, role: Literal["user", "assistant", "system"], words: str) -> None:
         """Put words into the conversation."""
 
+    def create_function_call(self, function_call_id: str, name: str, arguments: str) -> None:
+        """Put a function call of an earlier session's into the conversation, so that its output finds it."""
+
     def send_tool_output(self, function_call_id: str, output: str) -> None:
         """Answer a function call."""
+
+    def send_approval(self, approval_request_id: str, is_given: bool, reason: str) -> None:
+        """Say whether a tool may run where the model is."""

@@ -4,6 +4,7 @@ A server event is a plain ``dict``, because unknown types and fields occur and k
 only the audio delta, which is nearly all of the traffic, has a type of its own. Nothing here has state.
 """
 
+import json
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
@@ -30,6 +31,20 @@ BETA_NAMES = {
 }
 """Old names that servers of the GA shape (Azure) still emit now and then."""
 
+HOSTED_EVENTS: Final = frozenset(
+    {
+        "mcp_list_tools.in_progress",
+        "mcp_list_tools.completed",
+        "mcp_list_tools.failed",
+        "response.mcp_call_arguments.delta",
+        "response.mcp_call_arguments.done",
+        "response.mcp_call.in_progress",
+        "response.mcp_call.completed",
+        "response.mcp_call.failed",
+    }
+)
+"""How far it is; what matters is in the item that follows."""
+
 IGNORED: Final = frozenset(
     {
         "ping",
@@ -49,6 +64,7 @@ IGNORED: Final = frozenset(
         "response.function_call_arguments.done",
         "response.output_item.added",
     }
+    | HOSTED_EVENTS
 )
 """What we know and need not hear; anything else is counted."""
 
@@ -235,3 +251,14 @@ class EventIds:
         """Return what command it was made for; nothing when it is not ours."""
         command, _, rest = event_id.partition("_")
         return command if rest.startswith(self._nonce) else ""
+
+
+def arguments(item: Event) -> str:
+    """A function call's arguments as JSON text; some servers send the object itself."""
+    given = item.get("arguments")
+    if not isinstance(given, dict):
+        return text(item, "arguments")
+    try:
+        return json.dumps(given)
+    except RecursionError:
+        return ""

@@ -4,7 +4,6 @@ Nothing flows before the server has confirmed the configuration asked for. Once 
 or by :class:`SessionFailed`, every input and command is ignored: the end is the peer's doing and may cross a command.
 """
 
-import json
 from collections import Counter, deque
 from collections.abc import Callable
 from enum import Enum, auto
@@ -33,11 +32,13 @@ from sipagent.realtime.events import (
     SessionReady,
 )
 from sipagent.realtime.failures import ErrorClass, classify, describe_loss, failure_kind
+from sipagent.realtime.hosted import HostedCalls, approval_response
 from sipagent.realtime.protocol import (
     IGNORED,
     MAX_MESSAGE_CHARACTERS,
     AudioDelta,
     Event,
+    arguments,
     identifier,
     index,
     mapping,
@@ -116,6 +117,7 @@ class RealtimeSession:
         self._appended_bytes = 0
         self._parts: deque[tuple[str, int]] = deque(maxlen=MAX_PARTS)
         self._function_calls: deque[str] = deque(maxlen=MAX_FUNCTION_CALLS)
+        self._hosted = HostedCalls()
         self._responses = ResponseGate(
             self.outputs,
             self._event_id,
@@ -274,6 +276,16 @@ class RealtimeSession:
         """Answer a :class:`FunctionCallRequested`; :meth:`create_response` lets the agent speak of it."""
         self._create_item({"type": "function_call_output", "call_id": function_call_id, "output": output})
 
+    def create_function_call(self, function_call_id: str, name: str, arguments: str) -> None:
+        """Put a function call of an earlier session's into the conversation, so that its output finds it."""
+        self._create_item(
+            {"type": "function_call", "call_id": function_call_id, "name": name, "arguments": arguments}
+        )
+
+    def send_approval(self, approval_request_id: str, is_given: bool, reason: str) -> None:
+        """Answer an :class:`ApprovalRequested`; :meth:`create_response` lets the model go on."""
+        self._create_item(approval_response(approval_request_id, is_given, reason))
+
     def _create_item(self, item: Event) -> None:
         if self._may_command():
             self._send(protocol.create_item(self._event_id("create-item"), item))
@@ -414,8 +426,15 @@ class RealtimeSession:
 
     def _on_output_item_done(self, event: Event) -> None:
         item = mapping(event, "item")
-        if not self._is_live(event) or item.get("type") != "function_call":
+        if not self._is_live(event):
             return
+        response_id = identifier(event, "response_id")
+        if item.get("type") == "function_call":
+            self._on_function_call(item, response_id)
+        elif (output := self._hosted.read(item, response_id)) is not None:
+            self.outputs.append(output)
+
+    def _on_function_call(self, item: Event, response_id: str) -> None:
         function_call_id, name = identifier(item, "call_id"), identifier(item, "name")
         if (item.get("status") or "completed") != "completed":
             self.counters["interrupted_function_call"] += 1
@@ -423,8 +442,7 @@ class RealtimeSession:
             self.counters["odd_function_call"] += 1
         else:
             self._function_calls.append(function_call_id)
-            response_id = identifier(event, "response_id")
-            self.outputs.append(FunctionCallRequested(function_call_id, name, _arguments(item), response_id))
+            self.outputs.append(FunctionCallRequested(function_call_id, name, arguments(item), response_id))
 
     def _on_caller_transcript(self, event: Event) -> None:
         self.outputs.append(CallerTranscript(identifier(event, "item_id"), text(event, "transcript")))
@@ -476,13 +494,3 @@ class RealtimeSession:
 
 
 Handler: TypeAlias = Callable[[RealtimeSession, Event], None]
-
-
-def _arguments(item: Event) -> str:
-    arguments = item.get("arguments")
-    if not isinstance(arguments, dict):
-        return text(item, "arguments")
-    try:
-        return json.dumps(arguments)  # some servers send the object itself
-    except RecursionError:
-        return ""

@@ -47,7 +47,7 @@ class SessionSettings:
     language: str | None = None
     """ISO 639-1, a hint to the transcription."""
     noise_reduction: Literal["near_field", "far_field"] | None = None
-    tools: tuple[Event, ...] = ()
+    tools: tuple[Event, ...] = field(default=(), repr=False)  # in one of an MCP server there may be a key
     max_output_tokens: int | Literal["inf"] = 4096
     speed: float = 1.0
     retention_ratio: float = 0.8

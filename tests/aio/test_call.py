@@ -14,6 +14,7 @@ from sipagent.aio.engine import Engine
 from sipagent.aio.udp import UdpSocket
 from sipagent.audio.wav import read_wav
 from sipagent.call import events
+from sipagent.call.continuity import ContinuitySettings
 from sipagent.errors import SipagentError
 from sipagent.realtime.events import FunctionCallRequested
 from sipagent.sip.events import Ended, InfoReceived
@@ -122,7 +123,7 @@ def test_a_caller_who_gives_up_while_the_model_is_slow(run: Clean, tmp_path: Pat
 
 def test_the_model_breaks_off_in_the_middle(run: Clean, tmp_path: Path) -> None:
     async def main() -> None:
-        async with serving(tmp_path, "drop on=1 after_ms=200") as world:
+        async with serving(tmp_path, "drop on=1 after_ms=200", continuity=ContinuitySettings(give_up_s=0.0)) as world:
             caller = await world.answered()
             assert (await caller.expect(Ended)).reason == "bye", "we hang up once what came has been heard"
             (ended,) = await world.over()
@@ -145,7 +146,7 @@ def test_a_tool_that_raises_is_reported_and_the_call_goes_on(run: Clean, tmp_pat
             conversation = runner.call._conversation
             assert conversation is not None
             request = FunctionCallRequested("call_1", "broken", "{}", "")
-            runner.driver.feed(lambda *, now: conversation._on_function_call(request, now))
+            runner.driver.feed(lambda *, now: conversation._on_tools(request, now))
             await until(lambda: world.ledger.all(events.ToolReturned), what=lambda: world.ledger.facts)
             assert world.ledger.all(events.ToolReturned)[0].output == "The tool broken failed."
             ((name, error),) = world.ledger.tool_errors
@@ -166,7 +167,7 @@ def test_keys_of_the_agent_go_in_info_where_rtp_takes_none(run: Clean, tmp_path:
 
             def call(call_id: str, arguments: str) -> None:
                 request = FunctionCallRequested(call_id, "send_digits", arguments, "")
-                runner.driver.feed(lambda *, now: conversation._on_function_call(request, now))
+                runner.driver.feed(lambda *, now: conversation._on_tools(request, now))
 
             call("call_1", '{"digits": "4#"}')
             for digit in "4#":

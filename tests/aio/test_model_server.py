@@ -329,6 +329,34 @@ def test_those_who_ask_for_the_same_share_it() -> None:
     within(speak)
 
 
+def test_the_live_server_speaks_without_a_break_and_at_the_pace_of_time() -> None:
+    async def listen() -> None:
+        async with mute_server() as server, connect(server.live_url, compression=None) as connection:
+            client = Client(connection)
+            audio_format = {"type": "audio/pcm", "rate": 16000}
+            await client.send("session.start", session={"model": "m", "audio": {"format": audio_format}})
+            started = await client.receive()
+            assert started["type"] == "session.started"
+            assert started["session"]["audio"]["format"] == audio_format
+            began_at = perf_counter()
+            await client.send("session.commentary.append", content="Say: hello to you.", delegation_id=None)
+            events = [event for _ in range(10) for event in await client.until("session.output_audio.delta")]
+            assert perf_counter() - began_at >= 0.8, "ten frames of 100 ms"
+            audio = b"".join(b64decode(event["delta"]) for event in events if "audio" in event["type"])
+            assert len(audio) == 10 * 3200
+            assert np.abs(np.frombuffer(audio, "<i2")).max() > 1000
+            await client.send("session.close")
+            closed = (await client.until("session.closed"))[-1]
+            assert closed["reason"] == "close_requested"
+            with pytest.raises(ConnectionClosed) as ended:
+                await client.receive()
+            assert ended.value.rcvd is not None
+            assert ended.value.rcvd.code == 1000
+        assert server.sessions == 0
+
+    within(listen)
+
+
 def test_tones_take_the_place_of_a_voice_that_fails() -> None:
     class Broken(ToneEngine):
         name = "broken"

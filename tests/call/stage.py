@@ -7,11 +7,14 @@ from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
+from sipagent.audio.clip import Clip
 from sipagent.audio.fades import FADE_MS
+from sipagent.audio.noise import comfort_noise
 from sipagent.call import events
 from sipagent.call.ambience import AmbienceSettings
 from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.call import Call
+from sipagent.call.continuity import ContinuitySettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.events import Output
 from sipagent.call.settings import CallSettings
@@ -31,6 +34,8 @@ INTERRUPTS = "s" * 31
 QUIET = {"PCMU": b"\xff" * 160, "PCMA": b"\xd5" * 160}
 REMNANT = 8 * FADE_MS
 """Samples that fade after a stop."""
+NO_OTHER = ContinuitySettings(give_up_s=0.0)
+"""A model that is lost is not sought again."""
 EVENT = 101
 """The payload type of keypad events."""
 
@@ -86,7 +91,10 @@ class Stage:
         recording_tone: bool = False,
         hears_keys: bool = False,
         key_tools: Iterable[str] = (),
+        call_tools: Iterable[str] = (),
+        has_music: bool = False,
         keys_in_rtp: bool = True,
+        continuity: ContinuitySettings | None = None,
         talks: Mapping[str, Any] | None = None,
         **further: Any,
     ) -> None:
@@ -100,7 +108,10 @@ class Stage:
             barge_in=barge_in or BargeInSettings(),
             ambience=ambience,
             key_tools=frozenset(key_tools),
+            continuity=continuity or ContinuitySettings(),
             **(talks or {}),
+            call_tools=frozenset(call_tools),
+            music=Clip({8_000: comfort_noise(-30.0, random=Random(3), rate=8_000)}) if has_music else None,
         )
         if turn_detection == "server":
             session = replace(conversation.session, turn_detection="server")
@@ -121,6 +132,8 @@ class Stage:
         self.call = Call("call", leg=leg, settings=settings, random=Random(2))
         self.caller = Caller()
         self.session: dict[str, Any] = {}
+        self.connection = 1
+        """By which the model speaks."""
         self._serial = 0
 
     # Time
@@ -182,7 +195,7 @@ class Stage:
 
     def say(self, kind: str, **fields: Any) -> list[Output]:
         """Let the model send an event."""
-        return self.feed(self.call.receive_model, json.dumps({"type": kind, **fields}))
+        return self.feed(self.call.receive_model, json.dumps({"type": kind, **fields}), self.connection)
 
     def answer(self, offer: bytes | None = None) -> None:
         """From INVITE to 200, with a model that does as it is told."""
@@ -192,6 +205,14 @@ class Stage:
         self.session = self.sent("session.update")[-1]["session"]
         self.say("session.updated", session=self.session)
         assert self.of(events.Accept)
+
+    def connect_again(self, *, session_id: str = "sess_2", expires_at: int | None = None) -> None:
+        """Let the connection that was asked for last come to be, and the model do as it is told on it."""
+        self.connection = self.of(events.ConnectModel)[-1].number
+        self.feed(self.call.model_connected, self.connection)
+        self.say("session.created", session={"id": session_id, "expires_at": expires_at})
+        update = self.sent_on(self.connection, "session.update")[-1]
+        self.say("session.updated", session=update["session"])
 
     def respond(self, text: str = "", *, ms: int = 0, response_id: str = "resp", item_id: str = "item") -> None:
         """Let the model take up the last response.create and send so much audio in one burst."""
@@ -250,6 +271,17 @@ class Stage:
     def sent(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Every event of this kind that went to the model so far."""
         return messages(self.outputs, kind)
+
+    def sent_on(self, number: int, kind: str | None = None) -> list[dict[str, Any]]:
+        """Every event of this kind that went to the model on a connection, in its order."""
+        found, used = [], 1
+        for output in self.outputs:
+            if isinstance(output, events.UseModel):
+                used = output.number
+            is_on = isinstance(output, events.SendModel) and used == number
+            if is_on or (isinstance(output, events.SendComingModel) and output.number == number):
+                found.append(json.loads(output.data))  # type: ignore[union-attr]
+        return [message for message in found if kind in (None, message["type"])]
 
     @property
     def ended(self) -> events.Ended:

@@ -43,6 +43,14 @@ class TestCost:
         spoken = usage(audio_in=100, audio=200)  # a token for 100 ms of the caller's and for 50 ms of ours
         assert cost_of(spoken, FULL) == pytest.approx(100 * 32e-6 + 200 * 64e-6)
 
+    def test_a_model_that_is_sold_by_time(self) -> None:
+        assert cost_of({"seconds": 90.0}, PRICES["gpt-live-1"]) == pytest.approx(0.075)
+        assert cost_of({"seconds": 90.0}, FULL) == 0.0
+
+    @pytest.mark.parametrize("seconds", [None, "9", -1.0, float("nan"), float("inf"), 1e12, True])
+    def test_a_time_that_is_none_costs_nothing(self, seconds: object) -> None:
+        assert cost_of({"seconds": seconds}, PRICES["gpt-live-1"]) == 0.0
+
     def test_what_is_not_told_apart_is_text(self) -> None:
         told = {"input_tokens": 10, "output_tokens": 5, "input_token_details": {"cached_tokens": 4}}
         assert cost_of(told, ROUND) == pytest.approx((6 * 1 + 4 * 0.1 + 5 * 10) / 1e6)

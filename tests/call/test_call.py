@@ -3,7 +3,7 @@ from base64 import b64decode
 from collections.abc import Callable
 
 import pytest
-from call.stage import CALLER, EVENT, FRAME_S, QUIET, REMNANT, SPEECH, SSRC, Stage, describe, messages
+from call.stage import CALLER, EVENT, FRAME_S, NO_OTHER, QUIET, REMNANT, SPEECH, SSRC, Stage, describe, messages
 
 from sipagent.audio.g711 import ULAW_TO_ALAW
 from sipagent.call import events
@@ -470,7 +470,9 @@ def test_to_drain_twice_changes_nothing(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("is_speaking", [True, False])
-def test_a_model_lost_in_mid_call_ends_it_when_its_last_word_is_out(stage: Stage, is_speaking: bool) -> None:
+def test_a_model_lost_in_mid_call_ends_it_when_its_last_word_is_out(is_speaking: bool) -> None:
+    stage = Stage(continuity=NO_OTHER)
+    stage.answer()
     stage.hear("." * 15 + "s" * 10 + "." * 30)
     stage.respond()
     audio = stage.speak(400) if is_speaking else b""

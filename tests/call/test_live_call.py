@@ -6,12 +6,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from call.stage import CALLER, FRAME_S, Stage, describe, make_leg
+from call.stage import CALLER, FRAME_S, NO_OTHER, Stage, describe, make_leg
 from realtime.live_harness import TOOLS, LiveHarness
 
 from sipagent.call import events
 from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.call import Call, Phase
+from sipagent.call.continuity import ContinuitySettings
 from sipagent.call.conversation import ConversationSettings
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.settings import CallSettings
@@ -25,7 +26,7 @@ from sipagent.realtime.settings import SessionSettings
 class LiveStage(Stage):
     """A stage on which the model is the machine of the embedded Live server."""
 
-    def __init__(self, *, faults: str = "", **dialect: Any) -> None:
+    def __init__(self, *, faults: str = "", continuity: ContinuitySettings | None = None, **dialect: Any) -> None:
         super().__init__()
         conversation = ConversationSettings(
             SessionSettings(
@@ -38,6 +39,7 @@ class LiveStage(Stage):
             greeting="Greet the caller.",
             listener=ListenerSettings(detection="server"),
             barge_in=BargeInSettings(enabled=False),
+            continuity=continuity or ContinuitySettings(),
         )
         self.call = Call("call", leg=make_leg(), settings=CallSettings(conversation), random=Random(2))
         self.model = LiveHarness(faults=faults)
@@ -198,7 +200,7 @@ def test_what_the_network_was_late_with_is_left_out_when_the_caller_speaks(stage
 
 
 def test_a_session_that_ends_ends_the_call_in_peace() -> None:
-    stage = LiveStage(faults="expire seconds=12")
+    stage = LiveStage(faults="expire seconds=12", continuity=NO_OTHER)
     stage.answer()
     stage.wait(14.0)
     (failed,) = stage.of(events.ModelFailed)

@@ -2,18 +2,19 @@
 
 from base64 import b64decode
 
-from call.stage import CALLER, FRAME_S, SPEECH, Stage, describe
+from call.stage import CALLER, FRAME_S, NO_OTHER, SPEECH, Stage, describe
 
 from sipagent.call import events
+from sipagent.call.continuity import ContinuitySettings
 from sipagent.call.events import Address
 from sipagent.call.phase import Phase
 
 GREETING = "Say who calls."
 
 
-def dialled() -> Stage:
+def dialled(continuity: ContinuitySettings | None = None) -> Stage:
     """A call whose INVITE is on its way."""
-    stage = Stage(greeting=GREETING)
+    stage = Stage(greeting=GREETING, continuity=continuity)
     assert stage.feed(stage.call.dial) == [events.ConnectModel()]
     stage.feed(stage.call.model_connected)
     stage.say("session.created", session={"id": "sess_1"})
@@ -74,7 +75,7 @@ def test_without_a_model_nobody_is_called() -> None:
 
 
 def test_a_model_that_is_lost_while_it_rings_takes_the_call_back() -> None:
-    stage = dialled()
+    stage = dialled(NO_OTHER)
     stage.feed(lambda *, now: stage.call.model_lost(1006, "gone", now=now))
     assert stage.of(events.HangUp) == [events.HangUp()]
     assert stage.of(events.Ended)[0].reason == "model_failed"

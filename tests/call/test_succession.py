@@ -146,3 +146,37 @@ def test_its_transfers_are_its_own(stage: Stage) -> None:
     stage.finish(response_id="r2", item_id="i2")
     stage.play(1500)
     assert [refer.target.host for refer in stage.of(events.Refer)] == ["home.example"]
+
+
+def test_a_session_that_takes_the_place_of_a_lost_one_is_the_same_agent(stage: Stage) -> None:
+    stage.feed(stage.call.update_agent, CHANGE)
+    confirm(stage)
+    stage.respond("Sales here.", ms=200, response_id="r2", item_id="i2")
+    stage.finish(response_id="r2", item_id="i2")
+    stage.play(800)
+    stage.feed(stage.call.model_lost, 1006, "gone", stage.connection)
+    stage.advance(0.2)
+    stage.connect_again()
+    stage.advance(0.05)
+    (update,) = stage.sent_on(stage.connection, "session.update")
+    assert update["session"]["instructions"] == "You sell."
+    assert update["session"]["audio"]["output"]["voice"] == "marin"
+    assert update["session"]["tools"] == [TOOL]
+    assert len(stage.of(AgentChanged)) == 1
+
+
+def test_a_change_in_whose_midst_the_session_is_lost_comes_about_in_the_next(stage: Stage) -> None:
+    """Trap: the model's word for it never comes, and no agent can be changed to any more."""
+    stage.feed(stage.call.update_agent, CHANGE)
+    stage.play(800)
+    stage.feed(stage.call.model_lost, 1006, "gone", stage.connection)
+    stage.advance(0.2)
+    stage.connect_again()
+    stage.advance(0.05)
+    begun, changed = stage.sent_on(stage.connection, "session.update")
+    assert begun["session"]["instructions"] == ""
+    assert changed["session"] == {"type": "realtime", "instructions": "You sell.", "tools": [TOOL]}
+    confirm(stage)
+    assert [fact.agent for fact in stage.of(AgentChanged)] == ["sales"]
+    (create,) = stage.sent_on(stage.connection, "response.create")
+    assert create["response"]["instructions"].endswith("Greet as sales.")

@@ -7,6 +7,8 @@ from call.stage import INTERRUPTS, Stage, messages
 from sipagent.call import events
 from sipagent.call.keypad import Keypad
 from sipagent.call.tool_calls import ToolCalls
+from sipagent.call.waiting import Waiting
+from sipagent.formats import PCMU
 from sipagent.realtime.events import FunctionCallRequested
 from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import SessionSettings
@@ -226,6 +228,7 @@ def test_a_caller_who_says_nothing_after_all_still_wants_the_results() -> None:
         emit=out.append,
         keypad=Keypad(),
         press=lambda digits: None,
+        waiting=Waiting(None, audio_format=PCMU),
         key_tools=frozenset(),
         may_transfer=False,
     )
@@ -235,11 +238,11 @@ def test_a_caller_who_says_nothing_after_all_still_wants_the_results() -> None:
         tools.response_over(f"resp_{number}")
     tools._session.outputs.clear()
     tools._session.send_tool_output = lambda *args: None  # type: ignore[method-assign]
-    tools.finish("fc_1", "one")
+    tools.finish("fc_1", "one", now=0.0)
     assert not tools.owes_response
     tools.forgive()
     assert tools.owes_response
     tools.asked()
-    tools.finish("fc_2", "two")
+    tools.finish("fc_2", "two", now=0.0)
     assert tools.owes_response
     assert not messages(out)

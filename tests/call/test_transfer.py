@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from call.stage import FRAME_S, INTERRUPTS, Stage, describe
+from call.stage import FRAME_S, INTERRUPTS, NO_OTHER, Stage, describe
 
 from sipagent.call import events
 from sipagent.call.conversation import GOODBYE
@@ -215,7 +215,10 @@ class TestMeanwhile:
         stage.feed(stage.call.refer_finished, 200)
         assert stage.ended.reason == "transferred"
 
-    def test_the_model_is_lost_and_the_transfer_fails(self, stage: Stage) -> None:
+    def test_the_model_is_lost_and_the_transfer_fails(self) -> None:
+        stage = Stage(transfer=SETTINGS, continuity=NO_OTHER)
+        stage.answer()
+        stage.hear("s" * 20 + "." * 60)
         wish(stage)
         stage.feed(stage.call.model_lost, 1006, "gone")
         stage.play(1000)

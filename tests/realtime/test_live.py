@@ -26,11 +26,14 @@ from sipagent.realtime.events import (
     Send,
     SessionFailed,
     SessionReady,
+    SessionUpdated,
+    UpdateRefused,
 )
 from sipagent.realtime.live import CALLER_PAUSE_S, LINGER_S, NOBODY, SPEECH_S, STOP, LiveSession
 from sipagent.realtime.live_backend import LIMIT_S, MAX_CALLS
 from sipagent.realtime.live_output import END_MS
 from sipagent.realtime.live_protocol import MAX_CONTENT_CHARACTERS
+from sipagent.realtime.live_updates import PREFACE
 from sipagent.realtime.model_session import ModelSession
 from sipagent.realtime.settings import SessionSettings
 
@@ -271,6 +274,9 @@ def test_an_utterance_is_a_response(script: Script) -> None:
     script.say("session.usage.updated", usage={"seconds": 12})
     assert script.silence()[-1] == ResponseDone("live_response_1", "completed", {"seconds": 12.0})
     assert not script.session.has_live_response
+    script.say("session.usage.updated", usage={"seconds": 15})
+    script.voice()
+    assert script.silence()[-1] == ResponseDone("live_response_2", "completed", {"seconds": 3.0})  # since then
 
 
 def test_the_greeting_is_asked_for_by_commentary(script: Script) -> None:
@@ -399,6 +405,52 @@ def test_a_model_behind_that_fails_is_told(script: Script) -> None:
 def test_without_tools_a_task_is_given_back(script: Script) -> None:
     (answer,) = script.say("session.delegation.created", delegation={"id": "d", "target": "client"}, offset_ms=1)
     assert answer == {"type": "session.commentary.append", "content": NOBODY, "delegation_id": "d"}
+
+
+# Changes
+
+
+WITH_TOOLS = replace(SETTINGS, tools=TOOLS)
+
+
+def test_other_instructions_are_added_and_other_tools_take_their_place() -> None:
+    script = ready(WITH_TOOLS)
+    script.session.update(replace(WITH_TOOLS, instructions="Be kind.", tools=TOOLS[:1]), now=script.now)
+    appended, update = script.take()
+    assert (appended["type"], appended["content"]) == ("session.instructions.append", f"{PREFACE}Be kind.")
+    assert update["type"] == "session.update"
+    assert update["session"] == {
+        "delegation": {"type": "responses", "responses": {"instructions": "Be kind.", "tools": list(TOOLS[:1])}}
+    }
+    event_id = script.event_ids["session.update"]
+    assert script.say("session.updated", session={}, client_event_id="other") == []
+    assert script.say("session.updated", session={}, client_event_id=event_id) == [SessionUpdated()]
+    assert script.say("session.updated", session={}) == []
+
+
+def test_a_change_that_is_refused_or_not_answered() -> None:
+    script = ready(WITH_TOOLS)
+    other = replace(WITH_TOOLS, instructions="Be kind.")
+    script.session.update(other, now=script.now)
+    script.take()
+    script.session.update(other, now=script.now)
+    assert script.take() == [UpdateRefused(None, "another change is under way")]
+    error = {"code": "invalid_value", "message": "No.", "client_event_id": script.event_ids["session.update"]}
+    assert script.say("error", error=error) == [UpdateRefused("invalid_value", "No.")]
+    script.session.update(other, now=script.now)
+    script.take()
+    assert script.wait(5.0) == [UpdateRefused(None, "the model did not answer session.update")]
+
+
+def test_without_a_model_behind_there_are_no_tools_to_change(script: Script) -> None:
+    script.session.update(replace(SETTINGS, tools=TOOLS), now=script.now)
+    (refused,) = script.take()
+    assert isinstance(refused, UpdateRefused)
+    script.session.update(replace(SETTINGS, instructions="Be kind."), now=script.now)
+    appended, updated = script.take()
+    assert (appended["type"], updated) == ("session.instructions.append", SessionUpdated())
+    script.session.update(replace(SETTINGS, instructions="Be kind."), now=script.now)
+    assert script.take() == [SessionUpdated()]
 
 
 # Errors

@@ -68,3 +68,12 @@ def test_a_scripted_refusal() -> None:
     assert [status(settings, {}, number=number) for number in (1, 2)] == [429, 101]
     settings = LocalSettings(faults=FaultScript.parse("refuse_handshake status=599"))
     assert status(settings, {}) == 599
+
+
+def test_the_live_server_has_a_path_of_its_own_and_no_query() -> None:
+    path = "/v1/live/sessions"
+    assert judge_handshake(LocalSettings(), path, {}, {}) == Accepted("", False, 1, is_live=True)
+    for query, settings, expected in ((QUERY, LocalSettings(), 400), ({}, SECRET, 401)):
+        refused = judge_handshake(settings, path, query, {})
+        assert isinstance(refused, Refused)
+        assert refused.status == expected

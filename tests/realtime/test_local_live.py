@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from sipagent.realtime.events import (
     FunctionCallRequested,
     SessionFailed,
     SessionReady,
+    SessionUpdated,
 )
 from sipagent.realtime.local.events import Close
 from sipagent.realtime.local.live_schema import EVENTS
@@ -213,6 +215,18 @@ def test_it_goes_on_only_when_all_is_answered() -> None:
     assert harness.words().endswith("Open from nine until noon.")
 
 
+def test_the_model_behind_can_be_changed_and_nothing_else() -> None:
+    harness = LiveHarness()
+    harness.start(delegation=DELEGATION)
+    change = {"delegation": {"type": "responses", "responses": {"tools": []}}}
+    (updated,) = harness.send("session.update", session=change, event_id="u")
+    assert (updated["type"], updated["client_event_id"]) == ("session.updated", "u")
+    assert updated["session"]["delegation"]["responses"] == {"model": "m", "tools": []}
+    assert error_of(harness.send("session.update", session={"instructions": "x"}))["code"] == "unknown_parameter"
+    other = harness.send("session.update", session={"delegation": {"type": "client"}})
+    assert error_of(other)["param"] == "session.delegation.type"
+
+
 # A session of ours with it
 
 
@@ -265,6 +279,18 @@ def test_a_tool_and_the_goodbye() -> None:
     assert pair.far.of("error") == pair.far.of("info") == []
 
 
+def test_another_agent_takes_over() -> None:
+    pair = LivePair(tools=TOOLS)
+    other = replace(pair.settings, instructions="Now we are the Bakery. " + "Be kind. " * 300, tools=TOOLS[1:])
+    pair.session.update(other, now=pair.far.now)
+    pair.settle()
+    assert pair.of(SessionUpdated) == [SessionUpdated()]
+    appended = pair.far.of("session.instructions.appended")
+    assert len(appended) == 2  # 500 tokens at a time
+    assert [tool["name"] for tool in pair.far.server._tools] == ["hang_up"]
+    assert pair.far.of("error") == []
+
+
 def test_no_silence_of_the_models_is_played() -> None:
     pair = LivePair()
     pair.pass_time(20.0)
@@ -288,7 +314,7 @@ json_values = st.recursive(
 )
 
 
-@given(st.sampled_from([*EVENTS, "session.update"]), st.dictionaries(
+@given(st.sampled_from([*EVENTS, "session.weather"]), st.dictionaries(
     st.sampled_from(["session", "audio", "content", "delegation_id", "item", "event_id"]), json_values
 ))  # fmt: skip
 def test_any_event_is_answered_and_none_raises(kind: str, fields: dict[str, Any]) -> None:

@@ -570,7 +570,7 @@ def test_pitfall_13_a_function_call_of_a_cancelled_response_does_not_run() -> No
     assert script.say("response.output_item.done", **function_call()) == []
 
 
-@pytest.mark.parametrize("fields", [{"call_id": None}, {"name": ""}, {"type": "message"}, {"type": "mcp_call"}])
+@pytest.mark.parametrize("fields", [{"call_id": None}, {"name": ""}, {"type": "message"}])
 def test_an_odd_function_call_does_not_run(fields: dict[str, Any]) -> None:
     script = ready_script()
     script.active()
@@ -689,7 +689,7 @@ def test_events_that_mean_nothing_now(kind: str, fields: dict[str, Any]) -> None
 
 def test_unknown_and_malformed_messages_are_counted() -> None:
     script = ready_script()
-    assert script.say("mcp_list_tools.completed", item_id="i") == []
+    assert script.say("response.of_tomorrow", item_id="i") == []
     script.session.receive_text(b"\x00", now=0)
     assert script.session.counters == {"unknown_event": 1, "malformed": 1}
 

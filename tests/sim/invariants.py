@@ -219,6 +219,9 @@ class ModelWatch:
         self._owed: dict[str, int] = {}
         self._untold: set[str] = set()
         self._is_lost = False
+        self._used = 1
+        self._former: set[str] = set()
+        """Items that an earlier session said."""
 
     # What the model does
 
@@ -252,8 +255,10 @@ class ModelWatch:
 
     # What comes to the call
 
-    def call_receives(self, event: dict[str, Any]) -> None:
-        """An event of the model's comes to the call."""
+    def call_receives(self, event: dict[str, Any], number: int = 1) -> None:
+        """An event of the model's comes to the call, on the connection of this number."""
+        if number != self._used:
+            return
         match event["type"]:
             case "response.output_audio.delta" if self._expects(event["response_id"]):
                 self._expect_audio(event["response_id"], event["item_id"], a2b_base64(event["delta"]))
@@ -264,9 +269,16 @@ class ModelWatch:
             case "response.done":
                 self._complete |= self._response_items.pop(event["response"]["id"], set())
 
-    def call_loses_model(self) -> None:
-        """The WebSocket is gone."""
+    def call_loses_model(self, number: int = 1) -> None:
+        """A WebSocket is gone."""
+        if number == self._used:
+            self._lose()
+
+    def _lose(self) -> None:
+        """What was begun comes to no end: what there is of it is all."""
         self._is_lost = True
+        self._live.clear()
+        self._complete |= self._received.keys()
 
     def _expects(self, response_id: str) -> bool:
         return response_id not in self._cancelled and not self._is_lost
@@ -303,10 +315,14 @@ class ModelWatch:
                 assert audio_end_ms == heard // BYTES_PER_MS, f"{output}: {heard} bytes were put on the wire"
                 assert received_ms == self._received[item_id] // BYTES_PER_MS, f"{output}: {self._received[item_id]}"
                 del self._received[item_id]
-                if not self._is_lost:
+                if not self._is_lost and item_id not in self._former:
                     self._untold.add(item_id)
-            case events.ModelFailed():
-                self._is_lost = True
+            case events.ModelFailed() | events.ModelLost():
+                self._lose()
+            case events.UseModel(number):
+                self._used, self._is_lost = number, False
+                self._complete |= self._received.keys()
+                self._former |= self._received.keys()
         if isinstance(output, events.AgentPaused):
             self._is_paused = True
         elif isinstance(output, events.AgentResumed | events.BargedIn | events.SpeechStarted):

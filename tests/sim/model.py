@@ -11,7 +11,7 @@ from sim.voice import hear, speak
 
 from sipagent.audio.vad import EnergyVad
 from sipagent.call.call import Call
-from sipagent.call.events import Output
+from sipagent.call.events import CloseModel, ConnectModel, ModelCommand, Output, SendComingModel, UseModel
 from sipagent.formats import AudioFormat
 from sipagent.realtime.local.buffer import Detector
 from sipagent.realtime.local.events import Close, Drop, HearSpeech, RenderSpeech, Send
@@ -25,10 +25,48 @@ UNIX_TIME = 1_800_000_000.0
 CODECS = {"audio/pcmu": "PCMU", "audio/pcma": "PCMA"}
 
 
+class Models:
+    """All connections of one call's, by number.
+
+    :param make: makes the far end of the one of this number.
+    """
+
+    def __init__(self, make: Callable[[int], "Model"]) -> None:
+        self._make = make
+        self.connections: dict[int, Model] = {}
+        self._used = 1
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing is left of any session."""
+        return all(model.is_gone for model in self.connections.values())
+
+    def carry(self, output: ModelCommand) -> None:
+        """Do what the call says."""
+        match output:
+            case ConnectModel(number):
+                assert number not in self.connections, f"connection {number} is opened twice"
+                self.connections[number] = self._make(number)
+                self.connections[number].connect()
+            case SendComingModel(number, data):
+                assert number != self._used or number == 1, "what is in use is not coming"
+                self.connections[number].send(data)
+            case UseModel(number):
+                self._used = number
+            case CloseModel(number):
+                for each in self.connections if number is None else [number]:
+                    self.connections[each].close()
+
+    def send(self, data: bytes) -> None:
+        """Carry a message on the connection in use."""
+        self.connections[self._used].send(data)
+
+
 class Model:
-    """The far end of one call's WebSocket.
+    """The far end of one WebSocket of a call's.
 
     :param faults: the script of the model's misfortunes.
+    :param is_down: whether nobody answers the telephone there.
     """
 
     def __init__(
@@ -42,6 +80,8 @@ class Model:
         call: Node[Output],
         machine: Call,
         watch: ModelWatch,
+        number: int = 1,
+        is_down: Callable[[], bool] = bool,
     ) -> None:
         self._settings = LocalSettings(pace=pace, faults=FaultScript.parse(faults), max_session_s=100_000.0)
         self._clock = clock
@@ -53,6 +93,8 @@ class Model:
         self._node: Node[ModelOutput] = Node(clock, self._server, self._carry)
         self._up, self._down = Link(link, random), Link(link, random)
         self._is_open = False
+        self._number = number
+        self._is_down = is_down
 
     @property
     def is_gone(self) -> bool:
@@ -76,7 +118,11 @@ class Model:
     # At the model's end
 
     def _on_handshake(self) -> None:
-        judged = judge_handshake(self._settings, PATH, {"model": "sim"}, {})
+        if self._is_down():
+            self._server.connection_lost()
+            self._send_down(self._on_lost, 0, "connection refused")
+            return
+        judged = judge_handshake(self._settings, PATH, {"model": "sim"}, {}, number=self._number)
         if isinstance(judged, Refused):
             self._server.connection_lost()
             self._send_down(self._on_lost, judged.status, judged.body.decode())
@@ -116,17 +162,17 @@ class Model:
 
     def _on_connected(self) -> None:
         self._is_open = True
-        self._call.feed(self._machine.model_connected)
+        self._call.feed(self._machine.model_connected, self._number)
 
     def _on_answer(self, data: bytes, event: dict[str, Any]) -> None:
-        self._watch.call_receives(event)
-        self._call.feed(self._machine.receive_model, data)
+        self._watch.call_receives(event, self._number)
+        self._call.feed(self._machine.receive_model, data, self._number)
         self._watch.settled()
 
     def _on_lost(self, code: int, reason: str) -> None:
         self._is_open = False
-        self._watch.call_loses_model()
-        self._call.feed(self._machine.model_lost, code, reason)
+        self._watch.call_loses_model(self._number)
+        self._call.feed(self._machine.model_lost, code, reason, self._number)
 
     # Between
 

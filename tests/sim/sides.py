@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from random import Random
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from sim.clock import Beat, Clock, Node
 from sim.invariants import EndWatch, ModelWatch, RtpWatch, SipWatch, Wiretap
 from sim.link import Link, LinkSettings
-from sim.model import Model
+from sim.model import Model, Models
 from sim.scenario import Deed, Scenario
 
 from sipagent.call import events
@@ -440,18 +441,22 @@ class AgentSide(Side):
         self.leg = self.make_leg(("PCMU", "PCMA"), scenario.srtp[1])
         self.call = Call("call", leg=self.leg, settings=settings, random=random("call"))
         self._node: Node[events.Output] = Node(self.clock, self.call, self._carry)
-        self._model = Model(
-            self.clock,
-            faults=scenario.faults,
-            pace=scenario.pace,
-            link=scenario.websocket,
-            random=random("model"),
-            call=self._node,
-            machine=self.call,
-            watch=self.watch,
-        )
+        self._model = Models(partial(self._make_model, self.call, random("model")))
         self._node.feed(self.call.receive_invite, event.body)
         Beat(self.clock, self._on_beat)
+
+    def _make_model(self, call: Call, random: Random, number: int) -> Model:
+        return Model(
+            self.clock,
+            faults=self.scenario.faults,
+            pace=self.scenario.pace,
+            link=self.scenario.websocket,
+            random=random,
+            call=self._node,
+            machine=call,
+            watch=self.watch,
+            number=number,
+        )
 
     def _carry(self, output: events.Output) -> None:
         self.end.tells(output)
@@ -478,10 +483,8 @@ class AgentSide(Side):
                 self.send_rtcp(output)
             case events.RecordAudio(caller, agent):
                 assert len(caller) == len(agent), "the sides of the recording differ in length"
-            case events.ConnectModel():
-                self._model.connect()
-            case events.CloseModel():
-                self._model.close()
+            case events.ConnectModel() | events.SendComingModel() | events.UseModel() | events.CloseModel():
+                self._model.carry(output)
             case events.RunTool(function_call_id):
                 self.clock.after(self._random.uniform(0.0, 2.0), self._finish_tool, function_call_id)
             case _:

@@ -96,6 +96,10 @@ def nothing(original: Callable[..., object]) -> Any:
     return lambda *_, **__: None
 
 
+def pretend(original: Callable[..., object]) -> Any:
+    return lambda *_, **__: True
+
+
 @pytest.mark.parametrize(
     ("owner", "name", "sabotage", "scenario", "complaint"),
     [
@@ -104,7 +108,7 @@ def nothing(original: Callable[..., object]) -> Any:
         (Playout, "clear", forget_the_last, BARGE_IN, "not truncated"),
         (Playout, "add", lose_a_byte, BARGE_IN, "what goes out is not what comes next"),
         (Playout, "next_frame", nothing, BARGE_IN, "silence, while"),
-        (RealtimeSession, "truncate", nothing, BARGE_IN, "without telling the model"),
+        (RealtimeSession, "truncate", pretend, BARGE_IN, "without telling the model"),
         (RealtimeSession, "commit", commit_nothing, BARGE_IN, "the model complains"),
         (ResponseGate, "_ask_when_free", ask_at_any_time, DRAIN, "a second response"),
         (RtpSession, "skip", nothing, HOLD, "timestamp"),

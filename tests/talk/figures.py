@@ -6,14 +6,18 @@ from math import inf, isfinite
 
 import numpy as np
 from figure import Figure
+from talk.faults import KILLED, KINDS, ROLL_OVER, STALL, Recovery
 from talk.judge import Judgement, Overlap
 from talk.plan import (
     DUCK_P50_MS,
     FALSE_CUTS,
+    FILLER_MS,
     GREETING_P95_MS,
     LOST_MS,
     PLACES,
     RESUME_MS,
+    RESUMED_P95_MS,
+    ROLL_OVER_MS,
     SILENCE_P50_MS,
     SILENCE_P95_MS,
     TRUNCATE_MS,
@@ -110,6 +114,29 @@ def greeting_figures(judgements: Sequence[Judgement]) -> Iterator[Figure]:
     yield Figure("greeting", "answer to first audible word, p50", percentile_ms(waits, 50), "ms")
     p95, note = percentile_ms(waits, 95), f"of {len(waits)} calls"
     yield Figure("greeting", "answer to first audible word, p95", p95, "ms", GREETING_P95_MS, note=note)
+
+
+def recovery_figures(kind: str, found: Sequence[Recovery]) -> Iterator[Figure]:
+    """Yield what a caller noticed of one kind of failure."""
+    lost = [each for each in found if each.is_lost]
+    reasons = ", ".join(sorted({each.ended or "nobody spoke" for each in lost}))
+    note = f"of {len(found)}" + (f": {reasons}" if lost else "")
+    yield Figure(kind, "calls lost", len(lost) if found else inf, "", 0, note=note)
+    if kind == ROLL_OVER:
+        gap = max((each.longest_gap for each in found), default=inf)
+        yield Figure(kind, "longest silence of the agent, worst", 1000 * gap, "ms", ROLL_OVER_MS)
+        return
+    gap = max((each.gap for each in found), default=inf)
+    yield Figure(kind, "silence before something is heard, worst", 1000 * gap, "ms", FILLER_MS)
+    since = {STALL: "from when the model was given up", KILLED: "from when the model could be had again"}.get(kind, "")
+    p95 = percentile_ms([each.resumed for each in found], 95)
+    yield Figure(kind, "silence before the agent goes on, p95", p95, "ms", RESUMED_P95_MS, note=since)
+
+
+def all_recovery_figures(recoveries: Sequence[Recovery]) -> Iterator[Figure]:
+    """Yield those of every kind of failure."""
+    for name in (*(kind.name for kind in KINDS), KILLED):
+        yield from recovery_figures(name, [each for each in recoveries if each.kind == name])
 
 
 def lateness(judgements: Sequence[Judgement], share: float) -> float:

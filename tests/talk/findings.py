@@ -10,7 +10,16 @@ from time import monotonic, time
 
 from figure import Figure
 from program import Entry
-from talk.figures import DOUBLE_TALK, FALSE_STARTS, SURROUNDINGS, lateness, overlaps, talk_figures
+from talk.faults import Recovery
+from talk.figures import (
+    DOUBLE_TALK,
+    FALSE_STARTS,
+    SURROUNDINGS,
+    all_recovery_figures,
+    lateness,
+    overlaps,
+    talk_figures,
+)
 from talk.judge import Judgement, Overlap
 from talk.plan import FALSE_CUTS, LATE_P95_MS, LATE_P99_MS, PLACES, RESUME_MS, Plan
 
@@ -29,6 +38,7 @@ class Findings:
     plan: Plan
     is_quick: bool
     judgements: Sequence[Judgement]
+    recoveries: Sequence[Recovery]
     seconds: float
     """How long it all took."""
 
@@ -41,7 +51,7 @@ class Findings:
     @cached_property
     def figures(self) -> list[Figure]:
         """Every figure, with its bar."""
-        return list(talk_figures(self.by_kind))
+        return [*talk_figures(self.by_kind), *all_recovery_figures(self.recoveries)]
 
     @cached_property
     def faults(self) -> list[str]:
@@ -82,6 +92,7 @@ class Findings:
             "faults": self.faults,
             "figures": [asdict(figure) | {"missed": figure.is_missed} for figure in self.figures],
             "overlaps": [_overlap(judgement, each) for judgement in self.judgements for each in judgement.overlaps],
+            "recoveries": [_recovery(each) for each in self.recoveries],
             "wrong": [_wrong(*wrong) for wrong, _ in zip(self.wrongs(), range(MAX_TRACES), strict=False)],
         }
 
@@ -122,6 +133,14 @@ def _overlap(judgement: Judgement, overlap: Overlap) -> dict[str, object]:
     return {"call": judgement.record.kind, "said": overlap.said.name, **shown, **loss}
 
 
+def _recovery(recovery: Recovery) -> dict[str, object]:
+    times = {name: getattr(recovery, name) for name in ("gap", "resumed", "longest_gap")}
+    shown = {f"{name}_ms": round(1000 * value, 1) if abs(value) < 1e6 else None for name, value in times.items()}
+    log = [line_of(entry, recovery.answered_at) for entry in recovery.trace] if recovery.is_wrong else []
+    rest = {"kind": recovery.kind, "lost": recovery.is_lost, "answered": recovery.is_answered, "ended": recovery.ended}
+    return rest | shown | {"log": log[:MAX_LINES]}
+
+
 def _wrong(words: str, judgement: Judgement, overlap: Overlap | None) -> dict[str, object]:
     return {"what": words, "called": judgement.record.called, "log": trace(judgement, overlap)}
 
@@ -133,9 +152,14 @@ def trace(judgement: Judgement, overlap: Overlap | None) -> list[str]:
     for entry in judgement.trace:
         seconds = _monotonic(entry) - began_at
         if overlap is None or -BEFORE_S < seconds < TRACE_S:
-            rest = {name: value for name, value in entry.items() if name not in ("time", "level", "event", "call")}
-            lines.append(f"{1000 * seconds:+8.0f} ms {entry['event']} {rest or ''}".rstrip())
+            lines.append(line_of(entry, began_at))
     return lines[:MAX_LINES]
+
+
+def line_of(entry: Entry, began_at: float) -> str:
+    """Return a line of the log, with its milliseconds from a time."""
+    rest = {name: value for name, value in entry.items() if name not in ("time", "level", "event", "call")}
+    return f"{1000 * (_monotonic(entry) - began_at):+8.0f} ms {entry['event']} {rest or ''}".rstrip()
 
 
 def _monotonic(entry: Entry) -> float:

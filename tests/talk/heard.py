@@ -59,6 +59,7 @@ def tell(arrivals: Sequence[tuple[float, bytes]], items: Iterable[Item]) -> list
 class _Reader:
     def __init__(self, items: list[Item]) -> None:
         self._items = [(item.place, bytes(item.audio)) for item in items]
+        self._began_at = [item.began_at for item in items]
         self._number = 0
         self._at = 0
         """Where the next packet should go on, in which item."""
@@ -67,7 +68,7 @@ class _Reader:
         if payload == SILENCE:
             return Packet(at, "silent", -100.0)
         level = _level(payload)
-        found = self._find(payload)
+        found = self._find(payload, at)
         if found is not None:
             return self._take(at, payload, level, *found)
         if payload[FADE:] == SILENCE[FADE:]:
@@ -77,20 +78,28 @@ class _Reader:
             return Packet(at, "ducked", level, self._items[self._number][0], begin, begin + FRAME)
         return Packet(at, "other", level)
 
-    def _find(self, payload: bytes) -> tuple[int, int] | None:
-        """The item and the sample of it with which this packet begins."""
+    def _find(self, payload: bytes, now: float) -> tuple[int, int] | None:
+        """The item and the sample of it with which this packet begins; what is said twice is taken for the latest."""
         if not self._items:
             return None
         _, audio = self._items[self._number]
         rest = audio[self._at : self._at + FRAME]
         if rest and payload.startswith(rest) and (len(rest) == FRAME or self._ends_well(payload[len(rest) :])):
             return self._number, self._at
-        for number, (_, other) in enumerate(self._items):
-            at = other.find(payload[PROBE])
-            begin = at - PROBE.start
-            if at >= 0 and begin >= 0 and payload[FADE : len(other) - begin] == other[begin + FADE : begin + FRAME]:
+        newest_first = [number for number in reversed(range(len(self._items))) if self._began_at[number] <= now]
+        for number, start in ((self._number, self._at), *((number, 0) for number in newest_first)):
+            begin = self._look(payload, number, start)
+            if begin is not None:
                 return number, begin
         return None
+
+    def _look(self, payload: bytes, number: int, start: int) -> int | None:
+        """Where in an item this packet is found, from a sample of it on."""
+        audio = self._items[number][1]
+        begin = audio.find(payload[PROBE], start + PROBE.start) - PROBE.start
+        if begin < 0 or payload[FADE : len(audio) - begin] != audio[begin + FADE : begin + FRAME]:
+            return None
+        return begin
 
     def _ends_well(self, rest: bytes) -> bool:
         """Whether what follows the end of an item in its packet is silence, or the beginning of the next one."""

@@ -5,11 +5,11 @@ digital silence: whoever has the wire knows of each packet which samples of whic
 """
 
 from binascii import a2b_base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -49,6 +49,8 @@ class Item:
     began_at: float
     """When its first delta was sent."""
     audio: bytearray = field(default_factory=bytearray)
+    last_at: float = 0.0
+    """When its last one was."""
 
 
 @dataclass(slots=True)
@@ -66,9 +68,9 @@ class Session:
     """The type of all that was sent and received, but for audio."""
     ended_at: float | None = None
 
-    def sends(self, data: bytes) -> None:
+    def sends(self, data: bytes, *, now: float) -> None:
         """The model sends an event."""
-        event, now = decode(data), monotonic()
+        event = decode(data)
         match event["type"]:
             case "session.created":
                 self.id = event["session"]["id"]
@@ -76,42 +78,59 @@ class Session:
                 place = event["item_id"], event["content_index"]
                 item = self.items.setdefault(place, Item(place, now))
                 item.audio += a2b_base64(event["delta"])
+                item.last_at = now
                 return
             case "error":
                 error = event["error"]
                 self.errors.append((now, error.get("event_id") or "", error.get("code") or ""))
         self.events.append((now, event["type"]))
 
-    def receives(self, data: str | bytes) -> None:
+    def receives(self, data: bytes, *, now: float) -> None:
         """The model is told something."""
-        raw = data.encode() if isinstance(data, str) else data
-        if b"input_audio_buffer.append" in raw[:80]:
+        if b"input_audio_buffer.append" in data[:80]:
             return
-        event, now = decode(raw), monotonic()
+        event = decode(data)
         if event["type"] == "conversation.item.truncate":
             self.truncated.append((now, (event["item_id"], event["content_index"]), event["audio_end_ms"]))
         self.events.append((now, event["type"]))
 
+    def ends(self, *, now: float) -> None:
+        """The connection is gone."""
+        self.ended_at = now
+
+
+class Tap(Protocol):
+    """Who is told what a session says and is told."""
+
+    def sends(self, data: bytes, *, now: float) -> None:
+        """The model sends an event."""
+
+    def receives(self, data: bytes, *, now: float) -> None:
+        """The model is told something."""
+
+    def ends(self, *, now: float) -> None:
+        """The connection is gone."""
+
 
 class _Tapped(LocalServer):
-    """A machine that tells a session all that it says and is told."""
+    """A machine with a tap."""
 
-    def __init__(self, session: Session, settings: LocalSettings, **more: Any) -> None:
+    def __init__(self, tap: Tap, settings: LocalSettings, **more: Any) -> None:
         super().__init__(settings, brain=_Storyteller(), **more)
-        self._tap = session
+        self._tap = tap
 
     def poll(self) -> Output | None:
         output = super().poll()
         if isinstance(output, Send):
-            self._tap.sends(output.data)
+            self._tap.sends(output.data, now=monotonic())
         return output
 
     def receive_text(self, data: str | bytes, *, now: float) -> None:
-        self._tap.receives(data)
+        self._tap.receives(data.encode() if isinstance(data, str) else data, now=monotonic())
         super().receive_text(data, now=now)
 
     def connection_lost(self) -> None:
-        self._tap.ended_at = monotonic()
+        self._tap.ends(now=monotonic())
         super().connection_lost()
 
 
@@ -132,7 +151,7 @@ class _BreathingVoice:
 
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
-        self._random = np.random.default_rng(7)
+        self._random = np.random.default_rng()
         self.name = voice.name
 
     def recall(self, text: str, voice: str, speed: float, audio_format: AudioFormat) -> bytes | None:
@@ -154,29 +173,19 @@ class _BreathingVoice:
 
 
 class Model:
-    """The server and its sessions, by their ids and in the order of their connections.
+    """The server and its sessions.
 
-    :param faults: the script of a connection, by its number, counted from 1.
+    :param sessions: in the order of their connections
     """
 
     def __init__(self, server: ModelServer, sessions: list[Session]) -> None:
         self._server = server
-        self._sessions = sessions
+        self.sessions = sessions
 
     @property
     def url(self) -> str:
         """Where it listens."""
         return self._server.url
-
-    def session(self, session_id: str) -> Session:
-        """One of the sessions.
-
-        :raises KeyError: when there is none of this id
-        """
-        for session in self._sessions:
-            if session.id == session_id:
-                return session
-        raise KeyError(session_id)
 
     async def close(self) -> None:
         """Serve no more."""
@@ -184,19 +193,41 @@ class Model:
 
 
 async def open_model(
-    settings: LocalSettings | None = None, *, faults: Callable[[int], str] = lambda _number: ""
+    settings: LocalSettings | None = None, *, faults: Callable[[Sequence[Session]], str] = lambda _sessions: ""
 ) -> Model:
-    """Start a model on the loopback."""
-    usual = settings or LocalSettings()
+    """Start a model on the loopback.
+
+    :param faults: makes the script of a connection, from the sessions that there were before it.
+    """
     sessions: list[Session] = []
 
     def make(given: LocalSettings, **more: Any) -> LocalServer:
-        session = Session(len(sessions) + 1)
-        sessions.append(session)
-        script = FaultScript.parse(faults(session.number))
-        return _Tapped(session, replace(given, faults=script) if script.faults else given, **more)
+        script = FaultScript.parse(faults(sessions))
+        sessions.append(Session(len(sessions) + 1))
+        return _Tapped(sessions[-1], replace(given, faults=script) if script.faults else given, **more)
 
-    voice: Any = _BreathingVoice(await open_voice())
-    server = ModelServer(usual, voice=voice, ear=Ear(None), random=Random(3), make_machine=make)
-    await server.listen(HOST, 0)
+    server = await _serve(settings or LocalSettings(), make, port=0)
     return Model(server, sessions)
+
+
+async def serve_tapped(settings: LocalSettings, port: int, make_tap: Callable[[], Tap]) -> ModelServer:
+    """Start a model with a tap for each session."""
+    return await _serve(settings, lambda given, **more: _Tapped(make_tap(), given, **more), port=port)
+
+
+async def _serve(settings: LocalSettings, make: Callable[..., LocalServer], *, port: int) -> ModelServer:
+    voice: Any = _BreathingVoice(await open_voice())
+    server = ModelServer(settings, voice=voice, ear=Ear(None), random=Random(), make_machine=make)
+    await server.listen(HOST, port)
+    return server
+
+
+def find_session(sessions: Iterable[Session], session_id: str) -> Session:
+    """Return the session with this id.
+
+    :raises KeyError: when there is none
+    """
+    for session in sessions:
+        if session.id == session_id:
+            return session
+    raise KeyError(session_id)

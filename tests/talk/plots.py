@@ -9,8 +9,9 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from talk.faults import ROLL_OVER, Recovery
 from talk.findings import Findings
-from talk.plan import FALSE_CUTS, GREETING_P95_MS, SILENCE_P95_MS
+from talk.plan import FALSE_CUTS, FILLER_MS, GREETING_P95_MS, RESUMED_P95_MS, SILENCE_P95_MS
 
 matplotlib.use("Agg")
 
@@ -19,6 +20,7 @@ SIZE = (7.2, 4.2)
 DPI = 110
 MOST_MS = 600.0
 """What is slower stands at the edge."""
+MOST_RECOVERY_MS = 3000.0
 
 
 def draw(findings: Findings, folder: Path) -> list[Path]:
@@ -30,6 +32,8 @@ def draw(findings: Findings, folder: Path) -> list[Path]:
         _draw_false_cuts(axes, findings.false_cuts)
     with _picture(folder / "greeting.png") as axes:
         _draw_greetings(axes, [judgement.greeting for judgement in findings.judgements])
+    with _picture(folder / "recovery.png") as axes:
+        _draw_recoveries(axes, findings.recoveries)
     return sorted(folder.glob("*.png"))
 
 
@@ -84,3 +88,22 @@ def _draw_greetings(axes: Axes, greetings: Sequence[float]) -> None:
     axes.text(GREETING_P95_MS, 0.98, label, color=RED, fontsize=9, va="top", transform=place)
     axes.set(xlabel="ms from the 200 to the first audible packet", ylabel="calls", xlim=(0, edges[-1]))
     axes.set_title("The first word", loc="left", fontsize=11)
+
+
+def _draw_recoveries(axes: Axes, recoveries: Sequence[Recovery]) -> None:
+    """A mark a call: how long nothing was to be heard, and how long no agent; what never came stands at the edge."""
+    kinds = list(dict.fromkeys(each.kind for each in recoveries))
+    for each in recoveries:
+        row = kinds.index(each.kind)
+        if each.kind == ROLL_OVER:
+            axes.plot(min(1000 * each.longest_gap, MOST_RECOVERY_MS), row, "o", ms=6, color=ORANGE, alpha=0.5)
+            continue
+        axes.plot(min(1000 * each.gap, MOST_RECOVERY_MS), row - 0.12, "o", ms=6, color=ORANGE, alpha=0.5)
+        axes.plot(min(1000 * each.resumed, MOST_RECOVERY_MS), row + 0.12, "s", ms=6, color=BLUE, alpha=0.5)
+    for bar, colour, label in ((FILLER_MS, ORANGE, "something is heard"), (RESUMED_P95_MS, BLUE, "the agent goes on")):
+        axes.axvline(bar, color=colour, lw=1.2, ls="--", label=f"{label}: {bar:g} ms at most")
+    axes.set_yticks(range(len(kinds)), kinds)
+    axes.invert_yaxis()
+    axes.set(xlabel="ms of silence", xlim=(-30, MOST_RECOVERY_MS * 1.02))
+    axes.set_title("When the model fails", loc="left", fontsize=11)
+    axes.legend(frameon=False, fontsize=9, loc="upper right")

@@ -9,8 +9,9 @@ from figure import Figure
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from talk.faults import KILLED, KINDS
 from talk.figures import DOUBLE_TALK, FALSE_STARTS, SURROUNDINGS
-from talk.findings import MAX_TRACES, Findings, machine, trace
+from talk.findings import MAX_LINES, MAX_TRACES, Findings, line_of, machine, trace
 
 MAX_SHOWN = 6
 """Calls gone wrong of which the log is shown on the terminal."""
@@ -59,6 +60,19 @@ that came to the caller.
 """
 
 
+FAILURES = """\
+## When the model fails
+
+![When the model fails](conversation/recovery.png)
+
+Each call has a model of its own, whose first session fails in the middle of a word: the socket is cut, once with a
+refusal on the way back; the audio stops and nothing else is said; the session comes to the limit that it told at its
+beginning. One model is a process that is killed, with all its calls, and started a second later. It speaks hardly
+faster than time, so there is little left to say when it dies. A call is lost when the program ends it, or when the
+caller, who speaks at the end, is not answered.
+"""
+
+
 def write_report(findings: Findings, *, page: Path, data: Path) -> None:
     """Write both files."""
     data.parent.mkdir(exist_ok=True)
@@ -84,6 +98,11 @@ def print_report(findings: Findings, console: Console) -> None:
         console.print(f"[bold]{escape(words)}[/bold] (sip:{judgement.record.called})", highlight=False)
         for line in trace(judgement, overlap):
             console.print(f"  [dim]{escape(line)}[/dim]", highlight=False, soft_wrap=True)
+    wrong = {recovery.kind: recovery for recovery in findings.recoveries if recovery.is_wrong}
+    for kind, recovery in wrong.items():
+        console.print(f"[bold]{escape(kind)}[/bold]", highlight=False)
+        for line in (line_of(entry, recovery.answered_at) for entry in recovery.trace[:MAX_LINES]):
+            console.print(f"  [dim]{escape(line)}[/dim]", highlight=False, soft_wrap=True)
     for sentence in findings.missed:
         console.print(f"[bold red]missed:[/bold red] {escape(sentence)}", highlight=False, soft_wrap=True)
 
@@ -105,6 +124,9 @@ def _page(findings: Findings) -> Iterator[str]:
     yield ""
     yield MEMORY
     yield from _table(findings.figures, ("greeting", "truncation"))
+    yield ""
+    yield FAILURES
+    yield from _table(findings.figures, (*(kind.name for kind in KINDS), KILLED))
     yield ""
     wrong = [words for (words, _, _), _ in zip(findings.wrongs(), range(MAX_TRACES), strict=False)]
     if wrong:

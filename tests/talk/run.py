@@ -20,6 +20,7 @@ from program import ROOT
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from talk import sounds
+from talk.faults import make_failures
 from talk.findings import Findings
 from talk.plan import QUICK, Plan
 from talk.plots import draw
@@ -59,7 +60,13 @@ def measure(plan: Plan, *, is_quick: bool, bar: Progress) -> Findings:
             list(scenes(plan)), Path(name), at_once=plan.at_once, is_realtime=plan.is_realtime, progress=steps
         )
         judgements = loop.run(calls)
-    return Findings(plan, is_quick, judgements, monotonic() - began_at)
+    title = "a model that fails"
+    with tempfile.TemporaryDirectory() as name:
+        failures = make_failures(
+            plan.faults, Path(name), is_realtime=plan.is_realtime, progress=lambda share: steps(title, share)
+        )
+        recoveries = loop.run(failures)
+    return Findings(plan, is_quick, judgements, recoveries, monotonic() - began_at)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,6 +1,7 @@
 """The instruments of ``make talk``: each has to find the fault it is made for; and one call through the program."""
 
 from array import array
+from base64 import b64encode
 from math import inf
 from pathlib import Path
 from random import Random
@@ -8,12 +9,16 @@ from random import Random
 import numpy as np
 import pytest
 from figure import Figure
+from program import Entry
 from talk import sounds
 from talk.caller import FRAME, SILENCE, Echo, Record, Said
-from talk.figures import false_start_figures, percentile_ms, surrounding_figures
-from talk.heard import Packet, tell
+from talk.faults import ROLL_OVER, Recovery
+from talk.faults import judge as recover
+from talk.figures import false_start_figures, percentile_ms, recovery_figures, surrounding_figures
+from talk.heard import tell
 from talk.judge import Overlap, judge
 from talk.model import Item, Session
+from talk.model_process import read_taps
 from talk.plan import Plan
 from talk.scenes import Scene, scenes
 from talk.trials import make_calls
@@ -170,6 +175,62 @@ def test_refused_truncates_are_counted() -> None:
     assert (found.refused_truncates, found.other_errors) == (1, ["response_cancel_not_active"])
 
 
+# A model that fails
+
+
+def ready(*ids: str) -> list[Entry]:
+    return [{"event": "model_ready", "time": "2026-01-01T00:00:00Z", "session_id": session_id} for session_id in ids]
+
+
+def failed(payloads: list[bytes], *sessions: Session, ended: str = "", kind: str = "socket cut") -> Recovery:
+    call = record(payloads, said(8.0, 9.0))
+    call.lost = ended
+    return recover(kind, call, sessions, ready(*(each.id for each in sessions)))
+
+
+def test_silence_filler_and_the_voice_of_another_session_are_told_apart() -> None:
+    first, second, last = item(1, 1.0), item(2, 1.0), item(3, 1.0)
+    filler = frames(encode_ulaw(to_pcm(np.random.default_rng(9).normal(0, 300, 20 * FRAME))))
+    silence = [SILENCE] * 10
+    before = [*frames(bytes(first.audio)), *silence, *filler, *frames(bytes(second.audio))]
+    payloads = [*before, *[SILENCE] * (460 - len(before)), *frames(bytes(last.audio))]
+    sessions = session(first), Session(2, "t", {each.place: each for each in (second, last)})
+    found = failed(payloads, *sessions)
+    assert found.gap == pytest.approx(0.2)
+    assert found.resumed == pytest.approx(0.62)
+    assert not found.is_lost
+    assert not found.is_wrong
+    assert failed(payloads, *sessions, ended="bye").is_lost
+    assert failed(payloads[:460], *sessions).is_lost, "the caller spoke, and nobody answered"
+    without = [SILENCE if payload in filler else payload for payload in payloads]
+    assert failed(without, *sessions).gap == pytest.approx(0.6)
+    assert failed(without, *sessions).is_wrong
+
+
+def test_a_call_whose_model_never_came_back_has_no_recovery() -> None:
+    first = item(1, 1.0)
+    found = failed([*frames(bytes(first.audio)), *[SILENCE] * 500], session(first))
+    assert (found.gap, found.resumed, found.is_lost) == (inf, inf, True)
+    assert all(each.is_missed for each in recovery_figures(found.kind, [found]))
+    assert all(each.is_missed for each in recovery_figures(found.kind, []))
+
+
+def test_a_gap_where_a_session_is_left_for_another_is_found() -> None:
+    first, second = item(1, 1.0), item(2, 9.0)
+    sessions = session(first), Session(2, "t", {second.place: second})
+    payloads = [*frames(bytes(first.audio)), *[SILENCE] * 12, *frames(bytes(second.audio))]
+    found = failed(payloads, *sessions, kind=ROLL_OVER)
+    assert found.longest_gap == pytest.approx(0.24)
+    assert any(each.is_missed for each in recovery_figures(ROLL_OVER, [found]))
+
+
+def test_what_a_dead_model_wrote_is_read_to_its_last_whole_line(tmp_path: Path) -> None:
+    created = b64encode(b'{"type": "session.created", "session": {"id": "sess_1"}}').decode()
+    (tmp_path / "tap").write_text(f"1 sends 1.5 {created}\n1 ends 2.5 \n2 sends 3.5 {created[:20]}")
+    (one,) = read_taps(tmp_path / "tap")
+    assert (one.id, one.ended_at, one.events) == ("sess_1", 2.5, [(1.5, "session.created")])
+
+
 # Figures
 
 
@@ -249,15 +310,13 @@ def test_the_plan_has_as_many_sounds_as_its_bars_speak_of() -> None:
 
 @needs_sounds
 def test_a_caller_interrupts_the_running_program(tmp_path: Path) -> None:
-    plan = Plan(interruptions=(("quiet", 2),), per_call=2)
-    (title, group), *_ = scenes(plan)
+    """How soon says nothing on a busy machine; that it comes to it, and that the model is told the truth, does."""
+    (title, group), *_ = scenes(Plan(interruptions=(("quiet", 1),), per_call=1))
     (found,) = loop.run(
         make_calls([(title, group)], tmp_path, at_once=1, is_realtime=False, progress=lambda _title, _share: None)
     )
     assert not found.record.lost
-    assert [overlap.is_missed for overlap in found.overlaps] == [False, False]
+    assert [overlap.is_cut for overlap in found.overlaps] == [True]
     assert all(abs(error) <= 20 for error in found.truncate_errors_ms)
-    assert found.refused_truncates == 0
-    assert found.lost_ms == 0
-    assert found.greeting < 1.0
-    assert all(isinstance(packet, Packet) for packet in tell(found.record.arrivals, []))
+    assert (found.refused_truncates, found.lost_ms) == (0, 0)
+    assert found.greeting < inf

@@ -10,7 +10,7 @@ from program import Entry
 from talk.caller import Caller, Record
 from talk.exchange import Exchange, open_exchange
 from talk.judge import Judgement, judge
-from talk.model import GREETING, Model, open_model
+from talk.model import GREETING, Model, find_session, open_model
 from talk.scenes import Scene
 
 from sipagent.errors import SipagentError
@@ -75,7 +75,7 @@ def _judge(record: Record, model: Model, exchange: Exchange) -> Judgement:
     ids = [entry["session_id"] for entry in trace if entry["event"] == "model_ready"]
     if not ids:
         raise SipagentError(f"the call to {record.called} had no model")
-    return judge(record, [model.session(session_id) for session_id in ids], trace)
+    return judge(record, [find_session(model.sessions, session_id) for session_id in ids], trace)
 
 
 def trace_of(record: Record, exchange: Exchange) -> list[Entry]:

@@ -1,6 +1,7 @@
 """The fault script: which misfortunes the embedded model plays to its client, and when.
 
-A script is text, its faults divided by semicolons: ``stall on=2 after_ms=400; refuse_handshake status=429 on=1``.
+A script is text, its faults divided by semicolons: ``stall on=2 after_ms=400; refuse_handshake status=429 on=1``;
+``drop connection=1 after_ms=300`` strikes the first connection only.
 """
 
 from dataclasses import dataclass, fields
@@ -31,7 +32,9 @@ class Fault:
 
     kind: str
     on: int = 0
-    """Which one it strikes, counted from 1; 0 strikes every one."""
+    """Which one it strikes, counted from 1, updates and responses in each connection; 0 strikes every one."""
+    connection: int = 0
+    """In which connection it strikes, counted from 1; 0: in every one."""
     seconds: float = 0.0
     after_ms: int = 0
     status: int = 429
@@ -47,6 +50,10 @@ class FaultScript:
     def find(self, kind: str, number: int) -> Fault | None:
         """The first fault of ``kind`` that strikes the ``number``-th connection, update or response."""
         return next((fault for fault in self.faults if fault.kind == kind and fault.on in (0, number)), None)
+
+    def within(self, connection: int) -> "FaultScript":
+        """What of it concerns the connection of this number."""
+        return FaultScript(tuple(fault for fault in self.faults if fault.connection in (0, connection)))
 
     @classmethod
     def parse(cls, text: str) -> "FaultScript":

@@ -50,7 +50,7 @@ def judge_handshake(
     settings: LocalSettings, path: str, query: Mapping[str, str], headers: Mapping[str, str], *, number: int = 1
 ) -> Accepted | Refused:
     """Judge the request for ``path`` with its ``query``, unescaped, and its ``headers``, names in lower case."""
-    fault = settings.faults.find("refuse_handshake", number)
+    fault = settings.faults.within(number).find("refuse_handshake", number)
     if fault is not None:
         return refuse(fault.status)
     if path not in (PATH, LIVE_PATH):

@@ -43,29 +43,26 @@ _tool = schema.tagged(
         )
     }
 )
-_responses = schema.mapping(
-    {
-        "model": schema.text(128),
-        "instructions": schema.nullable(schema.text(MAX_INSTRUCTIONS)),
-        "max_output_tokens": schema.nullable(schema.integer(1, 2**31)),
-        "parallel_tool_calls": schema.nullable(schema.boolean),
-        "reasoning": schema.anything,
-        "service_tier": schema.anything,
-        "text": schema.anything,
-        "tool_choice": schema.nullable(schema.choice("auto", "none", "required")),
-        "tools": schema.array(_tool, MAX_TOOLS),
-    },
-    required=("model",),
-)
+_backend: Mapping[str, schema.Check] = {
+    "model": schema.text(128),
+    "instructions": schema.nullable(schema.text(MAX_INSTRUCTIONS)),
+    "max_output_tokens": schema.nullable(schema.integer(1, 2**31)),
+    "parallel_tool_calls": schema.nullable(schema.boolean),
+    "reasoning": schema.anything,
+    "service_tier": schema.anything,
+    "text": schema.anything,
+    "tool_choice": schema.nullable(schema.choice("auto", "none", "required")),
+    "tools": schema.array(_tool, MAX_TOOLS),
+}
 _delay = {"acknowledgement_delay_ms": schema.nullable(schema.integer(0, 60_000))}
-_delegation = schema.tagged(
-    {
-        "client": schema.mapping({"type": schema.anything, **_delay}),
-        "responses": schema.mapping(
-            {"type": schema.anything, **_delay, "responses": _responses}, required=("responses",)
-        ),
-    }
-)
+_client = schema.mapping({"type": schema.anything, **_delay})
+
+
+def _delegation(responses: schema.Check, *required: str) -> schema.Check:
+    behind = schema.mapping({"type": schema.anything, **_delay, "responses": responses}, required=required)
+    return schema.tagged({"client": _client, "responses": behind})
+
+
 _voice = schema.either(
     lambda value: isinstance(value, str), schema.text(128), schema.mapping({"id": schema.text(128)}, required=("id",))
 )
@@ -89,7 +86,7 @@ _session = schema.mapping(
         "model": schema.text(128),
         "instructions": schema.nullable(schema.text(MAX_INSTRUCTIONS)),
         "audio": schema.mapping({"format": _format, "output": schema.mapping({"voice": _voice})}),
-        "delegation": schema.nullable(_delegation),
+        "delegation": schema.nullable(_delegation(schema.mapping(_backend, required=("model",)), "responses")),
         "input": schema.nullable(schema.array(_message, MAX_INPUT)),
         "safety_identifier": schema.nullable(schema.text(MAX_ID)),
         "store": schema.nullable(schema.boolean),
@@ -101,8 +98,11 @@ _output = schema.mapping(
     required=("call_id", "output"),
 )
 
+_changes = schema.mapping({"delegation": _delegation(schema.mapping(_backend))})
+
 EVENTS: Mapping[str, schema.Check] = {
     "session.start": schema.mapping({**_event, "session": _session}, required=("session",)),
+    "session.update": schema.mapping({**_event, "session": _changes}, required=("session",)),
     "session.input_audio.append": schema.mapping({**_event, "audio": schema.anything}),
     "session.input_audio.mute": schema.mapping(_event),
     "session.input_audio.unmute": schema.mapping(_event),
@@ -115,7 +115,7 @@ EVENTS: Mapping[str, schema.Check] = {
     "response.create": schema.mapping(_event),
     "session.close": schema.mapping(_event),
 }
-"""The client's events; the API's others (``session.update``, ``decision.…``, fixtures) are not known here."""
+"""The client's events; the API's others (``decision.…``, fixtures) are not known here."""
 
 
 def check_event(event: Json) -> Json:

@@ -154,6 +154,8 @@ class LiveServer:
             message = "The first message must be session.start, and nothing may follow before session.started."
             raise RequestError(message, code="session_not_started", param="type")
         match kind:
+            case "session.update":
+                self._on_update(event)
             case "session.input_audio.append":
                 self._on_audio(parse_audio(event.get("audio"), "audio"), now)
             case "session.input_audio.mute" | "session.input_audio.unmute":
@@ -217,6 +219,17 @@ class LiveServer:
                 self._stop_speaking()  # as GPT-Live does by its own judgement
             else:
                 self._listen(self._buffer.commit_speech())
+
+    def _on_update(self, event: Json) -> None:
+        given = event["session"].get("delegation", {})
+        present = self._session.get("delegation") or {"type": "client"}
+        if given.get("type", present["type"]) != present["type"]:
+            message = "The delegation's type is fixed for the session."
+            raise RequestError(message, code="invalid_value", param="session.delegation.type")
+        if "responses" in given:
+            changed = {**present, "responses": {**present["responses"], **given["responses"]}}
+            self._session["delegation"] = changed
+        self._acknowledge("session.updated", event, session=self._shown)
 
     def _on_content(self, kind: str, event: Json, now: float) -> None:
         if event["delegation_id"] is not None:

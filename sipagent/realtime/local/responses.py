@@ -37,6 +37,8 @@ class Responses:
     ) -> None:
         self.conversation_id = channel.make_id("conv")
         self.has_spoken = False
+        self.faults = settings.faults
+        """Those of this connection."""
         self._channel = channel
         self._configuration = configuration
         self._conversation = conversation
@@ -152,7 +154,7 @@ class Responses:
         )
         if is_default:
             self._cached = given
-        find_fault = partial(self._settings.faults.find, number=self._count)
+        find_fault = partial(self.faults.find, number=self._count)
         return Response(stage, terms, self._limits, find_fault)
 
     def _parse_input(self, value: object) -> list[Item] | None:

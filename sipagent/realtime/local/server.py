@@ -80,6 +80,7 @@ class LocalServer:
         )
         self._timers: Timers[str] = Timers()
         self._number = 1
+        self._faults = settings.faults
         self._updates = 0
         self._speech_item_id = ""
         self._playback_ends_at = 0.0
@@ -88,6 +89,7 @@ class LocalServer:
         """The WebSocket is open; ``unix_time`` is what the calendar says at ``now``."""
         self._calendar.set(unix_time, now=now)
         self._number = accepted.number
+        self._faults = self._responses.faults = self._settings.faults.within(accepted.number)
         if accepted.beta:
             message = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
             self._end(RequestError(message, code="beta_api_shape_disabled"), 4000)
@@ -211,7 +213,7 @@ class LocalServer:
 
     def _on_session_update(self, event: Json, now: float) -> None:
         self._updates += 1
-        fault = self._settings.faults.find("refuse_update", self._updates)
+        fault = self._faults.find("refuse_update", self._updates)
         if fault is not None:
             raise RequestError("The update was refused, as scripted.", code=fault.code, param="session")
         before = self._configuration.input
@@ -221,7 +223,7 @@ class LocalServer:
             self._buffer.configure(
                 self._configuration.input_format, self._configuration.turn_detection, self._make_detector
             )
-        late = self._settings.faults.find("slow_update", self._updates)
+        late = self._faults.find("slow_update", self._updates)
         if late is not None:
             self._timers.set("updated", now + late.seconds)
         else:
@@ -336,13 +338,13 @@ class LocalServer:
 
     def _send_updated(self) -> None:
         shown = self._configuration.echo()
-        if self._settings.faults.find("wrong_format", self._updates) is not None:
+        if self._faults.find("wrong_format", self._updates) is not None:
             for direction in ("input", "output"):
                 shown["audio"][direction]["format"] = {"type": "audio/pcm", "rate": 24000}
         self._channel.send("session.updated", session=shown)
 
     def _find_fault(self, kind: str) -> Fault | None:
-        return self._settings.faults.find(kind, self._number)
+        return self._faults.find(kind, self._number)
 
     def _end(self, error: RequestError, code: int) -> None:
         self._channel.send_error(error)
