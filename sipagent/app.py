@@ -15,6 +15,7 @@ from sipagent.aio.dns import look_up
 from sipagent.aio.engine import Engine
 from sipagent.aio.log import get_logger
 from sipagent.aio.model_server import ModelServer, serve_model
+from sipagent.aio.programs import OnCall
 from sipagent.aio.service import Service
 from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
@@ -64,11 +65,18 @@ class Application:
 
     :param trusts_itself: whether calls of this machine itself are taken whatever the lines say.
     :param agents: those written in Python, by their names.
+    :param on_call: the user's program, which is given each call once it is answered.
     """
 
     def __init__(
-        self, config: Config, *, trusts_itself: bool = False, agents: Mapping[str, Agent] | None = None
+        self,
+        config: Config,
+        *,
+        trusts_itself: bool = False,
+        agents: Mapping[str, Agent] | None = None,
+        on_call: OnCall | None = None,
     ) -> None:
+        self._on_call = on_call
         self._config = config
         self._agents = agents or {}
         self._trusts_itself = trusts_itself
@@ -134,6 +142,7 @@ class Application:
             random=self._random,
             zone=config.timezone.info if config.timezone is not None else None,
             media_address=await _numeric(config.rtp.external_address),
+            on_call=self._on_call,
             certificate=dtls.make_certificate(wall=time()) if dtls.is_available else None,
         )
         self.endpoint = SipEndpoint(

@@ -248,7 +248,7 @@ def _make_line_of(
         records=agent.record,
         recording_tone=agent.record_tone,
         hears_keys=line.dtmf_in_band,
-        transfer=_make_transfer(agent, line) if TRANSFER in map(str, agent.tools) else None,
+        transfer=_make_transfer(agent, line, is_tool=TRANSFER in map(str, agent.tools)),
     )
     return Line(
         codecs=usable_codecs(line),
@@ -267,8 +267,8 @@ def _make_line_of(
     )
 
 
-def _make_transfer(agent: AgentConfig, line: LineConfig) -> TransferSettings:
-    """Where an agent may hand on the calls of a line; a number is at the line's own domain."""
+def _make_transfer(agent: AgentConfig, line: LineConfig, *, is_tool: bool) -> TransferSettings:
+    """Where an agent, or the program for it, may hand on the calls of a line; a number is at the line's own domain."""
     domain = None if line.domain is None else make_account(line).address
     settings = agent.transfer
     return TransferSettings(
@@ -276,6 +276,7 @@ def _make_transfer(agent: AgentConfig, line: LineConfig) -> TransferSettings:
         numbers_at=domain if settings.allow_any else None,
         targets=make_targets(line, line.allow_transfer),
         limit_s=settings.limit_s,
+        is_tool=is_tool,
     )
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from sipagent.agent.agent import Agent
 from sipagent.aio import log, loop
 from sipagent.aio.line_writer import LineWriter
+from sipagent.aio.programs import OnCall
 from sipagent.app import Application
 from sipagent.config import Config, load, make_config
 from sipagent.config.values import ToolReference
@@ -18,18 +19,23 @@ from sipagent.errors import SipagentError
 from sipagent.toolbox import import_object
 
 
-def serve(agents: Agent | Sequence[Agent], *, config: str | Path | None = None) -> None:
+def serve(
+    agents: Agent | Sequence[Agent] = (), *, config: str | Path | None = None, on_call: OnCall | None = None
+) -> None:
     """Answer calls until Ctrl-C or SIGTERM, which lets those in progress end in peace.
 
-    :param agents: who talks to callers. Without lines in the file, the first one takes every call on port 5060.
+    :param agents: who talks to callers. Without lines in the file, the first one takes every call on port 5060. They
+        may all be in the file.
     :param config: the file with everything else: lines, engines, where to listen. Not given: its defaults, and the
         model of the key in OPENAI_API_KEY, or without a key the embedded one.
+    :param on_call: is given each call once it is answered, to follow and to steer it.
     :raises SipagentError: when the settings are wrong, a port is taken or a tool can't be loaded.
     """
-    known = by_name([agents] if isinstance(agents, Agent) else agents)
+    given = [agents] if isinstance(agents, Agent) else agents
+    known = by_name(given) if given or config is None else {}
     settings = configure(known.values(), config)
     set_up_log(settings)
-    loop.run(_serve(settings, known))
+    loop.run(_serve(settings, known, on_call))
 
 
 def configure(agents: Iterable[Agent], config: str | Path | None = None) -> Config:
@@ -90,8 +96,8 @@ async def run_until_stopped(application: Application, console: Console) -> None:
     await application.run()
 
 
-async def _serve(config: Config, agents: dict[str, Agent]) -> None:
-    application = Application(config, agents=agents)
+async def _serve(config: Config, agents: dict[str, Agent], on_call: OnCall | None) -> None:
+    application = Application(config, agents=agents, on_call=on_call)
     await application.start()
     try:
         await run_until_stopped(application, Console())

@@ -12,12 +12,13 @@ from sipagent.agent.builtin import KEY_TOOLS
 from sipagent.agent.tools import Tool
 from sipagent.aio.engine import Engine
 from sipagent.aio.line import Line
+from sipagent.aio.programs import OnCall
 from sipagent.aio.service import Service
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call import events
 from sipagent.call.continuity import ContinuitySettings
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.events import Fact
 from sipagent.call.settings import CallSettings
 from sipagent.call.transfer import TransferSettings
@@ -46,6 +47,7 @@ class Ledger:
         self.crashes: list[Exception] = []
         self.tool_errors: list[tuple[str, BaseException]] = []
         self.recording_errors: list[str] = []
+        self.program_errors: list[Exception] = []
 
     def observe(self, call_id: str, fact: Fact, *, now: float) -> None:
         self.facts.append(fact)
@@ -58,6 +60,9 @@ class Ledger:
 
     def observe_tool_error(self, name: str, error: BaseException) -> None:
         self.tool_errors.append((name, error))
+
+    def observe_program_error(self, call_id: str, error: Exception) -> None:
+        self.program_errors.append(error)
 
     def observe_recording_error(self, call_id: str, reason: str) -> None:
         self.recording_errors.append(reason)
@@ -86,6 +91,7 @@ class World:
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
         certificate: Certificate | None = None,
         continuity: ContinuitySettings | None = None,
+        on_call: OnCall | None = None,
     ) -> None:
         self.ledger = Ledger()
         self.crashes: list[Exception] = []
@@ -117,6 +123,7 @@ class World:
             observer=self.ledger,
             random=Random(5),
             certificate=certificate,
+            on_call=on_call,
         )
         self.endpoint = SipEndpoint(
             user_agent or UserAgentSettings(),

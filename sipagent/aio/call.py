@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Protocol, TypeAlias
 
 from sipagent.agent.builtin import HAND_OVER
+from sipagent.aio.call_handle import CallHandle
 from sipagent.aio.driver import Driver
 from sipagent.aio.engine import Engine
 from sipagent.aio.media import Media
@@ -21,7 +22,6 @@ from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.events import Fact
 from sipagent.call.staffing import AgentChanged
-from sipagent.call.succession import AgentChange
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.core import HeaderList
 from sipagent.sip.events import (
@@ -74,6 +74,9 @@ class Observer(Protocol):
     def observe_tool_error(self, name: str, error: BaseException) -> None:
         """Take an exception that a tool raised."""
 
+    def observe_program_error(self, call_id: str, error: Exception) -> None:
+        """Take an exception that the user's program for a call raised."""
+
     def observe_recording_error(self, call_id: str, reason: str) -> None:
         """Take the end of a recording."""
 
@@ -92,6 +95,7 @@ class CallRunner:
     """Runs one call from its INVITE to its end.
 
     :param handle: of the INVITE that came; ``None`` for a call that we make.
+    :param make_recorder: makes the recorder of the call's first, second... recording.
     :param keep: is told the handle of each further dialog of the call, by the call's id, so that its events come here.
     :param ended: is called once, when nothing is left of the call.
     """
@@ -107,7 +111,7 @@ class CallRunner:
         engine: Engine,
         tools: ToolRunner,
         staff: Staff,
-        recorder: Recorder | None,
+        make_recorder: Callable[[int], Recorder],
         observer: Observer,
         ended: Callable[["CallRunner"], None],
         way: Way,
@@ -121,7 +125,11 @@ class CallRunner:
         self._endpoint = endpoint
         self._tools = tools
         self._staff = staff
-        self._recorder = recorder
+        self._make_recorder = make_recorder
+        self._recorder: Recorder | None = None
+        self._recordings = 0
+        self.handle: CallHandle | None = None
+        """What a program holds of the call, if it wants to."""
         self._observer = observer
         self._ended = ended
         self.driver: Driver[events.Output] = Driver(call, carry=self._carry, crashed=self._on_crash)
@@ -175,8 +183,9 @@ class CallRunner:
             case events.SendRtcp():
                 self._media.send_rtcp(output)
             case events.RecordAudio():
-                if self._recorder is not None:
-                    self._recorder.write(output)
+                self._record(output)
+            case events.CloseRecording():
+                self._close_recording()
             case events.RunTool(function_call_id, name, arguments):
                 self._run_tool(function_call_id, name, arguments)
             case events.JudgeTool(request_id, name, arguments):
@@ -275,17 +284,26 @@ class CallRunner:
         if isinstance(change, str):
             self._tool_finished(function_call_id, change)
         else:
-            self.update_agent(replace(change, function_call_id=function_call_id))
+            self.driver.feed(partial(self.call.update_agent, replace(change, function_call_id=function_call_id)))
 
-    def update_agent(self, change: AgentChange) -> None:
-        """Let another agent go on with the call."""
-        self.driver.feed(partial(self.call.update_agent, change))
+    def _record(self, piece: events.RecordAudio) -> None:
+        if self._recorder is None:
+            self._recordings += 1
+            self._recorder = self._make_recorder(self._recordings)
+        self._recorder.write(piece)
+
+    def _close_recording(self) -> None:
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.close()
 
     def _note(self, fact: Fact) -> None:
         now = monotonic()
         if isinstance(fact, AgentChanged):
             self._staff.changed(fact.agent)
             self._tools.change(self._staff.tools, self._staff.info, self._staff.approval)
+        if self.handle is not None:
+            self.handle.note(fact, now=now)
         if isinstance(fact, events.AgentStarted) and not fact.was_queued:
             self._observer.observe_delay("model_to_packet", now - fact.received_at)
         self._observer.observe(self.call.id, fact, now=now)
@@ -307,8 +325,9 @@ class CallRunner:
         self.replacement.close()
         self._tools.cancel_all()
         self._media.close()
-        if self._recorder is not None:
-            self._recorder.close()
+        self._close_recording()
+        if self.handle is not None:
+            self.handle.close()
         self._ended(self)
 
 

@@ -14,6 +14,7 @@ from sipagent.agent.tools import CallInfo
 from sipagent.aio.call import CallRunner, Observer, Outgoing
 from sipagent.aio.line import Line, info_of
 from sipagent.aio.media import Media
+from sipagent.aio.programs import OnCall, Programs
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Way
 from sipagent.aio.sound_file import Format, opener_of
@@ -55,6 +56,7 @@ class Service:
     :param media_address: what peers beyond our own networks are told to send media to, instead of the address by which
         they reach us.
     :param zone: where the clocks of agents and hours hang; ``None`` is the place of this machine.
+    :param on_call: the user's program, which is given each call once it is answered.
     :raises SipagentError: when what the format of recordings needs is not installed.
     """
 
@@ -72,9 +74,11 @@ class Service:
         ports6: RtpPorts | None = None,
         certificate: Certificate | None = None,
         zone: tzinfo | None = None,
+        on_call: OnCall | None = None,
     ) -> None:
         self._zone = zone
         self._certificate = certificate
+        self._programs = Programs(on_call, failed=observer.observe_program_error) if on_call is not None else None
         self._lines = lines
         self._first = next(iter(lines.values()))
         self._ports = ports
@@ -163,7 +167,7 @@ class Service:
         :raises SipagentError: when there is no such call, or it is not recorded.
         """
         runner = self._runners.get(call_id)
-        record = runner.call.record if runner is not None else None
+        record = runner.call.recording.record if runner is not None else None
         if runner is None or record is None:
             raise SipagentError(f"no call {call_id} is being recorded")
         runner.driver.feed(record.pause if is_paused else record.resume)
@@ -192,7 +196,9 @@ class Service:
         await self._empty.wait()
 
     async def close(self) -> None:
-        """Wait until the recordings are written, however slow the disk is."""
+        """Wait for the programs, for a while, and until the recordings are written, however slow the disk is."""
+        if self._programs is not None:
+            await self._programs.close()
         await asyncio.get_running_loop().run_in_executor(None, self._writer.shutdown)
 
     # Within
@@ -304,7 +310,7 @@ class Service:
         )
         tools = gather(line.tools, line.sources)
         call = Call(call_id, leg=leg, settings=line.settings(info, identity, tools), random=self._random)
-        return CallRunner(
+        runner = CallRunner(
             call,
             handle=handle,
             outgoing=outgoing,
@@ -319,16 +325,20 @@ class Service:
                 places=self._places,
             ),
             staff=Staff(line, info, identity, moment=self._moment, report=self._observer.observe_tool_error),
-            recorder=self._make_recorder(call_id) if line.call.records else None,
+            make_recorder=partial(self._make_recorder, call_id),
             observer=self._observer,
             ended=self._on_ended,
             way=Way(line.account, line.transfers, address, flow.remote[0]),
             keep=self._on_dialled,
         )
+        if self._programs is not None:
+            runner.handle = self._programs.follow(call, runner.driver, info)
+        return runner
 
-    def _make_recorder(self, call_id: str) -> Recorder:
+    def _make_recorder(self, call_id: str, number: int) -> Recorder:
         stamp = strftime("%Y%m%dT%H%M%SZ", gmtime())
-        path = self._recordings / f"{stamp}-{call_id}.{self._recording_format}"
+        suffix = "" if number == 1 else f"-{number}"
+        path = self._recordings / f"{stamp}-{call_id}{suffix}.{self._recording_format}"
         failed = partial(self._observer.observe_recording_error, call_id)
         return Recorder(path, writer=self._writer, failed=failed, opens=self._opens)
 

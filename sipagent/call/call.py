@@ -10,24 +10,22 @@ from dataclasses import replace
 from math import inf
 from random import Random
 
-from sipagent.call import budget, ending, events, silence, transfer, vigil
-from sipagent.call.budget import Budget
+from sipagent.call import ending, events, steering, transfer, vigil
+from sipagent.call.bounds import Bounds
 from sipagent.call.conversation import Conversation
 from sipagent.call.credit import Credit
 from sipagent.call.ending import Ending
 from sipagent.call.events import Address, Output, ToolOutput
 from sipagent.call.hearing import Hearing
 from sipagent.call.phase import Phase
-from sipagent.call.record import Record
-from sipagent.call.remarks import ENDS_IN, ENDS_SOON, Remark
+from sipagent.call.recording import Recording
 from sipagent.call.replacement import Replacement
 from sipagent.call.settings import CallSettings
-from sipagent.call.silence import Silence
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.succession import AgentChange, Succession
 from sipagent.call.transfer import Transfer
 from sipagent.call.vigil import Vigil
-from sipagent.errors import RemoteProtocolError
+from sipagent.errors import LocalProtocolError, RemoteProtocolError
 from sipagent.rtp.session import Frame
 from sipagent.timers import Timers
 
@@ -47,17 +45,22 @@ class Call:
         self._outputs: deque[Output] = deque()
         self._timers: Timers[str] = Timers()
         self._conversation: Conversation | None = None
-        self.record: Record | None = None
-        """The recording, once the call is answered, if there is to be one."""
-        self._hearing = Hearing(leg, emit=self._outputs.append)
+        self.recording = Recording(leg, emit=self._outputs.append, has_tone=settings.recording_tone)
+        """Whether the call is recorded."""
+        self._hearing = Hearing(leg, recording=self.recording, emit=self._outputs.append)
         self.replacement = Replacement(
             leg, emit=self._outputs.append, is_up=lambda: self._is_up, replaced=self._on_replaced
         )
         """The way by which another dialog takes the place of the caller's."""
         self._vigil = Vigil(settings.dead_air, leg=leg, emit=self._outputs.append, timers=self._timers)
         self._credit = Credit()
-        self._budget = Budget(settings.budget)
-        self._silence: Silence | None = None
+        self._bounds = Bounds(
+            max_call_s=settings.max_call_s,
+            warn_s=settings.warn_s,
+            spending=settings.budget,
+            silence=settings.silence,
+            timers=self._timers,
+        )
         self._ending = Ending(self._timers)
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
         self._succession = Succession(emit=self._outputs.append, transfer=self._transfer)
@@ -246,8 +249,9 @@ class Call:
             return None
         frame, begins = conversation.next_frame(leg.frame_ms)
         heard = frame or leg.silence
-        if self.record is not None:
-            heard = self.record.receive_agent(heard, now=now)
+        record = self.recording.record
+        if record is not None:
+            heard = record.receive_agent(heard, now=now)
         packet = leg.send_frame(heard, marker=begins, now=now)
         if conversation.is_finished:
             if self._ending.is_over(leg.frame_ms):
@@ -280,11 +284,38 @@ class Call:
         if self._conversation and self.phase is not Phase.ENDED:
             self._conversation.tool_finished(function_call_id, output, now=now)
 
+    # What a program may want
+
     def update_agent(self, change: AgentChange, *, now: float) -> None:
         """Let another agent go on with the call; ``AgentChanged`` or ``AgentKept`` comes of it."""
         if self._conversation is not None and self.phase is Phase.UP:
             self._succession.begin(change, self._conversation, now=now)
             self._follow(now)
+
+    @property
+    def conversation(self) -> Conversation:
+        """Who talks, while the call is up.
+
+        :raises LocalProtocolError: when it is not.
+        """
+        if self.phase is not Phase.UP or self._conversation is None:
+            raise LocalProtocolError(f"the call is {self.phase.value}, not up")
+        return self._conversation
+
+    def finish(self, reason: str, *, says_goodbye: bool, now: float) -> None:
+        """End a call that is up once all has been heard."""
+        self._begin_ending(reason, now, says_goodbye=says_goodbye)
+
+    def transfer(self, target: str, *, now: float) -> None:
+        """Hand the call on; see :meth:`~sipagent.call.transfer.Transfer.command`."""
+        self._transfer.command(target, self.conversation, now=now)
+
+    def mute(self, *, caller: bool | None, agent: bool | None) -> None:
+        """Say whom the other side does not hear; ``None`` leaves it as it is."""
+        outlet, hearing = self.conversation.outlet, self._hearing
+        outlet.is_muted = outlet.is_muted if agent is None else agent
+        hearing.is_muted = hearing.is_muted if caller is None else caller
+        self._outputs.append(steering.Muted(hearing.is_muted, outlet.is_muted))
 
     # Within
 
@@ -313,43 +344,18 @@ class Call:
 
     def _on_timer(self, key: str, now: float) -> None:
         match key:
-            case "max_call":
-                self._begin_ending("max_duration", now, says_goodbye=True)
-            case "warning":
-                self._remark(ENDS_IN.format(seconds=self._settings.warn_s), now)
-            case silence.TIMER:
-                self._mind_silence(now)
             case ending.TIMER:
                 self._hang_up("goodbye_timeout", now)
             case vigil.TIMER:
                 self._look_for_life(now)
             case transfer.TIMER if self._conversation is not None and self.phase is Phase.UP:
                 self._transfer.on_timer(self._conversation, now=now)
+            case _ if self._conversation is not None and self.phase is Phase.UP:
+                self._end_if(self._bounds.on_timer(key, self._conversation, is_held=self._leg.is_held, now=now), now)
 
-    def _remark(self, instructions: str, now: float) -> None:
-        if self._conversation is not None and self.phase is Phase.UP:
-            self._conversation.remark(Remark(instructions), now=now)
-
-    def _mind_silence(self, now: float) -> None:
-        """Do what is due about a caller who says nothing; to the one who put us on hold we say nothing either."""
-        conversation, settings = self._conversation, self._settings.silence
-        if self._silence is None or settings is None or conversation is None or self.phase is not Phase.UP:
-            return
-        is_busy = self._leg.is_held or not conversation.is_idle
-        match self._silence.look(heard_at=conversation.heard_at, is_busy=is_busy, now=now):
-            case silence.Step.ASK:
-                self._remark(settings.instructions, now)
-            case silence.Step.GIVE_UP:
-                self._begin_ending("caller_silent", now, says_goodbye=True)
-                return
-        self._timers.set(silence.TIMER, now + silence.LOOK_S)
-
-    def _mind_budget(self, now: float) -> None:
-        match self._budget.look():
-            case budget.Step.WARN:
-                self._remark(ENDS_SOON, now)
-            case budget.Step.END:
-                self._begin_ending("max_cost", now, says_goodbye=True)
+    def _end_if(self, reason: str | None, now: float) -> None:
+        if reason is not None:
+            self._begin_ending(reason, now, says_goodbye=True)
 
     def _look_for_life(self, now: float) -> None:
         if self._vigil.look(is_excused=self._transfer.is_active, now=now):
@@ -361,7 +367,7 @@ class Call:
         conversation = self._conversation
         if conversation is None or self.phase is Phase.ENDED:
             return
-        if conversation.changed is not None:
+        if conversation.seat.outcome is not None:
             self._succession.follow(conversation, now=now)
         if conversation.wish is not None and self.phase is Phase.UP and not conversation.is_ending:
             self._transfer.begin(conversation, now=now)
@@ -379,18 +385,19 @@ class Call:
         elif self.phase is Phase.UP and conversation.is_ending:
             self._begin_ending("agent", now)
         elif self.phase is Phase.UP:
-            self._mind_budget(now)
+            self._end_if(self._bounds.look(conversation, now=now), now)
 
     def _prepare(self) -> None:
         """Have the model's connection opened, for a conversation in the leg's format."""
+        transfers = self._settings.transfer
         self._conversation = Conversation(
-            replace(self._settings.conversation, may_transfer=self._settings.transfer is not None),
+            replace(self._settings.conversation, may_transfer=transfers is not None and transfers.is_tool),
             audio_format=self._leg.audio_format,
             wall_offset=self._leg.wall_offset,
             emit=self._outputs.append,
             random=self._random,
             press=self._leg.press,
-            account=self._budget.add,
+            account=self._bounds.account,
         )
         self.phase = Phase.RINGING
         self._conversation.connect()
@@ -401,18 +408,12 @@ class Call:
         self._credit.give(now=now)
         self._is_up = True
         self._answered_at = now
-        self._timers.set("max_call", now + self._settings.max_call_s)
-        if self._settings.warn_s is not None and self._settings.warn_s < self._settings.max_call_s:
-            self._timers.set("warning", now + self._settings.max_call_s - self._settings.warn_s)
-        if self._settings.silence is not None:
-            self._silence = Silence(self._settings.silence, now=now)
-            self._mind_silence(now)
+        self._bounds.begin(now=now)
         self._vigil.expect(now=now)
         self._look_for_life(now)
+        self._hearing.begin(conversation, hears_keys=self._settings.hears_keys)
         if self._settings.records:
-            emit, has_tone = self._outputs.append, self._settings.recording_tone
-            self.record = Record(self._leg.audio_format, began_at=now, emit=emit, has_tone=has_tone)
-        self._hearing.begin(conversation, record=self.record, hears_keys=self._settings.hears_keys)
+            self.recording.start(now=now)
         self._outputs.append(events.Answered(self._leg.codec, now - self._invited_at))
         conversation.greet(now=now)
 
@@ -463,10 +464,8 @@ class Call:
         self._leg.close(now=now)
         self.replacement.close()
         self._hearing.take_keys(now=now)
-        if self.record:
-            self.record.close()
+        self.recording.close()
         duration_s = now - self._answered_at if self._answered_at is not None else 0.0
-        spent = self._budget.tokens, self._budget.usd
-        ended = events.Ended(reason, duration_s, self._leg.stats, *spent)
+        ended = events.Ended(reason, duration_s, self._leg.stats, *self._bounds.spent)
         self._outputs += (events.CancelTools(), events.CloseModel(), ended)
         self._timers.clear()

@@ -24,6 +24,9 @@ LEAD_S: Final = 300.0
 ROLL_RETRY_S: Final = 30.0
 """After a successor could not be had though the present session is fine."""
 
+LOST_CODE, END_CODE = 1006, 1001
+"""How the connection would have been closed (:rfc:`6455#section-7.4.1`): not at all; because the server goes away."""
+
 CONTINUE: Final = (
     "The connection failed while you were speaking: your last words are cut off where they end above. "
     "Go on from there, in the middle of the sentence if need be, and repeat nothing."

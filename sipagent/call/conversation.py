@@ -12,29 +12,25 @@ from random import Random
 from typing import Any, TypeAlias
 
 from sipagent.call import events
-from sipagent.call.ambience import Ambience
 from sipagent.call.conversation_settings import ConversationSettings
-from sipagent.call.filler import Filler
 from sipagent.call.floor import Floor
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener
 from sipagent.call.model_link import ModelLink
+from sipagent.call.outlet import Outlet
 from sipagent.call.remarks import Remark, Remarks
+from sipagent.call.retries import Retries
+from sipagent.call.seat import Seat
 from sipagent.call.speaker import Speaker
 from sipagent.call.tool_calls import ToolCalls
-from sipagent.call.waiting import Waiting
+from sipagent.errors import LocalProtocolError
 from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
 from sipagent.realtime.hosted import HostedOutput
-from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.session import Frame
 
 AgentOutput: TypeAlias = model.AudioReceived | model.AudioUnheard | model.AudioDone | model.AgentTranscript
-
-MAX_RETRIES = 2
-RETRY_S = 1.0
-"""After the first failure in a row; after the second twice as long. Then the caller has to say something."""
 
 GOODBYE = "The call ends now. Say one short, friendly goodbye and nothing else."
 
@@ -60,15 +56,10 @@ class Conversation:
         """
         self._settings = settings
         self._session = ModelLink(
-            settings.session,
-            settings.continuity,
-            audio_format=audio_format,
-            emit=emit,
-            random=random,
-            wall_offset=wall_offset,
-        )
+            settings.session, settings.continuity, audio_format=audio_format, emit=emit,
+            random=random, wall_offset=wall_offset,
+        )  # fmt: skip
         self._send, self._emit = emit, self._session.tell
-        self._filler = Filler(settings.continuity.filler, audio_format=audio_format)
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._floor = Floor(
             settings.barge_in,
@@ -79,24 +70,22 @@ class Conversation:
             hears_words=settings.session.transcription_model is not None,
             interrupted=self._on_interrupted,
         )
-        self._ambience = Ambience(settings.ambience, audio_format=audio_format) if settings.ambience else None
         self._keypad = Keypad()
-        self._waiting = Waiting(settings.music, audio_format=audio_format)
+        self.outlet = Outlet(settings, audio_format=audio_format)
+        """What is heard beside the agent, and whether anything is."""
         self._tools = self._make_tools(press)
+        self.seat = Seat(self._session, self._floor, self._tools, drain=self._drain_session)
         self._account, self._remarks = account, Remarks()
         self._response_id, self._response_spoke, self._is_response_live = "", False, False
         self._owed_words: str | None = None
-        self._failures, self._retry_at = 0, inf
+        self._retries = Retries()
         self._unheard_greeting: str | None = None
-        self._opening: str | None = None
         self.is_ready = False
         """Whether the model's session stands as we asked for it."""
         self.is_ending = False
         """Whether the goodbye is on its way; nothing interrupts it."""
         self.is_paused = False
         """Whether the agent finishes its sentence and neither listens nor goes on."""
-        self.changed: model.SessionUpdated | model.UpdateRefused | None = None
-        """What became of a change of the session; to be taken by whoever asked for it."""
         self.heard_at = 0.0
         """When the caller last said something or pressed a key."""
 
@@ -120,10 +109,9 @@ class Conversation:
     @property
     def is_idle(self) -> bool:
         """Whether nobody speaks and nothing is awaited: no answer, no tool, no key."""
-        is_announcing = self._ambience is not None and self._ambience.is_announcing
-        if is_announcing or self.is_paused or self._floor.is_caller_speaking:
+        if self.outlet.is_announcing or self.is_paused or self._floor.is_caller_speaking:
             return False
-        return self.is_silent and self._retry_at == inf and not self._tools.is_pending
+        return self.is_silent and self._retries.due_at == inf and not self._tools.is_pending
 
     @property
     def queued_ms(self) -> int:
@@ -146,9 +134,8 @@ class Conversation:
         """Take a frame of the caller's."""
         if self.is_ending or self.is_paused:
             return
-        is_heard = self._waiting.is_active or (self._ambience is not None and self._ambience.is_announcing)
-        if self._floor.receive_frame(frame, is_announcing=is_heard, now=now):
-            self._retry_at = inf  # the answer to this turn will take its place
+        if self._floor.receive_frame(frame, is_announcing=self.outlet.is_heard, now=now):
+            self._retries.cancel()  # the answer to this turn will take its place
             self.heard_at = now
             self._tools.end_hold("speech", now=now)
         if self._session.outputs:
@@ -205,6 +192,7 @@ class Conversation:
 
     def close(self) -> None:
         """Say what was heard of the sentence in which the call ended."""
+        self._floor.close()
         for fact in self._speaker.close():
             self._emit(fact)
 
@@ -212,28 +200,23 @@ class Conversation:
 
     def next_frame(self, ms: int = FRAME_MS) -> tuple[bytes | None, bool]:
         """Take what the caller hears in this tick, ``None`` for silence, and whether it begins a talkspurt."""
-        ambience = self._ambience
-        if ambience is not None and ambience.is_announcing:
-            return ambience.announce(ms), False
+        outlet = self.outlet
+        if outlet.is_announcing:
+            return outlet.announce(ms), False
         frame, begins = self._speaker.next_frame(ms)
         while (fact := self._speaker.pop_fact()) is not None:
-            if ambience is not None and self._unheard_greeting is not None and isinstance(fact, events.AgentStarted):
+            if outlet.has_ambience and self._unheard_greeting is not None and isinstance(fact, events.AgentStarted):
                 fact = replace(fact, was_queued=True)  # behind the announcement: its delay says nothing of us
             self._unheard_greeting, self._floor.greets = None, False
             self._emit(fact)
-        if frame is None and self._waiting.is_active:
-            return self._waiting.next_frame(ms), begins
-        if ambience is not None:
-            frame = ambience.add(frame, ms, is_thinking=self._is_thinking)
-        if self._session.is_absent or self._filler.is_on:
-            frame = self._filler.add(frame, ms, is_wanted=self._session.is_absent)
-        return frame, begins
+        is_thinking = outlet.has_ambience and self._is_thinking
+        return outlet.add(frame, ms, is_thinking=is_thinking, is_absent=self._session.is_absent), begins
 
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
         tools_due_at = min(self._keypad.due_at, self._tools.due_at)
-        return min(self._session.due_at, self._floor.due_at, tools_due_at, self._retry_at)
+        return min(self._session.due_at, self._floor.due_at, tools_due_at, self._retries.due_at)
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
@@ -242,7 +225,7 @@ class Conversation:
         )
         if now >= self._floor.due_at:
             self._end_turn(now)
-        if now >= self._retry_at:
+        if now >= self._retries.due_at:
             self._ask(now)
         self._tools.handle_timer(queued_ms=self.queued_ms, now=now)
         self._speak_of_tools(now)
@@ -266,27 +249,12 @@ class Conversation:
         if not self.is_ending:
             self.is_ending = True
             self._tools.end_hold("call", now=now)
+            self._go_on()
             self._floor.forget()
             if says_goodbye:
                 self._session.create_response(instructions=GOODBYE, tools_allowed=False, now=now)
             self._session.wind_down()
             self._drain_session(now)
-
-    def change_session(self, settings: SessionSettings, *, now: float) -> None:
-        """Ask the model to be another; :attr:`changed` tells what became of it."""
-        self._session.update(settings, now=now)
-        self._drain_session(now)
-
-    def become(self, settings: ConversationSettings, *, may_transfer: bool) -> None:
-        """Listen, and let be interrupted, as another agent does; what is heard beside the agent stays."""
-        self._floor.change(settings.barge_in, settings.listener)
-        self._tools.change(
-            key_tools=settings.key_tools, call_tools=settings.call_tools, may_transfer=may_transfer
-        )
-
-    def begin_with(self, words: str) -> None:
-        """Have the next response follow these instructions."""
-        self._opening = words
 
     def remark(self, remark: Remark, *, now: float) -> None:
         """Have the agent say something in the next pause.
@@ -296,19 +264,69 @@ class Conversation:
         self._remarks.add(remark)
         self._make_remark(now)
 
+    def stop(self, *, now: float) -> None:
+        """Have the agent fall silent now, at nobody's word; what waits to be said is forgotten."""
+        self._remarks.clear()
+        self._floor.stop(now=now)
+        self._drain_session(now)
+
+    def halt(self, *, plays_music: bool = False, now: float) -> None:
+        """Have the agent wait in mid-word; it neither listens nor answers.
+
+        :param plays_music: whether the caller is put on hold, and hears so.
+        :raises LocalProtocolError: when it does already, or is handing the call on.
+        """
+        if self.is_paused:
+            raise LocalProtocolError("the agent waits already")
+        self.is_paused, self.outlet.plays_music = True, plays_music
+        self._floor.halt()
+        self._drain_session(now)
+
+    def proceed(self, *, now: float) -> None:
+        """Have it go on with the word that was due.
+
+        :raises LocalProtocolError: when it does not wait.
+        """
+        if not self._floor.is_halted:
+            raise LocalProtocolError("the agent does not wait")
+        self._go_on()
+        self._speak_of_tools(now)
+        self._make_remark(now)
+        self._drain_session(now)
+
+    def _go_on(self) -> None:
+        if self._floor.is_halted:
+            self.is_paused = self.outlet.plays_music = False
+            self._floor.proceed()
+
+    def press(self, digits: str) -> None:
+        """Press keys toward the caller."""
+        self._tools.press(digits)
+
+    def send_event(self, event: dict[str, Any], *, now: float) -> None:
+        """Send the model an event as it is; it is none while the model is away."""
+        if self._session.is_absent:
+            raise LocalProtocolError("the model is away")
+        self._session.send_event(event)
+        self._drain_session(now)
+
     def notify(self, notice: str, *, now: float) -> None:
         """Tell the model something that happened; it need not answer."""
         self._session.create_message("user", notice)
         self._drain_session(now)
 
-    def pause(self, words: str, *, now: float) -> None:
+    def pause(self, words: str, *, is_owed: bool = True, now: float) -> None:
         """Let what is being said come to its end; then neither listen nor say anything more.
 
-        :param words: instructions for what is to be said where this very response says nothing.
+        :param words: instructions for what is to be said.
+        :param is_owed: whether by this very response, and only where it says nothing.
         """
         self.is_paused = True
         self._tools.end_hold("call", now=now)
-        self._owed_words = words
+        if is_owed:
+            self._owed_words = words
+        else:
+            self._session.create_response(instructions=words, tools_allowed=False, now=now)
         self._floor.forget()
         self._drain_session(now)
 
@@ -325,7 +343,7 @@ class Conversation:
             emit=send,
             keypad=self._keypad,
             press=lambda digits: None if press(digits) else send(events.PressKeys(digits)),
-            waiting=self._waiting,
+            waiting=self.outlet.waiting,
             key_tools=settings.key_tools,
             call_tools=settings.call_tools,
             may_transfer=settings.may_transfer,
@@ -344,6 +362,7 @@ class Conversation:
             return
         if not (self._floor.is_caller_speaking or self._session.has_live_response or self._tools.owes_response):
             remark = self._remarks.take()
+            self._speaker.protects = not remark.is_interruptible
             self._session.create_response(instructions=remark.instructions, tools_allowed=False, now=now)
             self._drain_session(now)
 
@@ -359,12 +378,11 @@ class Conversation:
     def _ask(self, now: float) -> None:
         """Ask for a response: the greeting while none of it was heard, for a caller's hello does not replace it."""
         if self.is_paused:
-            self._retry_at = inf
+            self._retries.cancel()
             return
         self._tools.asked()
-        self._retry_at = inf
-        if self._opening is not None:
-            self._unheard_greeting, self._opening = self._opening, None
+        self._retries.cancel()
+        self._unheard_greeting = self.seat.take_opening(self._unheard_greeting)
         self._session.create_response(instructions=self._unheard_greeting, now=now)
 
     def _on_interrupted(self, was_speaking: bool) -> None:
@@ -399,8 +417,7 @@ class Conversation:
             ):
                 self._on_tools(replace(output, response_id=output.response_id or self._response_id), now)
             case model.SessionUpdated() | model.UpdateRefused():
-                self.changed = output
-                self._session.settle(is_taken=isinstance(output, model.SessionUpdated))
+                self.seat.settle(output)
             case model.SessionReady(session_id):
                 self.is_ready = True
                 self._emit(events.ModelReady(session_id))
@@ -409,8 +426,9 @@ class Conversation:
             case model.BenignError() | model.ErrorReported():
                 self._emit(events.ModelComplained(output.code, output.message))
             case model.ResponseRefused(kind, code, message):
+                self._speaker.protects = False
                 self._emit(events.ModelComplained(code, message))
-                self._retry(kind, now)
+                self._retries.failed(kind, may_retry=not self.is_ending, now=now)
 
     def _on_agent(self, output: AgentOutput, now: float) -> None:
         match output:
@@ -437,12 +455,13 @@ class Conversation:
         if response_id == self._response_id:
             self._is_response_live = False
             self._speaker.finish_all()
+            self._speaker.protects = False
             self._say_what_is_owed(now)
         if done.failure is None:
-            self._failures = 0
+            self._retries.succeeded()
         else:
             self._emit(events.ModelComplained(done.reason, done.message or "the model could not answer"))
-            self._retry(done.failure, now)
+            self._retries.failed(done.failure, may_retry=not self.is_ending, now=now)
         if done.reason == "turn_detected":
             self._tools.interrupt(response_id)
         has_spoken = self._response_spoke and response_id == self._response_id
@@ -455,12 +474,6 @@ class Conversation:
         self._speaker.finish_all()
         self._tools.response_over(self._response_id)
         self._speak_of_tools(now)
-
-    def _retry(self, kind: model.FailureKind, now: float) -> None:
-        """Ask again a little later for what the model, for the moment, could not say: else the line is dead."""
-        self._failures += 1
-        if kind == "transient" and self._failures <= MAX_RETRIES and not self.is_ending:
-            self._retry_at = now + self._failures * RETRY_S
 
     def _say_what_is_owed(self, now: float) -> None:
         if self._owed_words is not None and not self._response_spoke:

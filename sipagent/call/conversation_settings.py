@@ -1,4 +1,4 @@
-"""How an agent talks and listens, and what is done when its model fails."""
+"""How an agent talks."""
 
 from dataclasses import dataclass, field
 

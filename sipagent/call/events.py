@@ -73,6 +73,7 @@ __all__ = [
     "CallerSaid",
     "CancelTools",
     "CloseModel",
+    "CloseRecording",
     "Command",
     "ConnectModel",
     "DeadAir",
@@ -313,15 +314,17 @@ class CancelTools:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseRecording:
+    """Complete the recording's file; if there is more to record, it is another."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordAudio:
     """The next piece of the recording: both sides in this format, of equal length, on one clock."""
 
     caller: bytes
     agent: bytes
     audio_format: AudioFormat
-
-
-# Facts.
 
 
 RecordOutput: TypeAlias = RecordAudio | RecordingPaused | RecordingResumed
@@ -346,5 +349,6 @@ Command: TypeAlias = (
     | JudgeTool
     | CancelTools
     | RecordAudio
+    | CloseRecording
 )
 Output: TypeAlias = Command | Fact

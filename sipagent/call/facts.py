@@ -1,9 +1,10 @@
 """What happened in a call: facts in the past tense, for the log, the metrics and whoever follows the call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from sipagent.call.staffing import AgentChanged, AgentKept, TurnedAway
+from sipagent.call.steering import Steered
 from sipagent.rtp.session import RtpStats
 
 
@@ -191,6 +192,7 @@ class CallerSaid:
     """What the model's ear made of a turn of the caller's."""
 
     text: str
+    item_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,7 @@ class AgentSaid:
     text: str
     heard_ms: int
     is_cut: bool
+    item_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,7 @@ class ToolCalled:
 
     name: str
     arguments: str
+    function_call_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +227,7 @@ class ToolReturned:
 
     name: str
     output: str
+    function_call_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +380,7 @@ Fact: TypeAlias = (
     | Replaced
     | HeldByPeer
     | DeadAir
+    | Steered
     | RecordingPaused
     | RecordingResumed
     | Ended

@@ -8,7 +8,7 @@ packet that convinced us. If he does not, the agent goes on with the very sample
 
 from collections.abc import Callable
 
-from sipagent.call import events
+from sipagent.call import events, steering
 from sipagent.call.barge_in import BargeIn, BargeInSettings, Meaning
 from sipagent.call.listener import Listener, ListenerSettings
 from sipagent.call.model_link import ModelLink
@@ -41,6 +41,8 @@ class Floor:
         self._emit = emit
         self._interrupted = interrupted
         self._barge_in = BargeIn(settings, hears_words=hears_words, answers_all=not listener.is_local)
+        self.is_halted = False
+        """Whether the agent waits, at a program's word."""
         self.greets = False
         """Whether the greeting is to be said, and none of it was heard."""
 
@@ -99,13 +101,13 @@ class Floor:
         """
         if not self._barge_in.take_aside(item_id):
             if text:
-                self._emit(events.CallerSaid(text))
+                self._emit(events.CallerSaid(text, item_id))
             return False
         if self._barge_in.is_backchannel(text):
             self._session.delete_item(item_id)
             self._emit(events.Backchanneled(text))
             return False
-        self._emit(events.CallerSaid(text))
+        self._emit(events.CallerSaid(text, item_id))
         if self._speaker.is_protected:
             return False
         self.interrupt(onset_at=now, now=now)
@@ -117,18 +119,42 @@ class Floor:
 
     def interrupt(self, *, onset_at: float, now: float) -> None:
         """Let the agent be silent, whatever it was saying or about to say."""
-        discarded_ms = self._speaker.queued_ms
-        facts = self._speaker.interrupt(now=now)
-        if discarded_ms or facts:
-            self._emit(events.BargedIn(onset_at, discarded_ms))
-        self._interrupted(bool(discarded_ms or facts))
-        for fact in facts:
-            self._emit(fact)
+        self._silence(events.BargedIn(onset_at, self._speaker.queued_ms), now)
+
+    def stop(self, *, now: float) -> None:
+        """The same, at a program's word."""
+        self._silence(steering.Interrupted(self._speaker.queued_ms), now)
+
+    def halt(self) -> None:
+        """Let the agent wait in mid-word, at a program's word; a turn of the caller's is dropped."""
+        self.is_halted = True
+        self.forget()
+        self._speaker.pause()
+        self._emit(steering.Halted(True))
+
+    def proceed(self) -> None:
+        """Let it go on with the word that was due."""
+        self.is_halted = False
+        self._speaker.resume()
+        self._emit(steering.Halted(False))
+
+    def close(self) -> None:
+        """The call is over: let go of whoever was told."""
+        self._interrupted = _ignore
 
     def forget(self) -> None:
         """Drop a turn of the caller's that is not to be answered; the agent goes on."""
         self._listener.forget()
         self._resume(0)
+
+    def _silence(self, fact: events.BargedIn | steering.Interrupted, now: float) -> None:
+        cut = self._speaker.interrupt(now=now)
+        is_audible = bool(fact.discarded_ms or cut)
+        if is_audible:
+            self._emit(fact)
+        self._interrupted(is_audible)
+        for each in cut:
+            self._emit(each)
 
     def _hear_speech(self, frame: Frame, now: float) -> bool:
         is_busy = self._speaker.is_speaking or self._session.has_live_response
@@ -173,3 +199,7 @@ class Floor:
         if asks:
             self._barge_in.note_commit(is_aside=False)
         return asks
+
+
+def _ignore(_was_speaking: bool) -> None:
+    """Nobody is told any more."""

@@ -10,7 +10,7 @@ from sipagent.call import events
 from sipagent.call.audible_keys import AudibleKeys
 from sipagent.call.conversation import Conversation
 from sipagent.call.doubles import Doubles
-from sipagent.call.record import Record
+from sipagent.call.recording import Recording
 from sipagent.call.sip_leg import SipLeg
 from sipagent.rtp.session import Frame
 
@@ -18,24 +18,27 @@ from sipagent.rtp.session import Frame
 class Hearing:
     """One call's: it hears from :meth:`begin` to :meth:`end`.
 
+    :param recording: keeps what the caller says, if it is on.
     :param emit: takes commands.
     """
 
-    def __init__(self, leg: SipLeg, *, emit: Callable[[events.Output], None]) -> None:
+    def __init__(self, leg: SipLeg, *, recording: Recording, emit: Callable[[events.Output], None]) -> None:
         self._leg = leg
+        self._recording = recording
         self._emit = emit
         self._conversation: Conversation | None = None
-        self._record: Record | None = None
         self._audible_keys: AudibleKeys | None = None
         self._doubles = Doubles()
 
-    def begin(self, conversation: Conversation, *, record: Record | None, hears_keys: bool) -> None:
+        self.is_muted = False
+        """Whether the agent does not hear the caller; a recording does, and keys count."""
+
+    def begin(self, conversation: Conversation, *, hears_keys: bool) -> None:
         """Hear from now on.
 
         :param hears_keys: whether keys are looked for in the sound, too.
         """
         self._conversation = conversation
-        self._record = record
         self._audible_keys = AudibleKeys(self._leg.audio_format) if hears_keys else None
 
     def end(self) -> None:
@@ -70,10 +73,13 @@ class Hearing:
     def _listen(self, frame: Frame, now: float) -> None:
         if self._conversation is None:
             return
-        if self._record is not None and frame.payload:
-            self._record.receive_caller(frame.payload, now=now)
+        record = self._recording.record
+        if record is not None and frame.payload:
+            record.receive_caller(frame.payload, now=now)
         if self._audible_keys is not None:
             frame, keys = self._audible_keys.receive(frame)
             for key in keys:
                 self.press("audio", key, now=now)
+        if self.is_muted:
+            frame = frame._replace(payload=b"", lost=False)
         self._conversation.receive_frame(frame, now=now)

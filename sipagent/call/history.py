@@ -17,6 +17,9 @@ MAX_ENTRIES: Final = 200
 MAX_CHARACTERS: Final = 8_000
 """Of one entry: a tool's output may be long, a spoken sentence is not."""
 
+MAX_ITEMS: Final = 64
+"""How many of a session's items are remembered, to know whose they are; what waits to be played are a few."""
+
 MAX_AUDIO_S: Final = 60
 """Of all turns that nobody has written down, together."""
 
@@ -98,11 +101,13 @@ class History:
                 return
 
     def write_turn(self, item_id: str, text: str) -> None:
-        """Note what a turn's words were; the audio is needed no more."""
+        """Note what a turn's words were; the audio is needed no more. A model that knows no turns names none."""
         for entry in reversed(self._entries):
             if entry.kind == "caller" and entry.item_id == item_id and not entry.text:
                 entry.text, entry.audio, entry.is_open = text[:MAX_CHARACTERS], b"", False
                 return
+        if not item_id:
+            self.add_note("user", text)
 
     def drop_turn(self, item_id: str) -> bool:
         """Forget what a turn was; say whether it is one of the present session's."""

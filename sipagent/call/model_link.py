@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from random import Random
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from sipagent.call import events
-from sipagent.call.continuity import NEVER, ROLL_RETRY_S, ContinuitySettings, changed, plan_roll
+from sipagent.call.continuity import END_CODE, LOST_CODE, NEVER, ROLL_RETRY_S, ContinuitySettings, changed, plan_roll
 from sipagent.call.debt import Debt, Request
-from sipagent.call.history import MAX_AUDIO_S, History
+from sipagent.call.history import MAX_AUDIO_S, MAX_ITEMS, History
 from sipagent.call.session_factory import make_session
 from sipagent.call.successor import Successor
 from sipagent.formats import AudioFormat
@@ -32,12 +32,6 @@ SOON_S: Final = 0.001
 
 SERVER_KEPT_S: Final = 10
 """Of the caller's audio when the model judges the turn, and may take a while to say that it has taken one."""
-
-LOST_CODE, END_CODE = 1006, 1001
-"""How the connection would have been closed (:rfc:`6455#section-7.4.1`): not at all; because the server goes away."""
-
-MAX_ITEMS: Final = 64
-"""How many of a session's items are remembered, to know whose they are; what waits to be played are a few."""
 
 
 class ModelLink:
@@ -242,6 +236,10 @@ class ModelLink:
             return False
         return self._session.truncate(item_id, content_index, audio_end_ms)
 
+    def send_event(self, event: dict[str, Any]) -> None:
+        """Send an event of the user's own making to the present session."""
+        self._session.send_event(event)
+
     def delete_item(self, item_id: str) -> None:
         """Take a turn of the caller's out of the conversation: it meant nothing."""
         if self._history.drop_turn(item_id) and not self._is_away:
@@ -317,7 +315,7 @@ class ModelLink:
         self._plan(expires_at, now)
 
     def _plan(self, expires_at: int | None, now: float) -> None:
-        ends_at = now + self._continuity.max_session_s
+        ends_at = now + min(self._continuity.max_session_s, self._settings[self._engine].dialect.session_limit_s)
         if expires_at is not None and self._wall_offset is not None and expires_at - self._wall_offset > now:
             ends_at = min(ends_at, expires_at - self._wall_offset)
         self._roll = plan_roll(now, ends_at)
@@ -456,7 +454,7 @@ class ModelLink:
             self._session.update(self._wanted, now=now)
         self._told = self._history.end
         self._echoes = self._prepared_turns + self._history.tell(self._session, prepared, self._told)
-        if self._turn:
+        if self._turn and not self._session.is_full_duplex:
             self._session.append_audio(bytes(self._turn))
         self._plan(expires_at, now)
 

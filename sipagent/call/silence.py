@@ -10,8 +10,6 @@ from enum import Enum, auto
 LOOK_S = 0.5
 """How often silence is looked at: nobody hears whether he was asked after ten seconds or after ten and a half."""
 
-TIMER = "caller_silence"
-
 ASK = (
     "The caller has said nothing for a while. Ask in one short sentence whether they are still there, "
     "in the language of the conversation, and say nothing else."

@@ -33,6 +33,8 @@ class Speaker:
         self._transcript = Transcript()
         self._was_talking = False
         self._protected: set[tuple[str, int]] = set()
+        self.protects = False
+        """Whether what the model is about to say may not be interrupted."""
         self._echo_ms = 0
         self.is_paused = False
         """Whether what there is to say waits for the caller."""
@@ -57,17 +59,12 @@ class Speaker:
     @property
     def is_protected(self) -> bool:
         """Whether something that nobody may interrupt is being said, or waits."""
-        return bool(self._protected)
+        return self.protects or bool(self._protected)
 
-    def receive_audio(
-        self, item_id: str, content_index: int, audio: bytes, *, now: float, is_protected: bool = False
-    ) -> None:
-        """Take audio from the model.
-
-        :param is_protected: whether nobody may interrupt it, before its part was heard to the end.
-        """
+    def receive_audio(self, item_id: str, content_index: int, audio: bytes, *, now: float) -> None:
+        """Take audio from the model; what it says while :attr:`protects` stands is protected until it was heard."""
         self._playout.add(item_id, content_index, audio, now=now)
-        if is_protected:
+        if self.protects:
             self._protected.add((item_id, content_index))
 
     def finish_audio(self, item_id: str, content_index: int) -> None:
@@ -130,6 +127,7 @@ class Speaker:
         self._leave_remnant()
         self.is_paused = False
         self._protected.clear()
+        self.protects = False
         parts = self._playout.clear()
         self._session.cancel_response(now=now)
         facts: list[Truncated | AgentSaid] = []

@@ -58,11 +58,11 @@ class Succession:
             conversation.tool_finished(change.function_call_id, BUSY, now=now)
             return
         self._change = change
-        conversation.change_session(change.conversation.session, now=now)
+        conversation.seat.offer(change.conversation, now=now)
 
     def follow(self, conversation: Conversation, *, now: float) -> None:
         """Act on the model's word."""
-        outcome, conversation.changed = conversation.changed, None
+        outcome, conversation.seat.outcome = conversation.seat.outcome, None
         change, self._change = self._change, None
         if change is None or outcome is None:
             return
@@ -71,9 +71,10 @@ class Succession:
             conversation.tool_finished(change.function_call_id, NOT_DONE.format(agent=change.agent), now=now)
             return
         self._transfer.change(change.transfer)
-        conversation.become(change.conversation, may_transfer=change.transfer is not None)
+        may_transfer = change.transfer is not None and change.transfer.is_tool
+        conversation.seat.take(change.conversation, may_transfer=may_transfer)
         self._emit(AgentChanged(change.before, change.agent, change.reason))
         if change.function_call_id:
             begins_with = change.conversation.greeting or GO_ON
-            conversation.begin_with(f"{TAKEN_OVER.format(before=change.before)}\n\n{begins_with}")
+            conversation.seat.begin_with(f"{TAKEN_OVER.format(before=change.before)}\n\n{begins_with}")
             conversation.tool_finished(change.function_call_id, DONE.format(agent=change.agent), now=now)

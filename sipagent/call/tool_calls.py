@@ -77,6 +77,8 @@ class ToolCalls:
         self._batches: dict[str, _Batch] = {}
         self._withholds = False
         self._collecting = Collecting(key_tools, press=press)
+        self.press = press
+        """Presses keys toward the peer."""
         self.wish: tuple[str, str] | None = None
         """That the call be handed on: function-call id and arguments; to be taken away by whoever fulfils it."""
         self.owes_response = False
@@ -108,7 +110,7 @@ class ToolCalls:
 
         :param queued_ms: how long the agent will still be heard.
         """
-        self._emit(events.ToolCalled(call.name, call.arguments))
+        self._emit(events.ToolCalled(call.name, call.arguments, call.function_call_id))
         if call.name == hang_up.name:
             self._session.send_tool_output(call.function_call_id, hang_up())
             return True
@@ -160,7 +162,7 @@ class ToolCalls:
         if isinstance(output, Approval):
             self._session.send_approval(function_call_id, output.is_given, output.reason)
         else:
-            self._emit(events.ToolReturned(name, output))
+            self._emit(events.ToolReturned(name, output, function_call_id))
             self._session.send_tool_output(function_call_id, output)
         if function_call_id in batch.messages:
             self._note_message(batch.messages.pop(function_call_id), output)

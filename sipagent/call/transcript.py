@@ -31,4 +31,4 @@ class Transcript:
         if is_cut:
             heard = text[: round(len(text) * part.sent / part.received)]
             text = heard.rsplit(" ", 1)[0] + " —"
-        return AgentSaid(text, part.heard_ms, is_cut)
+        return AgentSaid(text, part.heard_ms, is_cut, part.item_id)

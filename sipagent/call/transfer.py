@@ -14,6 +14,8 @@ from sipagent.agent.tools import Tool, ToolArgumentError
 from sipagent.call import events
 from sipagent.call.conversation import Conversation
 from sipagent.call.ending import MAX_SENTENCE_S, TAIL_MS
+from sipagent.call.remarks import Remark
+from sipagent.errors import LocalProtocolError, RemoteProtocolError
 from sipagent.sip.targets import Targets
 from sipagent.sip.uri import Uri
 from sipagent.timers import Timers
@@ -63,6 +65,8 @@ class TransferSettings:
     targets: Targets | None = None
     """Which numbers; without it none."""
     limit_s: float = LIMIT_S
+    is_tool: bool = True
+    """Whether the model may, too, and not the program alone."""
 
     @property
     def tool(self) -> Tool:
@@ -80,6 +84,14 @@ class TransferSettings:
         uri = Uri("sip", number, None, home.host, home.port, home.parameters)
         is_allowed = number.isascii() and len(number) <= NUMBER_MAX and self.targets.allows(uri)
         return uri if is_allowed else None
+
+    def find_uri(self, text: str) -> Uri | None:
+        """Return the SIP URI that is written, ``None`` when it is none or may not be called."""
+        try:
+            uri = Uri.parse(text)
+        except RemoteProtocolError:
+            return None
+        return uri if self.targets is not None and self.targets.allows(uri) else None
 
 
 class State(Enum):
@@ -128,11 +140,23 @@ class Transfer:
         if problem is not None:
             conversation.tool_finished(function_call_id, problem, now=now)
             return
-        self._enter(State.ANNOUNCED)
         self._function_call_id = function_call_id
-        conversation.pause(ANNOUNCE.format(destination=self._destination), now=now)
-        sentence_s = min(conversation.queued_ms / 1000, MAX_SENTENCE_S)
-        self._timers.set(TIMER, now + sentence_s + ANNOUNCING_S)
+        self._announce(conversation, now)
+
+    def command(self, target: str, conversation: Conversation, *, now: float) -> None:
+        """Hand the call on at a program's word.
+
+        :param target: a destination, or a number or a SIP URI that may be called.
+        :raises LocalProtocolError: when it may not, or the agent is not free to say so.
+        """
+        uri = self._settings.find(target) or self._settings.find_uri(target)
+        if uri is None:
+            raise LocalProtocolError(f"a call can't be handed on to {target}: it is not allowed")
+        if conversation.is_paused:
+            raise LocalProtocolError("the agent is paused, or the call is being handed on already")
+        self._function_call_id = ""
+        self._choose(target, uri)
+        self._announce(conversation, now)
 
     def tick(self, conversation: Conversation, *, ms: int, now: float) -> None:
         """Once the sentence has been heard, and the caller's jitter buffer has played it, ask the peer."""
@@ -171,6 +195,18 @@ class Transfer:
         if self._state is State.REFERRED and self._was_accepted:
             self._emit(events.Transferred(self._destination, is_confirmed=False))
 
+    def _announce(self, conversation: Conversation, now: float) -> None:
+        self._enter(State.ANNOUNCED)
+        words = ANNOUNCE.format(destination=self._destination)
+        conversation.pause(words, is_owed=bool(self._function_call_id), now=now)
+        sentence_s = min(conversation.queued_ms / 1000, MAX_SENTENCE_S)
+        self._timers.set(TIMER, now + sentence_s + ANNOUNCING_S)
+
+    def _choose(self, destination: str, target: Uri) -> None:
+        self._destination, self._target = destination, target
+        self._tail_ms = 0
+        self._was_accepted = False
+
     def _prepare(self, arguments: str) -> str | None:
         """Find out where to; return what is wrong, as a sentence for the model."""
         if self.is_active:
@@ -182,9 +218,7 @@ class Transfer:
         target = self._settings.find(destination)
         if target is None:
             return "The call can't be handed on to there: it is not allowed. Offer what you can do instead."
-        self._destination, self._target = destination, target
-        self._tail_ms = 0
-        self._was_accepted = False
+        self._choose(destination, target)
         return None
 
     def _refer(self, now: float) -> None:
@@ -201,7 +235,10 @@ class Transfer:
         reason = explain(self._destination, status)
         self._emit(events.TransferFailed(self._destination, status, reason))
         conversation.resume()
-        conversation.tool_finished(self._function_call_id, reason, now=now)
+        if self._function_call_id:
+            conversation.tool_finished(self._function_call_id, reason, now=now)
+        else:
+            conversation.remark(Remark(reason), now=now)
 
     def _enter(self, state: State) -> None:
         self._state = state

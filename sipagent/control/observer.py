@@ -61,6 +61,10 @@ class CallObserver:
         """Take an exception that a tool raised; the model is told in a sentence."""
         self._log.warning("tool_failed", tool=name, exc_info=error)
 
+    def observe_program_error(self, call_id: str, error: Exception) -> None:
+        """Take an exception that the user's program for a call raised; the call goes on."""
+        self._log.error("program_failed", call=call_id, exc_info=error)
+
     def observe_recording_error(self, call_id: str, reason: str) -> None:
         """Take the end of a recording; the call goes on."""
         self._log.error("recording_failed", call=call_id, reason=reason)

@@ -223,6 +223,10 @@ class LiveSession:
         """Nothing: the model assumes that what it sends is heard at once."""
         return False
 
+    def send_event(self, event: dict[str, Any]) -> None:
+        """Refuse: an event of the Realtime API means nothing here."""
+        raise LocalProtocolError(f"GPT-Live knows no event {event.get('type')}")
+
     def delete_item(self, item_id: str) -> None:
         """Nothing: there are no items."""
 
@@ -239,8 +243,13 @@ class LiveSession:
         self.create_message("system", f"Before now you called the function {name} ({function_call_id}): {arguments}")
 
     def send_tool_output(self, function_call_id: str, output: str) -> None:
-        """Answer a function call; :meth:`create_response` lets the model behind go on."""
-        if self._may_command():
+        """Answer a function call; :meth:`create_response` lets the model behind go on.
+
+        The answer to one of an earlier session's is only told.
+        """
+        if not self._backend.has_called(function_call_id):
+            self.create_message("system", f"The function call {function_call_id} came to: {output}")
+        elif self._may_command():
             item = {"type": "function_call_output", "call_id": function_call_id, "output": output}
             self._send(wire.create_item(self._event_id("create-item"), item))
             self._backend.owes_word = True

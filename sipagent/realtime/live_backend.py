@@ -62,6 +62,10 @@ class LiveBackend:
         """Whether it is to be told now to go on."""
         return self.wants_word and not self.is_busy
 
+    def has_called(self, function_call_id: str) -> bool:
+        """Whether this function call is one of its."""
+        return function_call_id in self._calls
+
     def receive(self, event: Event, delegation_id: str, *, now: float) -> FunctionCall | Failure | None:
         """Take one of its events."""
         kind = text(event, "type")

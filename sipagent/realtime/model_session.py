@@ -5,7 +5,7 @@ protocol has no word for does nothing: what it would have achieved is then the m
 """
 
 from collections import deque
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from sipagent.realtime.events import Output
 from sipagent.realtime.settings import SessionSettings
@@ -83,6 +83,12 @@ class ModelSession(Protocol):
 
     def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> bool:
         """Tell the model that the caller heard no more of an item; say whether it can be told."""
+
+    def send_event(self, event: dict[str, Any]) -> None:
+        """Send an event of the user's own making, as the Realtime API writes it.
+
+        :raises LocalProtocolError: where another protocol is spoken.
+        """
 
     def delete_item(self, item_id: str) -> None:
         """Take an item out of the conversation."""

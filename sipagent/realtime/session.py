@@ -278,9 +278,12 @@ class RealtimeSession:
 
     def create_function_call(self, function_call_id: str, name: str, arguments: str) -> None:
         """Put a function call of an earlier session's into the conversation, so that its output finds it."""
-        self._create_item(
-            {"type": "function_call", "call_id": function_call_id, "name": name, "arguments": arguments}
-        )
+        self._create_item({"type": "function_call", "call_id": function_call_id, "name": name, "arguments": arguments})
+
+    def send_event(self, event: Event) -> None:
+        """Send an event of the user's own making, under an id of ours."""
+        if self._may_command():
+            self._send(protocol.encode({**event, "event_id": self._event_id("own")}))
 
     def send_approval(self, approval_request_id: str, is_given: bool, reason: str) -> None:
         """Answer an :class:`ApprovalRequested`; :meth:`create_response` lets the model go on."""

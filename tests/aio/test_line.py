@@ -16,7 +16,7 @@ from sipagent.agent.template import Template
 from sipagent.agent.tools import CallInfo
 from sipagent.aio.engine import Engine
 from sipagent.aio.line import Line, info_of
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.settings import CallSettings
 from sipagent.config import load
 from sipagent.config.load import ConfigFileError
@@ -178,7 +178,8 @@ class TestConfiguration:
 
     def test_without_the_tool_there_is_no_transfer(self, tmp_path: Path) -> None:
         (pbx,) = self.load(tmp_path, FILE.replace("[hang_up, transfer]", "[hang_up]")).values()
-        assert pbx.call.transfer is None
+        assert pbx.call.transfer is not None, "a program may hand the call on"
+        assert not pbx.call.transfer.is_tool
 
     @pytest.mark.parametrize(
         ("old", "new", "problem"),

@@ -32,7 +32,7 @@ from sipagent.aio.replacement import Way
 from sipagent.aio.ticker import Ticker
 from sipagent.aio.tools import ToolRunner
 from sipagent.call.call import Call, CallSettings
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.realtime.settings import SessionSettings
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from sipagent.call.ambience import AmbienceSettings
 from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.call import Call
 from sipagent.call.continuity import ContinuitySettings
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.events import Output
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg

@@ -186,10 +186,10 @@ def test_the_tone_is_heard_by_the_caller_and_is_in_the_recording_but_not_in_a_pa
     answer(stage)
     first = decode(stage.play(1_000), "PCMU")
     assert level_dbfs(first[:1_600]) == pytest.approx(-26.0, abs=0.5)
-    assert stage.call.record is not None
-    stage.feed(stage.call.record.pause)
+    assert stage.call.recording.record is not None
+    stage.feed(stage.call.recording.record.pause)
     assert not decode(stage.play(20_000), "PCMU").any()
-    stage.feed(stage.call.record.resume)
+    stage.feed(stage.call.recording.record.resume)
     again = decode(stage.play(1_000), "PCMU")
     assert level_dbfs(again[:1_600]) == pytest.approx(-26.0, abs=0.5), "it is due, and comes at once"
     stage.feed(stage.call.hang_up)

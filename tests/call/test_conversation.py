@@ -8,7 +8,8 @@ from call.stage import CALLER, FRAME_S, INTERRUPTS, REMNANT, Stage, messages
 from sipagent.audio.vad import level_dbfs
 from sipagent.call import events
 from sipagent.call.barge_in import BargeInSettings
-from sipagent.call.conversation import GOODBYE, Conversation, ConversationSettings
+from sipagent.call.conversation import GOODBYE, Conversation
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.keypad import PAUSE_S
 from sipagent.formats import PCMA, PCMU
 from sipagent.realtime.settings import SessionSettings

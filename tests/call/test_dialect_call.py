@@ -8,7 +8,7 @@ from call.stage import INTERRUPTS, Stage, make_leg
 
 from sipagent.call import events
 from sipagent.call.call import Call
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.settings import CallSettings
 from sipagent.realtime.dialects import PCM_ONLY
 from sipagent.realtime.settings import SessionSettings

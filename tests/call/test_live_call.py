@@ -13,7 +13,7 @@ from sipagent.call import events
 from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.call import Call, Phase
 from sipagent.call.continuity import ContinuitySettings
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.settings import CallSettings
 from sipagent.formats import PCMU
@@ -42,10 +42,17 @@ class LiveStage(Stage):
             continuity=continuity or ContinuitySettings(),
         )
         self.call = Call("call", leg=make_leg(), settings=CallSettings(conversation), random=Random(2))
-        self.model = LiveHarness(faults=faults)
+        self.models = {1: LiveHarness(faults=faults)}
+        """By the number of their connection."""
+        self.used = 1
         self.carried = 0
         self.heard = b""
         """What the caller heard: every frame that went out."""
+
+    @property
+    def model(self) -> LiveHarness:
+        """The one in use."""
+        return self.models[self.used]
 
     def answer(self, offer: bytes | None = None) -> None:
         self.feed(self.call.receive_invite, describe() if offer is None else offer)
@@ -60,17 +67,26 @@ class LiveStage(Stage):
         while self.carried < len(self.outputs):
             output = self.outputs[self.carried]
             self.carried += 1
-            if isinstance(output, events.SendModel):
-                self.reply(self.model.receive(output.data))
+            match output:
+                case events.SendModel(data):
+                    self.reply(self.model.receive(data), self.used)
+                case events.SendComingModel(number, data):
+                    self.reply(self.models[number].receive(data), number)
+                case events.ConnectModel(number) if number > 1:
+                    self.models[number] = LiveHarness(now=self.now)
+                    self.feed(self.call.model_connected, number)
+                case events.UseModel(number):
+                    self.used = number
 
-    def reply(self, answers: list[dict[str, Any]]) -> None:
+    def reply(self, answers: list[dict[str, Any]], number: int = 1) -> None:
         for event in answers:
-            self.feed(self.call.receive_model, json.dumps(event))
+            self.feed(self.call.receive_model, json.dumps(event), number)
 
     def beat(self, frame: bytes) -> None:
         """20 ms: a frame of the caller's, if he sends one, and one of ours."""
         self.advance(FRAME_S)
-        self.reply(self.model.advance(FRAME_S))
+        for number, model in list(self.models.items()):
+            self.reply(model.advance(FRAME_S), number)
         if frame:
             self.feed(self.call.receive_rtp, self.caller.say(frame), CALLER)
         self.carry()
@@ -206,6 +222,37 @@ def test_a_session_that_ends_ends_the_call_in_peace() -> None:
     (failed,) = stage.of(events.ModelFailed)
     assert (failed.kind, failed.code) == ("transient", "expired")
     assert stage.ended.reason == "model_failed"
+
+
+def test_another_session_takes_over_and_knows_what_was_said() -> None:
+    stage = LiveStage(faults="expire seconds=20")
+    stage.answer()
+    stage.wait(10.0)
+    stage.ask("how are you")
+    stage.wait(12.0)
+    assert stage.used == 2
+    assert stage.of(events.ModelResumed)
+    known = [turn.text for turn in stage.model.server._turns]
+    assert known[0].startswith("You said: Hello, this is the Clock Shop.")
+    assert "how are you" in known
+    stage.ask("what are your opening hours")
+    (run,) = stage.of(events.RunTool)
+    stage.feed(stage.call.tool_finished, run.function_call_id, "Open from nine until noon.")
+    stage.carry()
+    stage.wait(6.0)
+    assert stage.said.endswith("Open from nine until noon.")
+    for model in stage.models.values():
+        assert model.of("error") == model.of("info") == []
+
+
+def test_a_session_is_left_in_time_where_the_server_does_not_say_how_long_it_lasts() -> None:
+    stage = LiveStage(session_limit_s=60.0)
+    stage.answer()
+    stage.wait(70.0)
+    assert stage.used == 2
+    assert stage.of(events.SessionRolledOver)
+    assert stage.of(events.ModelLost) == []
+    assert stage.model.of("error") == stage.model.of("info") == []
 
 
 def test_a_model_at_another_rate_is_converted() -> None:

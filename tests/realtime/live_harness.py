@@ -42,10 +42,10 @@ TOOLS = (
 class LiveHarness:
     """The server's machine with its voice and ear, and what it sent."""
 
-    def __init__(self, *, faults: str = "", has_ear: bool = True) -> None:
+    def __init__(self, *, faults: str = "", has_ear: bool = True, now: float = 1000.0) -> None:
         settings = LocalSettings(faults=FaultScript.parse(faults))
         self.server = LiveServer(settings, random=Random(1), make_detector=make_detector)
-        self.now = 1000.0
+        self.now = now
         self.events: list[Json] = []
         self.closes: list[Close | Drop] = []
         self.phrases: tuple[str, ...] = ()

@@ -186,6 +186,7 @@ def test_commands_before_it_is_ready_are_a_bug() -> None:
         lambda: script.session.create_response(now=0.0),
         lambda: script.session.create_message("user", "x"),
         lambda: script.session.send_tool_output("c", "x"),
+        lambda: script.session.update(SETTINGS, now=0.0),
     ):
         with pytest.raises(LocalProtocolError):
             command()
@@ -382,6 +383,14 @@ def test_a_call_told_twice_or_broken_off_runs_once_or_never(script: Script) -> N
     for number in range(3 * MAX_CALLS):
         script.call(str(number))
     assert len(script.session._backend._calls) == MAX_CALLS
+
+
+def test_the_output_of_a_call_of_an_earlier_session_is_only_told(script: Script) -> None:
+    script.session.create_function_call("old", "find", "{}")
+    script.session.send_tool_output("old", "found")
+    assert [event["type"] for event in script.take()] == ["session.thinking.append"] * 2
+    script.session.create_response(now=script.now)
+    assert script.take() == []
 
 
 def test_a_model_behind_that_falls_silent_is_not_waited_for_for_ever(script: Script) -> None:

@@ -18,7 +18,7 @@ from sim.scenario import Deed, Scenario
 from sipagent.call import events
 from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.call import Call
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.events import Address
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.phase import Phase

@@ -1,0 +1,50 @@
+"""Whether a call is recorded, from its answer or at a program's word."""
+
+from collections.abc import Callable
+
+from sipagent.call import events, steering
+from sipagent.call.record import Record
+from sipagent.call.sip_leg import SipLeg
+from sipagent.errors import LocalProtocolError
+
+
+class Recording:
+    """One call's: any number of records, one after another.
+
+    :param emit: takes pieces, commands and facts.
+    :param has_tone: whether the caller is reminded of it by a beep.
+    """
+
+    def __init__(self, leg: SipLeg, *, emit: Callable[[events.Output], None], has_tone: bool) -> None:
+        self._leg = leg
+        self._emit = emit
+        self._has_tone = has_tone
+        self.record: Record | None = None
+        """What keeps both sides now."""
+
+    def start(self, *, now: float) -> None:
+        """Record from now on.
+
+        :raises LocalProtocolError: when it does already.
+        """
+        if self.record is not None:
+            raise LocalProtocolError("the call is being recorded already")
+        self._emit(steering.RecordingStarted())
+        self.record = Record(self._leg.audio_format, began_at=now, emit=self._emit, has_tone=self._has_tone)
+
+    def stop(self) -> None:
+        """Record no more, and complete what was.
+
+        :raises LocalProtocolError: when nothing is.
+        """
+        if self.record is None:
+            raise LocalProtocolError("the call is not being recorded")
+        self.close()
+        self._emit(events.CloseRecording())
+        self._emit(steering.RecordingStopped())
+
+    def close(self) -> None:
+        """The call is over: hand on what is left."""
+        if self.record is not None:
+            self.record.close()
+            self.record = None
