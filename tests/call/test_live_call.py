@@ -164,6 +164,19 @@ def test_the_caller_interrupts_and_nothing_of_the_realtime_api_is_sent(stage: Li
     assert "stopped" in stage.said
 
 
+@pytest.mark.parametrize("after_s", [3.0, 3.04, 3.08, 3.12, 3.16])
+def test_from_the_callers_first_sound_to_silence_is_no_longer_than_without_gpt_live(after_s: float) -> None:
+    stage = LiveStage()
+    stage.answer()
+    stage.ask("tell me a story")
+    stage.wait(after_s)
+    begun = len(stage.heard)
+    stage.ask("wait")
+    heard = stage.heard[begun:]
+    silent = [level(heard[offset : offset + 160]) < 0.1 for offset in range(0, len(heard), 160)]
+    assert 20 * next(n for n in range(len(silent)) if all(silent[n : n + 10])) <= 220
+
+
 def test_a_tool_is_run_and_spoken_of(stage: LiveStage) -> None:
     stage.wait(8.0)
     stage.ask("what are your opening hours")
