@@ -10,9 +10,9 @@ from time import time
 from urllib.parse import urlsplit
 
 from sipagent.agent.agent import Agent
-from sipagent.aio.call import Engine
 from sipagent.aio.collector import Collector
 from sipagent.aio.dns import look_up
+from sipagent.aio.engine import Engine
 from sipagent.aio.log import get_logger
 from sipagent.aio.model_server import ModelServer, serve_model
 from sipagent.aio.programs import OnCall

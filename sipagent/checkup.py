@@ -15,8 +15,8 @@ from rich.markup import escape
 
 from sipagent.agent.knowledge import Document
 from sipagent.agents import make_session, read_knowledge
-from sipagent.aio.call import Engine
 from sipagent.aio.driver import Driver
+from sipagent.aio.engine import Engine
 from sipagent.aio.tls import Tls, expires_at
 from sipagent.aio.websocket import WebSocket
 from sipagent.app import address_of_ours

@@ -4,7 +4,7 @@ import ssl
 from base64 import b64encode
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from sipagent.aio.call import Engine
+from sipagent.aio.engine import Engine
 from sipagent.config.engine import EngineConfig
 from sipagent.config.settings import AgentConfig
 from sipagent.realtime.dialects import Dialect, TurnDetection

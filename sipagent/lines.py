@@ -12,7 +12,7 @@ from sipagent.agent.builtin import TRANSFER
 from sipagent.agent.hours import Hours
 from sipagent.agent.routing import Route
 from sipagent.agents import make_budget, make_conversation, make_profile, make_silence, make_tools, read_knowledge
-from sipagent.aio.call import Engine
+from sipagent.aio.engine import Engine
 from sipagent.aio.line import Line
 from sipagent.audio.codecs import available_codecs
 from sipagent.call.settings import CallSettings
@@ -262,6 +262,7 @@ def _make_line_of(
         account=None if line.domain is None else line.name,
         transfers=make_targets(line, line.allow_transfer),
         profile=make_profile(agent, knowledge, python),
+        hand_over=agent.hand_over,
         srtp=line.srtp,
     )
 

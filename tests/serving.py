@@ -10,7 +10,7 @@ from loopback import HOST, Caller, make_model, until, within
 
 from sipagent.agent.builtin import KEY_TOOLS
 from sipagent.agent.tools import Tool
-from sipagent.aio.call import Engine
+from sipagent.aio.engine import Engine
 from sipagent.aio.line import Line
 from sipagent.aio.programs import OnCall
 from sipagent.aio.service import Service

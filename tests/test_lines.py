@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sipagent.agent.tools import CallInfo
-from sipagent.aio.call import Engine
+from sipagent.aio.engine import Engine
 from sipagent.audio.g711 import Pcm
 from sipagent.audio.tones import sine
 from sipagent.audio.wav import write_wav

@@ -1,25 +1,28 @@
 """The shell of one call: it carries what :class:`~sipagent.call.call.Call` puts out to SIP, RTP, model, tools, disk."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from ssl import SSLContext
 from time import monotonic
 from typing import Protocol, TypeAlias
 
+from sipagent.agent.builtin import HAND_OVER
 from sipagent.aio.call_handle import CallHandle
 from sipagent.aio.driver import Driver
+from sipagent.aio.engine import Engine
 from sipagent.aio.media import Media
 from sipagent.aio.model_sockets import ModelSockets
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Place, ReplacementRunner, Way
 from sipagent.aio.speech_model import Ear, SpeechModel
+from sipagent.aio.staff import Staff
 from sipagent.aio.tools import ToolRunner
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.websocket import WebSocket
 from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.events import Fact
+from sipagent.call.staffing import AgentChanged
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.core import HeaderList
 from sipagent.sip.events import (
@@ -49,16 +52,6 @@ SipCommand: TypeAlias = (
 
 SAMPLE_EVERY = 50
 """One packet in that many is timed on its way to the model: a figure a second and call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """Where the model is."""
-
-    url: str = field(repr=False)  # the key may be in it, as in the headers
-    headers: Mapping[str, str] = field(repr=False)
-    connect_timeout_s: float = 5.0
-    tls: SSLContext | None = None
 
 
 class Observer(Protocol):
@@ -113,6 +106,7 @@ class CallRunner:
         endpoint: SipEndpoint,
         engine: Engine,
         tools: ToolRunner,
+        staff: Staff,
         make_recorder: Callable[[int], Recorder],
         observer: Observer,
         ended: Callable[["CallRunner"], None],
@@ -127,6 +121,7 @@ class CallRunner:
         self._media = media
         self._endpoint = endpoint
         self._tools = tools
+        self._staff = staff
         self._make_recorder = make_recorder
         self._recorder: Recorder | None = None
         self._recordings = 0
@@ -288,10 +283,20 @@ class CallRunner:
         self._ear.judge(question.window, is_first=question.is_first, answered=answered)
 
     def _run_tool(self, function_call_id: str, name: str, arguments: str) -> None:
-        self._tools.run(name, arguments, partial(self._tool_finished, function_call_id))
+        if name == HAND_OVER and self._staff.may_hand_over:
+            self._hand_over(function_call_id, arguments)
+        else:
+            self._tools.run(name, arguments, partial(self._tool_finished, function_call_id))
 
     def _tool_finished(self, function_call_id: str, output: events.ToolOutput) -> None:
         self.driver.feed(partial(self.call.tool_finished, function_call_id, output))
+
+    def _hand_over(self, function_call_id: str, arguments: str) -> None:
+        change = self._staff.prepare(arguments)
+        if isinstance(change, str):
+            self._tool_finished(function_call_id, change)
+        else:
+            self.driver.feed(partial(self.call.update_agent, replace(change, function_call_id=function_call_id)))
 
     def _record(self, piece: events.RecordAudio) -> None:
         if self._recorder is None:
@@ -306,6 +311,9 @@ class CallRunner:
 
     def _note(self, fact: Fact) -> None:
         now = monotonic()
+        if isinstance(fact, AgentChanged):
+            self._staff.changed(fact.agent)
+            self._tools.change(self._staff.tools, self._staff.info, self._staff.approval)
         if self.handle is not None:
             self.handle.note(fact, now=now)
         if isinstance(fact, events.AgentStarted) and not fact.was_queued:

@@ -9,7 +9,7 @@ from sipagent.agent.profile import Profile
 from sipagent.agent.routing import Route
 from sipagent.agent.tool_set import ToolSource
 from sipagent.agent.tools import CallInfo, Tool
-from sipagent.aio.call import Engine
+from sipagent.aio.engine import Engine
 from sipagent.call.settings import CallSettings
 from sipagent.sdp.negotiation import SrtpMode
 from sipagent.sip.identity import Identity, Party
@@ -44,6 +44,8 @@ class Line:
     """What the agent is told; ``None``: what ``call`` says, whoever calls."""
     routes: tuple[tuple[Route, "Line | None"], ...] = ()
     """Which calls other agents take, each with the same line for them, and which are refused."""
+    hand_over: tuple[str, ...] = ()
+    """To whom the agent may hand calls over."""
     others: Mapping[str, "Line"] = field(default_factory=dict)
     """The same line with the agents to whom its calls may be handed over, by their names."""
     srtp: SrtpMode = "off"

@@ -19,13 +19,15 @@ from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Way
 from sipagent.aio.sound_file import Format, opener_of
 from sipagent.aio.speech_model import SpeechModel
+from sipagent.aio.staff import Staff
 from sipagent.aio.ticker import Ticker
 from sipagent.aio.tools import ToolRunner, make_places
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call.call import Call
-from sipagent.call.events import Dialled, Fact, Invited, TurnedAway
+from sipagent.call.events import Dialled, Fact, Invited
 from sipagent.call.sip_leg import SipLeg
+from sipagent.call.staffing import TurnedAway
 from sipagent.errors import SipagentError
 from sipagent.rtp.dtls import Certificate
 from sipagent.sip.core import HeaderList, check_headers
@@ -326,6 +328,7 @@ class Service:
                 approval=line.approval,
                 places=self._places,
             ),
+            staff=Staff(line, info, identity, moment=self._moment, report=self._observer.observe_tool_error),
             make_recorder=partial(self._make_recorder, call_id),
             observer=self._observer,
             ended=self._on_ended,

@@ -59,6 +59,12 @@ class ToolRunner:
         self._places = places or make_places()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def change(self, tools: Iterable[Tool], call: CallInfo, approval: ApprovalPolicy) -> None:
+        """From now on, another agent's tools are run; what runs is not stopped."""
+        self._approval = approval
+        self._tools = {tool.name: tool for tool in tools}
+        self._call = call
+
     def run(self, name: str, arguments: str, finished: Finished) -> None:
         """Start a tool; ``finished`` gets what :meth:`output_of` returns, unless :meth:`cancel_all` stops it.
 

@@ -66,6 +66,11 @@ class BargeIn:
         self.guard_until = 0.0
         """When the caller may begin to interrupt."""
 
+    def change(self, settings: BargeInSettings, *, answers_all: bool) -> None:
+        """From now on, other settings hold."""
+        self._settings = settings
+        self._answers_all = answers_all
+
     def begin(self, *, now: float) -> None:
         """Take note that the call was answered."""
         self.guard_until = now + self._settings.guard_s

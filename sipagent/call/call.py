@@ -22,6 +22,7 @@ from sipagent.call.recording import Recording
 from sipagent.call.replacement import Replacement
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
+from sipagent.call.succession import AgentChange, Succession
 from sipagent.call.transfer import Transfer
 from sipagent.call.vigil import Vigil
 from sipagent.errors import LocalProtocolError, RemoteProtocolError
@@ -62,6 +63,7 @@ class Call:
         )
         self._ending = Ending(self._timers)
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
+        self._succession = Succession(emit=self._outputs.append, transfer=self._transfer)
         self._offer = b""
         self._answer = b""
         self._invited_at = 0.0
@@ -290,6 +292,12 @@ class Call:
 
     # What a program may want
 
+    def update_agent(self, change: AgentChange, *, now: float) -> None:
+        """Let another agent go on with the call; ``AgentChanged`` or ``AgentKept`` comes of it."""
+        if self._conversation is not None and self.phase is Phase.UP:
+            self._succession.begin(change, self._conversation, now=now)
+            self._follow(now)
+
     @property
     def conversation(self) -> Conversation:
         """Who talks, while the call is up.
@@ -365,6 +373,8 @@ class Call:
         conversation = self._conversation
         if conversation is None or self.phase is Phase.ENDED:
             return
+        if conversation.seat.outcome is not None:
+            self._succession.follow(conversation, now=now)
         if conversation.wish is not None and self.phase is Phase.UP and not conversation.is_ending:
             self._transfer.begin(conversation, now=now)
         if self._transfer.is_active and self.phase is Phase.UP:

@@ -42,7 +42,8 @@ class Collecting:
     """
 
     def __init__(self, names: frozenset[str], *, press: Press) -> None:
-        self._names = names
+        self.names = names
+        """Of those of the two that the agent has."""
         self._press = press
         self._number: _Number | None = None
         self.due_at = inf
@@ -50,7 +51,7 @@ class Collecting:
 
     def has(self, name: str) -> bool:
         """Whether a tool is one of these."""
-        return name in self._names
+        return name in self.names
 
     def start(
         self, function_call_id: str, name: str, arguments: str, *, pressed: str, queued_ms: int, now: float

@@ -1,6 +1,7 @@
 """How a call goes on when its model fails, stalls or reaches the end of its session: settings and plain arithmetic."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from math import inf
 from random import Random
 from typing import Final
@@ -19,6 +20,12 @@ ATTEMPTS: Final = 3
 
 LEAD_S: Final = 300.0
 """How long before the end of a session its successor is made: time enough to wait for a pause."""
+
+ROLL_RETRY_S: Final = 30.0
+"""After a successor could not be had though the present session is fine."""
+
+LOST_CODE, END_CODE = 1006, 1001
+"""How the connection would have been closed (:rfc:`6455#section-7.4.1`): not at all; because the server goes away."""
 
 CONTINUE: Final = (
     "The connection failed while you were speaking: your last words are cut off where they end above. "
@@ -70,3 +77,19 @@ def delay_before(attempt: int, random: Random) -> float:
     if attempt == 0:
         return random.uniform(0.0, FIRST_S)
     return min(MAX_DELAY_S, 2.0**attempt * FIRST_S) * random.uniform(0.5, 1.0)
+
+
+def changed(settings: Iterable[SessionSettings], agent: SessionSettings) -> list[SessionSettings]:
+    """Return what each engine is asked for when another agent talks; model, voice and format stay the engine's own."""
+    return [
+        replace(
+            each,
+            instructions=agent.instructions,
+            tools=agent.tools,
+            language=agent.language,
+            speed=agent.speed,
+            turn_detection=agent.turn_detection,
+            server_vad=agent.server_vad,
+        )
+        for each in settings
+    ]

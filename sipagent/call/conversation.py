@@ -22,6 +22,7 @@ from sipagent.call.model_link import ModelLink
 from sipagent.call.outlet import Outlet
 from sipagent.call.remarks import Remark, Remarks
 from sipagent.call.retries import Retries
+from sipagent.call.seat import Seat
 from sipagent.call.speaker import Speaker
 from sipagent.call.tool_calls import ToolCalls
 from sipagent.errors import LocalProtocolError
@@ -54,13 +55,9 @@ class Conversation:
         """
         self._settings = settings
         self._session = ModelLink(
-            settings.session,
-            settings.continuity,
-            audio_format=audio_format,
-            emit=emit,
-            random=random,
-            wall_offset=wall_offset,
-        )
+            settings.session, settings.continuity, audio_format=audio_format, emit=emit,
+            random=random, wall_offset=wall_offset,
+        )  # fmt: skip
         self._send, self._emit = emit, self._session.tell
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._floor = Floor(
@@ -79,6 +76,7 @@ class Conversation:
         self.outlet = Outlet(settings, audio_format=audio_format)
         """What is heard beside the agent, and whether anything is."""
         self._tools = self._make_tools(press)
+        self.seat = Seat(self._session, self._floor, self._tools, drain=self._drain_session)
         self._account, self._remarks = account, Remarks()
         self._response_id, self._response_spoke, self._is_response_live = "", False, False
         self._owed_words: str | None = None
@@ -386,6 +384,7 @@ class Conversation:
         self._tools.asked()
         self._retries.cancel()
         if not self._greeting.take_turn(now=now):
+            self._greeting.instructions = self.seat.take_opening(self._greeting.instructions)
             self._floor.greets = self._greeting.instructions is not None
             self._session.create_response(instructions=self._greeting.instructions, now=now)
 
@@ -419,6 +418,8 @@ class Conversation:
                 | model.ApprovalRequested()
             ):
                 self._on_tools(replace(output, response_id=output.response_id or self._response_id), now)
+            case model.SessionUpdated() | model.UpdateRefused():
+                self.seat.settle(output)
             case model.SessionReady(session_id):
                 self.is_ready = True
                 self._emit(events.ModelReady(session_id))

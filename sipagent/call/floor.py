@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from sipagent.call import events, steering
 from sipagent.call.barge_in import BargeIn, BargeInSettings, Meaning
-from sipagent.call.listener import Listener
+from sipagent.call.listener import Listener, ListenerSettings
 from sipagent.call.model_link import ModelLink
 from sipagent.call.speaker import Speaker
 from sipagent.call.turn import TurnChange
@@ -70,6 +70,11 @@ class Floor:
     def is_caller_speaking(self) -> bool:
         """Whether the caller has the floor, or may be about to take it."""
         return self._listener.is_caller_speaking or self._listener.is_tentative
+
+    def change(self, settings: BargeInSettings, listener: ListenerSettings) -> None:
+        """From now on, other manners hold."""
+        self._listener.change(listener)
+        self._barge_in.change(settings, answers_all=not self._listener.is_local)
 
     def begin(self, *, now: float) -> None:
         """Take note that the call was answered."""

@@ -19,6 +19,8 @@ MAX_CHARACTERS: Final = 8_000
 
 RECORDED: Final = "recorded"
 """The item that a recording in the agent's name stands for: the model knows none of it, and is told what was heard."""
+MAX_ITEMS: Final = 64
+"""How many of a session's items are remembered, to know whose they are; what waits to be played are a few."""
 
 MAX_AUDIO_S: Final = 60
 """Of all turns that nobody has written down, together."""

@@ -138,6 +138,14 @@ class Listener:
         """Whether the caller may be about to interrupt the agent."""
         return self._turn.is_tentative
 
+    def change(self, settings: ListenerSettings) -> None:
+        """From now on, other settings hold; a turn that is open ends by them."""
+        self._is_local = settings.detection == "local"
+        self._turn.change(settings.turn)
+        self._kept_bytes += settings.preroll_ms * self._bytes_per_ms - self._max_preroll_bytes
+        self._max_preroll_bytes = settings.preroll_ms * self._bytes_per_ms
+        self._silence = self._audio_format.silence_of(self._session.server_silence_ms)
+
     @property
     def is_mistaken(self) -> bool:
         """Whether the turn that is open, or tentative, is found to be noise."""

@@ -14,9 +14,9 @@ from random import Random
 from typing import Any, Final, Literal
 
 from sipagent.call import events
-from sipagent.call.continuity import NEVER, ContinuitySettings, plan_roll
+from sipagent.call.continuity import END_CODE, LOST_CODE, NEVER, ROLL_RETRY_S, ContinuitySettings, changed, plan_roll
 from sipagent.call.debt import Debt, Request
-from sipagent.call.history import MAX_AUDIO_S, RECORDED, History
+from sipagent.call.history import MAX_AUDIO_S, MAX_ITEMS, RECORDED, History
 from sipagent.call.session_factory import make_session
 from sipagent.call.successor import Successor
 from sipagent.formats import AudioFormat
@@ -32,15 +32,6 @@ SOON_S: Final = 0.001
 
 SERVER_KEPT_S: Final = 10
 """Of the caller's audio when the model judges the turn, and may take a while to say that it has taken one."""
-
-ROLL_RETRY_S: Final = 30.0
-"""After a successor could not be had though the present session is fine."""
-
-LOST_CODE, END_CODE = 1006, 1001
-"""How the connection would have been closed (:rfc:`6455#section-7.4.1`): not at all; because the server goes away."""
-
-MAX_ITEMS: Final = 64
-"""How many of a session's items are remembered, to know whose they are; what waits to be played are a few."""
 
 
 class ModelLink:
@@ -61,14 +52,13 @@ class ModelLink:
         wall_offset: float | None = None,
     ) -> None:
         self._continuity = continuity or ContinuitySettings()
-        self._wall_offset = wall_offset
-        self._emit = emit
-        self._settings = (settings, *self._continuity.fallbacks)
+        self._emit, self._wall_offset = emit, wall_offset
+        self._settings = [settings, *self._continuity.fallbacks]
         self._make = partial(make_session, audio_format=audio_format, random=random)
         self._session = self._make(settings)
         self._successor = Successor(self._settings, make=self._make, emit=emit, random=random)
-        self._number = 0
-        self._engine = 0
+        self._number = self._engine = 0
+        self._wanted: SessionSettings | None = None
         self._bytes_per_ms = audio_format.bytes_per_ms
         self._is_local = settings.turn_detection == "local"
         self._max_turn = (MAX_AUDIO_S if self._is_local else SERVER_KEPT_S) * 1000 * audio_format.bytes_per_ms
@@ -88,15 +78,9 @@ class ModelLink:
         self._owed: Request | None = None
         """While there is no session: what is to be asked of the next."""
         self._is_wanted = True
-        self._is_up = False
-        self._is_away = False
-        self._is_stalled = False
-        self._is_pressed = False
-        self._lost_at = self._ready_at = 0.0
-        self._alive_at = 0.0
-        self._look_at = inf
-        self._roll = NEVER
-        self._roll_at = inf
+        self._is_up = self._is_away = self._is_stalled = self._is_pressed = False
+        self._lost_at = self._ready_at = self._alive_at = 0.0
+        self._roll, self._roll_at, self._look_at = NEVER, inf, inf
         self.is_absent = False
         """Whether the model is gone or stalled, and the caller may have to hear something else."""
         self.failure: model.SessionFailed | None = None
@@ -167,9 +151,7 @@ class ModelLink:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        return min(
-            self._session.due_at, self._successor.due_at, self._look_at, self._roll_at, self._stall_due_at
-        )
+        return min(self._session.due_at, self._successor.due_at, self._look_at, self._roll_at, self._stall_due_at)
 
     def handle_timer(self, *, agent_speaks: bool, caller_speaks: bool, now: float) -> None:
         """Do what is due.
@@ -187,6 +169,20 @@ class ModelLink:
             self._look(agent_speaks, caller_speaks, now)
 
     # What listener, speaker and conversation do
+
+    def update(self, settings: SessionSettings, *, now: float) -> None:
+        """Change what the model is to be, this session's or the next's; an output says whether it came about."""
+        self._wanted = settings
+        if not self._is_away:
+            self._session.update(settings, now=now)
+
+    def settle(self, *, is_taken: bool) -> None:
+        """Take note of what became of it; later sessions begin with what was taken."""
+        if self._wanted is not None and is_taken:
+            self._settings[:] = changed(self._settings, self._wanted)
+            self._is_local = self._wanted.turn_detection == "local"
+        else:
+            self._wanted = None
 
     def append_audio(self, audio: bytes) -> None:
         """Send the caller's audio."""
@@ -454,6 +450,8 @@ class ModelLink:
         if engine != self._engine:
             self._engine = engine
             self._emit(events.EngineChanged(engine))
+        if self._wanted is not None:  # it may have been made ready for the agent before
+            self._session.update(self._wanted, now=now)
         self._told = self._history.end
         self._echoes = self._prepared_turns + self._history.tell(self._session, prepared, self._told)
         if self._turn and not self._session.is_full_duplex:
@@ -484,11 +482,11 @@ class ModelLink:
 
     def _on_silence(self, now: float) -> None:
         silent_s = now - self._alive_at
-        if not self._is_stalled:
+        if self._is_stalled:
+            self._break_off(LOST_CODE, f"no word for {silent_s:.1f} s", now)
+        else:
             self._is_stalled = self.is_absent = True
             self._emit(events.ModelStalled(silent_s))
-            return
-        self._break_off(LOST_CODE, f"no word for {silent_s:.1f} s", now)
 
     def _break_off(self, code: int, reason: str, now: float) -> None:
         """End the present session from here; what follows is as if the server had."""

@@ -107,6 +107,12 @@ class ToolCalls:
         """Whether the caller waits for a tool, and not a tool for the caller."""
         return any(name not in ASKING for batch in self._batches.values() for name in batch.running.values())
 
+    def change(self, *, key_tools: frozenset[str], call_tools: frozenset[str], may_transfer: bool) -> None:
+        """From now on, the model has other tools; what runs is not stopped."""
+        self._collecting.names = key_tools
+        self._call_tools = call_tools
+        self._may_transfer = may_transfer
+
     def receive(self, output: FunctionCallRequested | HostedOutput) -> None:
         """Take what the live response calls, or says of tools that run where the model is."""
         match output:

@@ -126,6 +126,10 @@ class Transfer:
         self._target: Uri | None = None
         self._was_accepted = False
 
+    def change(self, settings: TransferSettings | None) -> None:
+        """From now on, other destinations hold; what is under way is not stopped."""
+        self._settings = settings or TransferSettings()
+
     def begin(self, conversation: Conversation, *, now: float) -> None:
         """Take the model's wish, if it has one; let the sentence that announces it be heard, or ask for one."""
         wish = conversation.take_wish()

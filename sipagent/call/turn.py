@@ -107,6 +107,10 @@ class Turn:
         if self.is_speaking:
             self._go_on(now)
 
+    def change(self, settings: TurnSettings) -> None:
+        """From now on, other settings hold."""
+        self._settings = settings
+
     def stop(self) -> None:
         """Forget the turn: the caller's part of it was taken otherwise (held, ended)."""
         self.is_speaking = self.is_tentative = False

@@ -150,6 +150,8 @@ def _check_hand_over(root: Node, name: str, config: Config, reader: Reader) -> N
             _report(root, path, "an agent can't hand over to itself", reader)
         elif other in config.agents and config.agents[other].engine != config.agents[name].engine:
             _report(root, path, "it has another engine, and the call stays with the same model", reader)
+        elif getattr(config.engines.get(config.agents[name].engine), "dialect", "") == "live":
+            _report(root, path, "GPT-Live can't become another agent in the middle of a call", reader)
 
 
 def _check_names(root: Node, reader: Reader) -> None:

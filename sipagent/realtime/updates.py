@@ -57,6 +57,7 @@ class Updates:
             model=current.model,
             voice=current.voice,
             audio_format=current.audio_format,
+            dialect=current.dialect,
             setup_timeout_s=current.setup_timeout_s,
         )
         if self._asked is not None:

@@ -10,7 +10,7 @@ from serving import serving
 
 from sipagent.agent.builtin import HANG_UP, SEND_DIGITS
 from sipagent.agent.tools import tool
-from sipagent.aio.call import Engine
+from sipagent.aio.engine import Engine
 from sipagent.aio.udp import UdpSocket
 from sipagent.audio.wav import read_wav
 from sipagent.call import events

@@ -14,7 +14,7 @@ from sipagent.agent.profile import Profile
 from sipagent.agent.routing import Route
 from sipagent.agent.template import Template
 from sipagent.agent.tools import CallInfo
-from sipagent.aio.call import Engine
+from sipagent.aio.engine import Engine
 from sipagent.aio.line import Line, info_of
 from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.settings import CallSettings

@@ -18,7 +18,7 @@ RETURNED = 0.32
 
 
 def babble(frames: int, seed: int, level: float = 6000.0) -> bytes:
-    """A buzz in syllables, each with a pitch and a loudness of its own, and breath: as uneven as a voice, and like none."""
+    """A buzz in syllables, each with its own pitch and loudness, and breath: as uneven as a voice, and none like it."""
     random = np.random.default_rng(seed)
     count = frames // 5 + 1
     loudness = np.repeat(random.uniform(0.1, 1.0, count), 5 * FRAME)[: frames * FRAME]
