@@ -14,6 +14,7 @@ from talk.faults import Recovery
 from talk.figures import (
     DOUBLE_TALK,
     FALSE_STARTS,
+    SIMULATED,
     SURROUNDINGS,
     all_recovery_figures,
     lateness,
@@ -42,6 +43,7 @@ class Findings:
     judgements: Sequence[Judgement]
     recoveries: Sequence[Recovery]
     simulated: Sequence[Truncation]
+    simulated_recoveries: Sequence[Recovery]
     seconds: float
     """How long it all took."""
 
@@ -55,7 +57,9 @@ class Findings:
     def figures(self) -> list[Figure]:
         """Every figure, with its bar."""
         simulated = simulated_figures(self.simulated)
-        return [*talk_figures(self.by_kind), *simulated, *all_recovery_figures(self.recoveries)]
+        real = all_recovery_figures(self.recoveries)
+        made_up = all_recovery_figures(self.simulated_recoveries, SIMULATED)
+        return [*talk_figures(self.by_kind), *simulated, *real, *made_up]
 
     @cached_property
     def faults(self) -> list[str]:
@@ -141,7 +145,7 @@ def _recovery(recovery: Recovery) -> dict[str, object]:
     times = {name: getattr(recovery, name) for name in ("gap", "resumed", "longest_gap")}
     shown = {f"{name}_ms": round(1000 * value, 1) if abs(value) < 1e6 else None for name, value in times.items()}
     log = [line_of(entry, recovery.answered_at) for entry in recovery.trace] if recovery.is_wrong else []
-    rest = {"kind": recovery.kind, "lost": recovery.is_lost, "answered": recovery.is_answered, "ended": recovery.ended}
+    rest = {"kind": recovery.kind, "lost": recovery.is_lost, "ended": recovery.ended}
     return rest | shown | {"log": log[:MAX_LINES]}
 
 

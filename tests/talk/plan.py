@@ -49,12 +49,13 @@ class Plan:
     """Runs of each."""
     worlds: int = 70
     """In the simulation; each has six or seven barge-ins."""
+    simulated_faults: int = 200
     is_realtime: bool = False
     """Whether the program, and callers and model after it, have their processors before all others."""
 
 
 QUICK: Final = Plan(
     interruptions=(("quiet", 20), ("20 dB", 10), ("10 dB", 10)), little_sounds=25, noise_calls=10, noise_s=10.0,
-    other_calls=2, faults=1, worlds=4,
+    other_calls=2, faults=1, worlds=4, simulated_faults=5,
 )
 """A look rather than a judgement."""

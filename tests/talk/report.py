@@ -70,7 +70,7 @@ refusal on the way back; the audio stops and nothing else is said; the session c
 beginning. One model is a process that is killed, with all its calls, and started a second later. Where the key
 is refused there is a second engine. The models speak hardly faster than time, so there is little left to say when one
 dies. A call is lost when the program ends it, or when the
-caller, who speaks at the end, is not answered.
+caller, who speaks at the end, is not answered. The same failures in the simulation strike anywhere in a word.
 """
 
 

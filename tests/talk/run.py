@@ -69,9 +69,8 @@ def measure(plan: Plan, *, is_quick: bool, bar: Progress) -> Findings:
             progress=lambda share: steps("a model that fails", share),
         )
         recoveries = loop.run(failures)
-    title = f"{plan.worlds} calls in the simulation"
-    simulated = play_all(plan.worlds, progress=lambda share: steps(title, share))
-    return Findings(plan, is_quick, judgements, recoveries, simulated, monotonic() - began_at)
+    simulated = play_all(plan.worlds, plan.simulated_faults, progress=lambda share: steps("the simulation", share))
+    return Findings(plan, is_quick, judgements, recoveries, *simulated, monotonic() - began_at)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -21,7 +21,7 @@ from talk.model import Item, Session
 from talk.model_process import read_taps
 from talk.plan import Plan
 from talk.scenes import Scene, scenes
-from talk.simulated import INTERRUPTIONS, interrupt
+from talk.simulated import FAILURES, INTERRUPTIONS, fail, interrupt
 from talk.trials import make_calls
 
 from sipagent.aio import loop
@@ -316,6 +316,13 @@ def test_in_the_simulation_the_model_believes_what_the_telephone_received() -> N
     assert len(errors) >= 4 * INTERRUPTIONS - 2
     assert max(errors) <= 20
     assert sum(each.refused for each in worlds) == 0
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_in_the_simulation_a_call_outlives_its_model(name: str) -> None:
+    found = [fail(name, seed) for seed in range(3)]
+    assert not any(each.is_lost for each in found)
+    assert name == ROLL_OVER or all(each.resumed < 3.0 for each in found)
 
 
 @needs_sounds
