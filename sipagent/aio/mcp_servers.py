@@ -6,7 +6,7 @@ call that fails has it look at once. While a server is away its tools stay, and 
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -27,6 +27,23 @@ except ImportError:
 else:
     is_available = True
 
+    class _Bounded(httpx2.AsyncByteStream):
+        """An answer, up to a length."""
+
+        def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for piece in self._stream:
+                size += len(piece)
+                if size > MAX_ANSWER_BYTES:
+                    raise httpx2.ReadError("the server sent far more than an answer")
+                yield piece
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
 LOOK_S: Final = 10.0
 """How often a server is asked for its tools."""
 
@@ -38,6 +55,9 @@ START_S: Final = 15.0
 
 MAX_TOOLS: Final = 64
 """Of one server; a model chooses badly among more."""
+
+MAX_ANSWER_BYTES: Final = 1 << 20
+"""Of an answer over HTTP, which is held in memory whole; those of a stream are bounded by the client itself."""
 
 MAX_PAGES: Final = 16
 """Of a server's list."""
@@ -156,7 +176,8 @@ class McpServer:
     async def _open(self, stack: AsyncExitStack) -> AbstractAsyncContextManager[Any]:
         settings = self._settings
         if not settings.command:
-            client = httpx2.AsyncClient(headers=dict(settings.headers), timeout=settings.timeout_s)
+            headers, hooks = dict(settings.headers), {"response": [_bound]}
+            client = httpx2.AsyncClient(headers=headers, timeout=settings.timeout_s, event_hooks=hooks)
             http = await stack.enter_async_context(client)
             return streamable_http_client(settings.url, http_client=http)
         program, *arguments = settings.command
@@ -222,6 +243,12 @@ async def open_servers(servers: Iterable[McpServer]) -> None:
             await asyncio.gather(*(server.listed() for server in waiting))
     except TimeoutError:
         pass  # each has said what is wrong with it
+
+
+async def _bound(answer: "httpx2.Response") -> None:
+    is_stream = answer.headers.get("Content-Type", "").startswith("text/event-stream")
+    if not is_stream and isinstance(answer.stream, httpx2.AsyncByteStream):
+        answer.stream = _Bounded(answer.stream)
 
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:

@@ -193,3 +193,35 @@ def test_no_cookie_of_one_call_is_sent_with_the_next() -> None:
         return seen
 
     assert asyncio.run(main()) == [None, None]
+
+
+def test_a_call_that_ends_stops_its_requests() -> None:
+    async def main() -> None:
+        begun, stopped = asyncio.Event(), asyncio.Event()
+
+        async def wait(request: web.Request) -> web.Response:
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                stopped.set()
+            return web.Response()
+
+        application = web.Application()
+        application.router.add_get("/", wait)
+        server = TestServer(application)
+        await server.start_server()
+        tools, outputs = HttpTools(), []
+        settings = HttpToolSettings("find", str(server.make_url("/")))
+        tool = tools.make(settings, description="", parameters={}, timeout_s=50.0)
+        runner = ToolRunner([tool], report=lambda *_: None)
+        runner.run("find", "", outputs.append)
+        await begun.wait()
+        runner.cancel_all()
+        async with asyncio.timeout(10):
+            await stopped.wait()
+        await tools.close()
+        await server.close()
+        assert outputs == []
+
+    asyncio.run(main())

@@ -10,6 +10,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from program import free_port
 
 from sipagent.agent.tools import CallInfo
@@ -252,3 +254,34 @@ def test_a_server_over_http(unused_port: int) -> None:
 @pytest.fixture
 def unused_port() -> int:
     return free_port()
+
+
+def test_a_server_that_sends_without_end_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_servers, "START_S", 20.0)
+    sent = 0
+
+    async def flood(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await answer.prepare(request)
+        try:
+            while True:
+                await answer.write(b" " * 65_536)
+                sent += 65_536
+        except ConnectionError:
+            return answer
+
+    async def main() -> None:
+        application = web.Application()
+        application.router.add_route("*", "/mcp", flood)
+        service = TestServer(application)
+        await service.start_server()
+        bench = Bench(command=(), url=str(service.make_url("/mcp")))
+        bench.server.start()
+        await until(lambda: bool(bench.reports))
+        await bench.server.close()
+        await service.close()
+        assert not bench.server.is_up
+        assert sent < 64 * mcp_servers.MAX_ANSWER_BYTES
+
+    run(main())
