@@ -141,7 +141,8 @@ class Listener:
     def change(self, settings: ListenerSettings) -> None:
         """From now on, other settings hold; a turn that is open ends by them."""
         self._is_local = settings.detection == "local"
-        self._turn.change(settings.turn)
+        self._turn_end = TurnEnd(settings.turn_end) if settings.turn_end is not None and self._is_local else None
+        self._turn.change(settings.turn, first_silence_ms=self._turn_end.first_look_ms if self._turn_end else None)
         self._kept_bytes += settings.preroll_ms * self._bytes_per_ms - self._max_preroll_bytes
         self._max_preroll_bytes = settings.preroll_ms * self._bytes_per_ms
         self._silence = self._audio_format.silence_of(self._session.server_silence_ms)

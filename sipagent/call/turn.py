@@ -107,9 +107,10 @@ class Turn:
         if self.is_speaking:
             self._go_on(now)
 
-    def change(self, settings: TurnSettings) -> None:
-        """From now on, other settings hold."""
+    def change(self, settings: TurnSettings, *, first_silence_ms: int | None = None) -> None:
+        """From now on, other settings hold; the parameters are the constructor's."""
         self._settings = settings
+        self._silence_s = (first_silence_ms or settings.end_silence_ms) / 1000
 
     def stop(self) -> None:
         """Forget the turn: the caller's part of it was taken otherwise (held, ended)."""
