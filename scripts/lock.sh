@@ -14,7 +14,7 @@ lock() {
     echo "wrote $output"
 }
 
-run=(--extra local --extra plot --extra srtp --extra g722 --extra opus --extra webrtc)
+run=(--extra local --extra vad --extra mcp --extra plot --extra srtp --extra g722 --extra opus --extra webrtc)
 lock requirements/run.txt "${run[@]}" "$@"
 lock requirements/test.txt "${run[@]}" --extra test --extra lint --constraint requirements/run.txt "$@"
 lock requirements/quality.txt "${run[@]}" --extra test --extra quality --constraint requirements/test.txt "$@"
