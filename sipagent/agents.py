@@ -25,9 +25,10 @@ from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.silence import SilenceSettings
 from sipagent.call.turn import TurnSettings
+from sipagent.call.turn_end import TurnEndSettings
 from sipagent.config import Config
 from sipagent.config.engine import EngineConfig
-from sipagent.config.settings import AgentConfig, BargeInConfig
+from sipagent.config.settings import AgentConfig, BargeInConfig, TurnConfig
 from sipagent.config.values import Filler
 from sipagent.engines import may_barge_in, turn_detection
 from sipagent.errors import SipagentError
@@ -71,6 +72,7 @@ def make_profile(agent: AgentConfig, knowledge: Sequence[Document], python: Agen
     return Profile(
         instructions=_words(agent.instructions, python.instructions if python else None),
         greeting=_words(agent.greeting, python.greeting if python else None) if has_greeting else None,
+        is_exact=agent.greeting_by.name == "exactly",
         prelude=None if announcement is None or announcement.file is not None else announcement.text,
         knowledge=as_instructions(knowledge) if knowledge and _is_short(agent, knowledge) else "",
         tells_caller=agent.caller_data,
@@ -103,13 +105,29 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: AgentTool
     names = frozenset(tool.name for tool in tools.own)
     return ConversationSettings(
         session=make_session(agent, engine, tools.definitions),
-        listener=ListenerSettings(detection=turn_detection(agent, engine), preroll_ms=agent.turn.preroll_ms, turn=turn),
+        listener=ListenerSettings(
+            detection=turn_detection(agent, engine),
+            vad=agent.turn.detector,
+            preroll_ms=agent.turn.preroll_ms,
+            echo_guard=agent.barge_in.echo_guard,
+            turn=turn,
+            turn_end=_make_turn_end(agent.turn),
+        ),
         barge_in=_make_barge_in(agent.barge_in, is_enabled=may_barge_in(agent, engine)),
+        greeting_after=agent.greeting_after,
+        greeting_clip=_read_clip(agent.greeting_by.file) if agent.greeting_by.file is not None else None,
         ambience=_make_ambience(agent),
         key_tools=names & KEY_TOOLS.keys(),
         call_tools=names & CALL_TOOLS.keys(),
         music=_make_sound(agent.hold.sound, agent.hold.level_dbfs) if HOLD.name in names else None,
     )
+
+
+def _make_turn_end(turn: TurnConfig) -> TurnEndSettings | None:
+    """How long a silence ends a turn; ``None`` where its bounds leave no choice."""
+    usual_ms = turn.end_silence_ms
+    min_ms, max_ms = min(turn.min_end_silence_ms, usual_ms), max(turn.max_end_silence_ms, usual_ms)
+    return TurnEndSettings(usual_ms, min_ms, max_ms) if min_ms < max_ms else None
 
 
 def make_session(agent: AgentConfig, engine: EngineConfig, tools: Sequence[dict[str, Any]]) -> SessionSettings:

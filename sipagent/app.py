@@ -17,6 +17,7 @@ from sipagent.aio.log import get_logger
 from sipagent.aio.model_server import ModelServer, serve_model
 from sipagent.aio.programs import OnCall
 from sipagent.aio.service import Service
+from sipagent.aio.speech_model import SpeechModel, load_model
 from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts, local_address_toward
@@ -131,6 +132,7 @@ class Application:
         external = await _numeric(config.sip.external_address)
         outsides = {line.name: await _numeric(line.external_address) for line in config.lines}
         ports = (config.rtp.ports.first, config.rtp.ports.last)
+        self._speech = self._load_speech_model()
         self.service = Service(
             lines=make_lines(config, engines, outsides, agents=self._agents, toolbox=await self._open_toolbox()),
             ports=RtpPorts("0.0.0.0", ports, random=self._random),
@@ -143,6 +145,7 @@ class Application:
             zone=config.timezone.info if config.timezone is not None else None,
             media_address=await _numeric(config.rtp.external_address),
             on_call=self._on_call,
+            speech=self._speech,
             certificate=dtls.make_certificate(wall=time()) if dtls.is_available else None,
         )
         self.endpoint = SipEndpoint(
@@ -228,6 +231,7 @@ class Application:
             "calls_refused": self.service.refused,
             "skipped_beats": self.service.skipped_beats,
             **self.endpoint.counters,
+            **(self._speech.counters if self._speech is not None else {}),
         }
 
     def reasons(self) -> list[str]:
@@ -263,6 +267,14 @@ class Application:
         await self.endpoint.settle()
         await self.service.close()
 
+    def _load_speech_model(self) -> SpeechModel | None:
+        """Load what tells speech from noise, if an agent is to have it."""
+        if all(agent.turn.detector == "energy" for agent in self._config.agents.values()):
+            return None
+        model = SpeechModel(load_model(), failed=lambda why: self._log.error("speech_model_failed", reason=why))
+        self._closing.callback(model.close)
+        return model
+
     async def _make_engines(self) -> dict[str, Engine]:
         """The engines of the agents that take calls; the embedded model is started for those that need it."""
         config = self._config
@@ -271,9 +283,7 @@ class Application:
         model = await self._serve_model() if embedded else None
         for name in embedded:
             if config.engines[name].url != LOCAL:
-                self._log.info(
-                    "no_api_key", engine=name, instead="the embedded local model, which knows set phrases"
-                )
+                self._log.info("no_api_key", engine=name, instead="the embedded local model, which knows set phrases")
         urls = {"realtime": model.url, "live": model.live_url} if model is not None else {}
         return {
             name: make_engine(engine, url=urls[engine.spoken.protocol] if name in embedded else None)

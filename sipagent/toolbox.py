@@ -160,6 +160,7 @@ def _server_settings(name: str, server: McpConfig) -> McpSettings:
         name,
         command=server.command,
         env=_reveal(server.env),
+        folder=server.folder,
         url=server.url or "",
         headers=_reveal(server.headers),
         allow=server.allow,

@@ -388,3 +388,22 @@ def test_a_password_does_not_show(load_text: Load) -> None:
     config = load_text(MINIMAL.replace("{name: main, agent: receptionist}", line))
     assert "secret" not in repr(config)
     assert {secret.reveal() for secret in config.secrets} == {"topsecret", "alsosecret"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "problem"),
+    [
+        ("greeting_by: hello.wav", "agents.agent.greeting_by: it needs its words beside it, as greeting"),
+        ("greeting_by: softly", "expected instructions, exactly or a WAV file"),
+    ],
+)
+def test_greetings(tmp_path: Path, agent: str, problem: str) -> None:
+    (tmp_path / "hello.wav").write_bytes(b"RIFF")
+    (tmp_path / "config.yaml").write_text(
+        "lines: [{name: line, agent: agent}]\n"
+        f"agents: {{agent: {{engine: model, instructions: Be brief., {agent}}}}}\n"
+        "engines: {model: {url: local}}\n"
+    )
+    with pytest.raises(ConfigFileError) as caught:
+        load(tmp_path / "config.yaml", {})
+    assert problem in str(caught.value)

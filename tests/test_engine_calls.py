@@ -1,46 +1,19 @@
 """Calls through the real program, by SIP and RTP, with engines of other kinds: the example for GPT-Live among them."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from program import ROOT, Entry, Model, Program, Server, free_port
+from program import Model, Program, Server, free_port
+from spoken import call, texts
 
 from sipagent.audio.wav import read_wav
-
-CALL_S = 90.0
-"""A call takes half a minute, by the length of what is said."""
 
 
 @pytest.fixture(autouse=True)
 def _can_speak_and_hear() -> None:
     pytest.importorskip("espeakng_loader", reason="the caller speaks by espeak-ng")
     pytest.importorskip("pocketsphinx", reason="the embedded model hears by pocketsphinx")
-
-
-def call(folder: Path, uri: str, *sentences: str) -> list[dict[str, Any]]:
-    """Call, say the sentences, each when the agent is silent, and return what the caller's side notes."""
-    says = [part for sentence in sentences for part in ("--say", sentence)]
-    files = ["--facts", str(folder / "facts.json"), "--record", str(folder / "call.wav")]
-    done = subprocess.run(
-        [sys.executable, "-m", "sipagent", "call", uri, *says, *files],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=CALL_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    facts: list[dict[str, Any]] = json.loads((folder / "facts.json").read_text())
-    return facts
-
-
-def texts(entries: list[Entry], event: str, key: str = "text") -> list[str]:
-    return [entry[key] for entry in entries if entry["event"] == event]
 
 
 def test_the_example_of_gpt_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sipagent.agent.quotation import quote_facts
 from sipagent.agent.template import Template
@@ -15,6 +15,9 @@ Words: TypeAlias = Template | Callable[[CallInfo], str]
 """Words before they are filled in."""
 
 
+EXACTLY: Final = 'Say exactly, word for word, and nothing else: "{text}"'
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What an agent is told."""
@@ -22,6 +25,8 @@ class Profile:
     instructions: Words
     greeting: Words | None = None
     """What the first words are to be; ``None`` lets the caller speak first."""
+    is_exact: bool = False
+    """Whether the greeting is said word for word, and is no instruction."""
     prelude: str | None = None
     """Words that come before the greeting, whoever calls."""
     knowledge: str = ""
@@ -42,6 +47,8 @@ class Profile:
     def greet(self, call: CallInfo) -> str | None:
         """Return the instructions for the first words: an announcement in words comes before everything else."""
         greeting = None if self.greeting is None else _fill(self.greeting, call, warns_first=True)
+        if greeting is not None and self.is_exact:
+            greeting = EXACTLY.format(text=greeting)
         if self.prelude is None:
             return greeting
         first = f'Say first, word for word: "{self.prelude}"'

@@ -14,6 +14,7 @@ from sipagent.aio.media import Media
 from sipagent.aio.model_sockets import ModelSockets
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Place, ReplacementRunner, Way
+from sipagent.aio.speech_model import Ear, SpeechModel
 from sipagent.aio.staff import Staff
 from sipagent.aio.tools import ToolRunner
 from sipagent.aio.ua import SipEndpoint
@@ -46,13 +47,7 @@ NOT_ACCEPTABLE = 488
 REQUEST_PENDING = 491
 
 SipCommand: TypeAlias = (
-    events.Ring
-    | events.Accept
-    | events.Reject
-    | events.Refer
-    | events.PressKeys
-    | events.AskForLife
-    | events.HangUp
+    events.Ring | events.Accept | events.Reject | events.Refer | events.PressKeys | events.AskForLife | events.HangUp
 )
 
 SAMPLE_EVERY = 50
@@ -97,6 +92,7 @@ class CallRunner:
     :param handle: of the INVITE that came; ``None`` for a call that we make.
     :param make_recorder: makes the recorder of the call's first, second... recording.
     :param keep: is told the handle of each further dialog of the call, by the call's id, so that its events come here.
+    :param speech: judges what the call asks; without it the call goes by loudness alone.
     :param ended: is called once, when nothing is left of the call.
     """
 
@@ -116,6 +112,7 @@ class CallRunner:
         ended: Callable[["CallRunner"], None],
         way: Way,
         keep: Callable[[int, str], None],
+        speech: SpeechModel | None = None,
     ) -> None:
         self.call = call
         self._place = Place(handle)
@@ -133,6 +130,8 @@ class CallRunner:
         self._observer = observer
         self._ended = ended
         self.driver: Driver[events.Output] = Driver(call, carry=self._carry, crashed=self._on_crash)
+        self._speech = speech
+        self._ear: Ear | None = None
         self._sent = 0
         self._models = ModelSockets(call, self.driver, opens=partial(_open, (engine,)))
         self.replacement = ReplacementRunner(call, self.driver, self._place, endpoint=endpoint, way=way, keep=keep)
@@ -190,6 +189,8 @@ class CallRunner:
                 self._run_tool(function_call_id, name, arguments)
             case events.JudgeTool(request_id, name, arguments):
                 self._tools.judge(name, arguments, partial(self._tool_finished, request_id))
+            case events.JudgeSpeech():
+                self._judge(output)
             case events.CancelTools():
                 self._tools.cancel_all()
             case events.Dial(offer):
@@ -269,6 +270,17 @@ class CallRunner:
                 self._observer.observe_delay("packet_to_model", monotonic() - received_at)
 
     # Tools, facts and the end
+
+    def _judge(self, question: events.JudgeSpeech) -> None:
+        if self._speech is None:
+            return
+        if self._ear is None:
+            self._ear = self._speech.open(question.audio_format)
+
+        def answered(chance: float) -> None:
+            self.driver.feed(partial(self.call.speech_judged, chance, question.burst))
+
+        self._ear.judge(question.window, is_first=question.is_first, answered=answered)
 
     def _run_tool(self, function_call_id: str, name: str, arguments: str) -> None:
         if name == HAND_OVER and self._staff.may_hand_over:

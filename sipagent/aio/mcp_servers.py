@@ -131,7 +131,7 @@ class McpServer:
         """Connect, and stay until it fails; a server that was there begins anew with the waiting."""
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self._settings.timeout_s):
-                client = await stack.enter_async_context(Client(self._open(stack), cache=None))
+                client = await stack.enter_async_context(Client(await self._open(stack), cache=None))
                 await self._list(client)
             self._client = client
             attempt = 0
@@ -153,10 +153,11 @@ class McpServer:
             pass
         self._look.clear()
 
-    def _open(self, stack: AsyncExitStack) -> AbstractAsyncContextManager[Any]:
+    async def _open(self, stack: AsyncExitStack) -> AbstractAsyncContextManager[Any]:
         settings = self._settings
         if not settings.command:
-            http = httpx2.AsyncClient(headers=dict(settings.headers), timeout=settings.timeout_s)
+            client = httpx2.AsyncClient(headers=dict(settings.headers), timeout=settings.timeout_s)
+            http = await stack.enter_async_context(client)
             return streamable_http_client(settings.url, http_client=http)
         program, *arguments = settings.command
         where = StdioServerParameters(command=program, args=arguments, env=dict(settings.env), cwd=settings.folder)

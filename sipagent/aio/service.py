@@ -17,6 +17,7 @@ from sipagent.aio.programs import OnCall, Programs
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Way
 from sipagent.aio.sound_file import Format, opener_of
+from sipagent.aio.speech_model import SpeechModel
 from sipagent.aio.staff import Staff
 from sipagent.aio.ticker import Ticker
 from sipagent.aio.tools import ToolRunner, make_places
@@ -50,6 +51,7 @@ class Service:
     """All calls of the process.
 
     :param lines: by name; the first takes the calls that are for none of them.
+    :param speech: tells speech from noise for the calls that ask; without it they go by loudness.
     :param ports6: where media to and from IPv6 peers go.
     :param recording_format: what recordings are written as, into ``recordings``.
     :param media_address: what peers beyond our own networks are told to send media to, instead of the address by which
@@ -74,7 +76,9 @@ class Service:
         certificate: Certificate | None = None,
         zone: tzinfo | None = None,
         on_call: OnCall | None = None,
+        speech: SpeechModel | None = None,
     ) -> None:
+        self._speech = speech
         self._zone = zone
         self._certificate = certificate
         self._programs = Programs(on_call, failed=observer.observe_program_error) if on_call is not None else None
@@ -330,6 +334,7 @@ class Service:
             ended=self._on_ended,
             way=Way(line.account, line.transfers, address, flow.remote[0]),
             keep=self._on_dialled,
+            speech=self._speech,
         )
         if self._programs is not None:
             runner.handle = self._programs.follow(call, runner.driver, staff)

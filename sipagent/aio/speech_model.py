@@ -14,7 +14,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import NamedTuple, TypeAlias
 
-from sipagent.audio.silero import MAX_BATCH, Model, Stream, find_model, judge
+from sipagent.audio.silero import MAX_BATCH, MISSING, Model, Stream, find_model, judge
 from sipagent.errors import SipagentError
 from sipagent.formats import AudioFormat
 
@@ -53,7 +53,7 @@ def load_model() -> Model:
     """
     path = find_model()
     if onnxruntime is None or path is None:
-        raise SipagentError("vad: silero needs the extra vad: pip install 'sipagent[vad]'")
+        raise SipagentError(f"Silero's model: {MISSING}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:

@@ -26,6 +26,8 @@ STATE_SIZE: Final = 128
 MAX_BATCH: Final = 64
 """More windows at once are no quicker each, and keep those behind them waiting."""
 
+MISSING: Final = "it needs the extra vad: pip install 'sipagent[vad]'"
+
 Array: TypeAlias = NDArray[np.float32]
 
 TABLES: Final = {

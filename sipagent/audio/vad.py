@@ -139,6 +139,11 @@ class EnergyVad:
         return dbfs_of(self._root)
 
     @property
+    def is_loud(self) -> bool:
+        """Whether the last slice stood out of the noise, of itself."""
+        return bool(self._loud & 1)
+
+    @property
     def floor_dbfs(self) -> float:
         """The level that counts as noise."""
         return dbfs_of(self._floor)

@@ -85,7 +85,7 @@ class Bounds:
         is_busy = is_held or not conversation.is_idle
         match self._silence.look(heard_at=conversation.heard_at, is_busy=is_busy, now=now):
             case silence.Step.ASK:
-                conversation.remark(Remark(self._silence_settings.instructions), now=now)
+                conversation.remark(Remark(self._silence_settings.instructions), greets_first=True, now=now)
             case silence.Step.GIVE_UP:
                 return "caller_silent"
         self._timers.set(SILENCE, now + silence.LOOK_S)

@@ -252,6 +252,7 @@ class Call:
         record = self.recording.record
         if record is not None:
             heard = record.receive_agent(heard, now=now)
+        conversation.note_sent(heard, is_sound=heard is not leg.silence, now=now)
         packet = leg.send_frame(heard, marker=begins, now=now)
         if conversation.is_finished:
             if self._ending.is_over(leg.frame_ms):
@@ -278,6 +279,11 @@ class Call:
         if self._conversation and self.phase is not Phase.ENDED:
             self._conversation.model_lost(code, reason, number, now=now)
             self._follow(now)
+
+    def speech_judged(self, chance: float, burst: int, *, now: float) -> None:
+        """Take how likely it is that the window of a ``JudgeSpeech`` held speech; those of a burst in their order."""
+        if self._conversation and self.phase is not Phase.ENDED:
+            self._conversation.speech_judged(chance, burst, now=now)
 
     def tool_finished(self, function_call_id: str, output: ToolOutput, *, now: float) -> None:
         """Take the output of a tool."""

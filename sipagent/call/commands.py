@@ -11,9 +11,10 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from sipagent.agent.builtin import DIGITS_MAX, KEYS
+from sipagent.agent.profile import EXACTLY
 from sipagent.call.call import Call
 from sipagent.call.phase import Phase
-from sipagent.call.remarks import SAY, SAY_EXACTLY, Remark
+from sipagent.call.remarks import SAY, Remark
 from sipagent.call.succession import AgentChange
 from sipagent.errors import LocalProtocolError
 
@@ -54,7 +55,7 @@ class Commands:
         """
         if not text.strip() or len(text) > MAX_TEXT:
             raise LocalProtocolError(f"text of 1 to {MAX_TEXT} characters can be said, not of {len(text)}")
-        instructions = (SAY_EXACTLY if verbatim else SAY).format(text=text)
+        instructions = (EXACTLY if verbatim else SAY).format(text=text)
         self._call.conversation.remark(Remark(instructions, is_interruptible), now=now)
 
     def interrupt(self, *, now: float) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
 from sipagent.call import events
 from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.floor import Floor
 from sipagent.call.frames import FRAME_MS
+from sipagent.call.greeting import Greeting
 from sipagent.call.keypad import Keypad
 from sipagent.call.listener import Listener
 from sipagent.call.model_link import ModelLink
@@ -29,8 +30,6 @@ from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
 from sipagent.realtime.hosted import HostedOutput
 from sipagent.rtp.session import Frame
-
-AgentOutput: TypeAlias = model.AudioReceived | model.AudioUnheard | model.AudioDone | model.AgentTranscript
 
 GOODBYE = "The call ends now. Say one short, friendly goodbye and nothing else."
 
@@ -63,14 +62,17 @@ class Conversation:
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._floor = Floor(
             settings.barge_in,
-            listener=Listener(settings.listener, session=self._session, audio_format=audio_format),
+            listener=Listener(settings.listener, session=self._session, audio_format=audio_format, emit=emit),
             speaker=self._speaker,
             session=self._session,
             emit=self._emit,
             hears_words=settings.session.transcription_model is not None,
             interrupted=self._on_interrupted,
+            dismissed=self._speak_of_tools,
         )
-        self._keypad = Keypad()
+        self.note_sent = self._floor.note_sent
+        """Takes what the caller hears in this tick, whoever made it."""
+        self._keypad, self._retries = Keypad(), Retries()
         self.outlet = Outlet(settings, audio_format=audio_format)
         """What is heard beside the agent, and whether anything is."""
         self._tools = self._make_tools(press)
@@ -78,8 +80,7 @@ class Conversation:
         self._account, self._remarks = account, Remarks()
         self._response_id, self._response_spoke, self._is_response_live = "", False, False
         self._owed_words: str | None = None
-        self._retries = Retries()
-        self._unheard_greeting: str | None = None
+        self._greeting = Greeting(settings, speaker=self._speaker, audio_format=audio_format)
         self.is_ready = False
         """Whether the model's session stands as we asked for it."""
         self.is_ending = False
@@ -141,6 +142,11 @@ class Conversation:
         if self._session.outputs:
             self._drain_session(now)
 
+    def speech_judged(self, chance: float, burst: int, *, now: float) -> None:
+        """Take how likely it is that a window of the caller's sound held speech."""
+        self._floor.receive_answer(chance, burst, now=now)
+        self._drain_session(now)
+
     def receive_digit(self, digit: str, *, now: float) -> None:
         """Take a key; it silences the agent, whatever the barge-in settings: nobody presses one by accident."""
         self._emit(events.DigitPressed(digit))
@@ -184,9 +190,8 @@ class Conversation:
     def greet(self, *, now: float) -> None:
         """Let the agent speak first, if it is to."""
         self._floor.begin(now=now)
-        if self._settings.greeting is not None:
-            self._unheard_greeting = self._settings.greeting
-            self._floor.greets = True
+        self._greeting.begin()
+        if self._greeting.is_awaited and self._settings.greeting_after == "answer":
             self._ask(now)
             self._drain_session(now)
 
@@ -205,10 +210,8 @@ class Conversation:
             return outlet.announce(ms), False
         frame, begins = self._speaker.next_frame(ms)
         while (fact := self._speaker.pop_fact()) is not None:
-            if outlet.has_ambience and self._unheard_greeting is not None and isinstance(fact, events.AgentStarted):
-                fact = replace(fact, was_queued=True)  # behind the announcement: its delay says nothing of us
-            self._unheard_greeting, self._floor.greets = None, False
-            self._emit(fact)
+            self._floor.greets = False
+            self._emit(self._greeting.note(fact, is_behind=outlet.has_ambience))
         is_thinking = outlet.has_ambience and self._is_thinking
         return outlet.add(frame, ms, is_thinking=is_thinking, is_absent=self._session.is_absent), begins
 
@@ -256,13 +259,18 @@ class Conversation:
             self._session.wind_down()
             self._drain_session(now)
 
-    def remark(self, remark: Remark, *, now: float) -> None:
+    def remark(self, remark: Remark, *, greets_first: bool = False, now: float) -> None:
         """Have the agent say something in the next pause.
 
+        :param greets_first: whether the greeting takes its place, where the caller was to speak before it.
         :raises LocalProtocolError: when too much waits to be said already.
         """
-        self._remarks.add(remark)
+        if greets_first and self._greeting.is_awaited:
+            self._ask(now)
+        else:
+            self._remarks.add(remark)
         self._make_remark(now)
+        self._drain_session(now)
 
     def stop(self, *, now: float) -> None:
         """Have the agent fall silent now, at nobody's word; what waits to be said is forgotten."""
@@ -271,11 +279,7 @@ class Conversation:
         self._drain_session(now)
 
     def halt(self, *, plays_music: bool = False, now: float) -> None:
-        """Have the agent wait in mid-word; it neither listens nor answers.
-
-        :param plays_music: whether the caller is put on hold, and hears so.
-        :raises LocalProtocolError: when it does already, or is handing the call on.
-        """
+        """Have the agent wait in mid-word, and neither listen nor answer; with music the caller hears it."""
         if self.is_paused:
             raise LocalProtocolError("the agent waits already")
         self.is_paused, self.outlet.plays_music = True, plays_music
@@ -283,10 +287,7 @@ class Conversation:
         self._drain_session(now)
 
     def proceed(self, *, now: float) -> None:
-        """Have it go on with the word that was due.
-
-        :raises LocalProtocolError: when it does not wait.
-        """
+        """Have it go on with the word that was due."""
         if not self._floor.is_halted:
             raise LocalProtocolError("the agent does not wait")
         self._go_on()
@@ -352,7 +353,7 @@ class Conversation:
     @property
     def _is_thinking(self) -> bool:
         """Whether the caller waits for what the model, or a tool, has not come up with yet."""
-        if self.is_paused or self._floor.is_caller_speaking or self._unheard_greeting is not None:
+        if self.is_paused or self._floor.is_caller_speaking or self._greeting.instructions is not None:
             return False
         return self._tools.is_running or self._session.has_live_response
 
@@ -382,8 +383,10 @@ class Conversation:
             return
         self._tools.asked()
         self._retries.cancel()
-        self._unheard_greeting = self.seat.take_opening(self._unheard_greeting)
-        self._session.create_response(instructions=self._unheard_greeting, now=now)
+        if not self._greeting.take_turn(now=now):
+            self._greeting.instructions = self.seat.take_opening(self._greeting.instructions)
+            self._floor.greets = self._greeting.instructions is not None
+            self._session.create_response(instructions=self._greeting.instructions, now=now)
 
     def _on_interrupted(self, was_speaking: bool) -> None:
         if was_speaking or self._is_response_live:
@@ -394,9 +397,8 @@ class Conversation:
             output = outputs.popleft()
             if isinstance(output, model.Send):
                 self._send(output)
-            else:
-                if self._session.note(output, now=now):
-                    self._on_session(output, now)
+            elif self._session.note(output, now=now):
+                self._on_session(output, now)
 
     def _on_session(self, output: model.Output, now: float) -> None:
         match output:
@@ -430,7 +432,7 @@ class Conversation:
                 self._emit(events.ModelComplained(code, message))
                 self._retries.failed(kind, may_retry=not self.is_ending, now=now)
 
-    def _on_agent(self, output: AgentOutput, now: float) -> None:
+    def _on_agent(self, output: model.AgentOutput, now: float) -> None:
         match output:
             case model.AudioReceived(item_id, content_index, audio):
                 self._response_spoke = True
@@ -441,7 +443,7 @@ class Conversation:
             case model.AudioDone(item_id, content_index):
                 self._speaker.finish_audio(item_id, content_index)
             case model.AgentTranscript(item_id, content_index, text, final):
-                self._speaker.receive_text(item_id, content_index, text, is_final=final)
+                self._floor.agent_said(item_id, content_index, text, is_final=final)
 
     def _on_response(self, response: model.ResponseCreated | model.ResponseDone, now: float) -> None:
         if isinstance(response, model.ResponseDone):
@@ -481,17 +483,14 @@ class Conversation:
         self._owed_words = None
 
     def _on_tools(self, output: model.FunctionCallRequested | HostedOutput, now: float) -> None:
-        if not isinstance(output, model.FunctionCallRequested):
-            self._tools.receive_hosted(output)
-            return
-        ends = self._tools.begin(output, queued_ms=self.queued_ms, now=now)
-        if ends and not self.is_paused:
-            self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
-            self.end(now=now)
+        self._tools.receive(output)
         self._speak_of_tools(now)
 
     def _speak_of_tools(self, now: float) -> None:
-        """Let the model speak of what its tools came to; after itself, and after the caller's words and keys."""
+        """Run what the model called, and let it speak of what that came to; after itself, the caller, and his keys."""
+        if not self._floor.is_weighing and self._tools.run(queued_ms=self.queued_ms, now=now) and not self.is_paused:
+            self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
+            self.end(now=now)
         if not self._tools.owes_response or self.is_ending:
             return
         is_caller_busy = self._floor.is_caller_speaking or self._keypad.due_at < inf

@@ -1,6 +1,7 @@
 """How an agent talks."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sipagent.audio.clip import Clip
 from sipagent.call.ambience import AmbienceSettings
@@ -17,7 +18,11 @@ class ConversationSettings:
     session: SessionSettings
     """What the model is asked for; its format is replaced by what suits the codec that caller and we agree on."""
     greeting: str | None = None
-    """Instructions for the first words; ``None`` lets the caller speak first."""
+    """Instructions for the first words, or the words of the recording; ``None`` lets the caller speak first."""
+    greeting_after: Literal["answer", "caller"] = "answer"
+    """Whether the caller's first words come before."""
+    greeting_clip: Clip | None = None
+    """The recording."""
     listener: ListenerSettings = field(default_factory=ListenerSettings)
     barge_in: BargeInSettings = field(default_factory=BargeInSettings)
     """Whether, and how, the caller can stop the agent by speaking."""

@@ -22,6 +22,7 @@ from sipagent.call.facts import (
     Ended,
     EngineChanged,
     Fact,
+    FalseStart,
     HeldByPeer,
     HoldBegan,
     HoldEnded,
@@ -85,11 +86,13 @@ __all__ = [
     "Ended",
     "EngineChanged",
     "Fact",
+    "FalseStart",
     "HangUp",
     "HeldByPeer",
     "HoldBegan",
     "HoldEnded",
     "Invited",
+    "JudgeSpeech",
     "JudgeTool",
     "KeepReplacement",
     "LegComplained",
@@ -309,6 +312,22 @@ class JudgeTool:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeSpeech:
+    """Have a window of the caller's sound judged by Silero's model; tell the probability by ``speech_judged``.
+
+    Where that fails nothing need be told.
+    """
+
+    window: bytes
+    """32 ms of it."""
+    audio_format: AudioFormat
+    burst: int
+    """Of which sound; it goes back with the answer."""
+    is_first: bool
+    """Whether nothing that the model heard before has to do with it."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelTools:
     """Stop every tool still running; their outcome is of no use any more."""
 
@@ -347,6 +366,7 @@ Command: TypeAlias = (
     | ModelCommand
     | RunTool
     | JudgeTool
+    | JudgeSpeech
     | CancelTools
     | RecordAudio
     | CloseRecording

@@ -128,6 +128,13 @@ class SpeechStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class FalseStart:
+    """What was taken for the caller's turn is noise; nobody answers it."""
+
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechStopped:
     """The caller's turn is over."""
 
@@ -358,6 +365,7 @@ Fact: TypeAlias = (
     | LegComplained
     | SpeechStarted
     | SpeechStopped
+    | FalseStart
     | AgentStarted
     | AgentPaused
     | AgentResumed

@@ -21,6 +21,7 @@ class Floor:
     """The caller's and the agent's, of one conversation.
 
     :param hears_words: whether the model writes down what callers say.
+    :param dismissed: is told of each turn that turned out to be noise, so that nobody waits for its end, and when.
     :param interrupted: is told of each interruption, and whether anything was, or was to be, audible.
     """
 
@@ -34,12 +35,16 @@ class Floor:
         emit: Callable[[events.Output], None],
         hears_words: bool,
         interrupted: Callable[[bool], None],
+        dismissed: Callable[[float], None],
     ) -> None:
         self._listener = listener
         self._speaker = speaker
         self._session = session
         self._emit = emit
         self._interrupted = interrupted
+        self._dismissed = dismissed
+        self.note_sent = listener.note_sent
+        """Takes what the caller hears in this tick."""
         self._barge_in = BargeIn(settings, hears_words=hears_words, answers_all=not listener.is_local)
         self.is_halted = False
         """Whether the agent waits, at a program's word."""
@@ -55,6 +60,11 @@ class Floor:
     def is_local(self) -> bool:
         """Whether turns are judged here, and responses asked for by us."""
         return self._listener.is_local
+
+    @property
+    def is_weighing(self) -> bool:
+        """Whether it is still open if a sound of the caller's interrupts the agent."""
+        return self._listener.is_tentative
 
     @property
     def is_caller_speaking(self) -> bool:
@@ -76,13 +86,21 @@ class Floor:
         :param is_announcing: whether something is heard that is not the agent.
         """
         listener, begins = self._listener, False
-        if listener.hears_speech(frame, over_agent=is_announcing or self._speaker.may_echo):
+        if listener.hears_speech(frame, over_agent=is_announcing or self._speaker.may_echo, now=now):
             begins = self._hear_speech(frame, now)
+        elif listener.is_mistaken:
+            self._dismiss(now)
         if frame.payload:
             listener.forward(frame.payload, now=now)
         else:
             listener.forward_silence(frame.samples, now=now)
         return begins
+
+    def receive_answer(self, chance: float, burst: int, *, now: float) -> None:
+        """Take how likely it is that a window of the caller's sound held speech."""
+        self._listener.receive_answer(chance, burst, now=now)
+        if self._listener.is_mistaken:
+            self._dismiss(now)
 
     def handle_timer(self, *, now: float) -> bool:
         """Do what is due; say whether the caller has said something and waits for an answer."""
@@ -112,6 +130,12 @@ class Floor:
             return False
         self.interrupt(onset_at=now, now=now)
         return not self.is_caller_speaking
+
+    def agent_said(self, item_id: str, content_index: int, text: str, *, is_final: bool) -> None:
+        """Take what the agent has to say, in words; by them the caller's answer is listened to."""
+        self._speaker.receive_text(item_id, content_index, text, is_final=is_final)
+        if is_final:
+            self._listener.agent_said(text)
 
     def note_item(self, item_id: str) -> None:
         """Take note of the item that the caller's audio became."""
@@ -188,6 +212,15 @@ class Floor:
         else:
             self._barge_in.note_commit(is_aside=meaning is Meaning.ASIDE)
         self._resume(sound_ms)
+
+    def _dismiss(self, now: float) -> None:
+        """What began like a turn is noise: the agent goes on, and nothing is answered."""
+        was_turn = self._listener.is_caller_speaking
+        self._listener.dismiss()
+        if was_turn:
+            self._emit(events.FalseStart(self._listener.turn_ms))
+        self._resume(0)
+        self._dismissed(now)
 
     def _resume(self, sound_ms: int) -> None:
         if self._speaker.is_paused:

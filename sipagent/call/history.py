@@ -17,6 +17,8 @@ MAX_ENTRIES: Final = 200
 MAX_CHARACTERS: Final = 8_000
 """Of one entry: a tool's output may be long, a spoken sentence is not."""
 
+RECORDED: Final = "recorded"
+"""The item that a recording in the agent's name stands for: the model knows none of it, and is told what was heard."""
 MAX_ITEMS: Final = 64
 """How many of a session's items are remembered, to know whose they are; what waits to be played are a few."""
 

@@ -6,12 +6,19 @@ so that the agent stops without asking anybody.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sipagent.audio.echo import EchoGuard
+from sipagent.audio.prosody import ending_of
 from sipagent.audio.vad import EnergyVad
+from sipagent.call import events
 from sipagent.call.model_link import ModelLink
+from sipagent.call.speech_probe import SpeechProbe
 from sipagent.call.turn import Turn, TurnChange, TurnSettings
+from sipagent.call.turn_end import TurnEnd, TurnEndSettings
+from sipagent.call.voice_check import VoiceCheck
 from sipagent.formats import AudioFormat
 from sipagent.rtp.session import Frame
 
@@ -19,10 +26,13 @@ GATE_DBFS = -45.0
 """Nothing softer is speech."""
 
 OVER_AGENT_DBFS = -40.0
-"""Nothing softer is, while the agent speaks: a line's echo of it seldom is louder, a caller nearly always."""
+"""Nothing softer is, while the agent speaks: of most lines the echo of it is, of callers nearly none."""
 
 MAX_TENTATIVE_MS = 8_000
 """The most that is kept of what may become a turn: by then it was confirmed, or is nothing that anybody says."""
+
+TAIL_FRAMES = 75
+"""1.5 s of 20 ms: the phrase that ``prosody`` looks at, and the silence behind it."""
 
 STOPPED_S = 0.1
 """A phone that sends sends every 60 ms or more often."""
@@ -34,20 +44,48 @@ class ListenerSettings:
 
     detection: Literal["local", "server"] = "local"
     """Who ends a turn: ``local`` or ``server``."""
+    vad: Literal["energy", "silero", "fused"] = "energy"
+    """What tells speech: loudness, Silero's model, or loudness until the model denies it. The model wants the shell's
+    answers."""
     preroll_ms: int = 300
     """How much from before the onset the model gets, so that no first consonant is lost."""
+    echo_guard: bool = True
+    """Whether what we sent and comes back is told from the caller's voice, by more than its level."""
     turn: TurnSettings = field(default_factory=TurnSettings)
+    turn_end: TurnEndSettings | None = None
+    """How long a silence ends a turn, by what was said and how; ``None``: always as long as ``turn`` says."""
 
 
 class Listener:
-    """Feeds the model from the caller's frames."""
+    """Feeds the model from the caller's frames.
 
-    def __init__(self, settings: ListenerSettings, *, session: ModelLink, audio_format: AudioFormat) -> None:
+    :param emit: takes what is to be judged by the shell.
+    """
+
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        *,
+        session: ModelLink,
+        audio_format: AudioFormat,
+        emit: Callable[[events.Output], None],
+    ) -> None:
         self._is_local = settings.detection == "local"
         self._session = session
         self._bytes_per_ms = audio_format.bytes_per_ms
         self._vad = EnergyVad(audio_format)
-        self._turn = Turn(settings.turn)
+        self._evidence = (
+            VoiceCheck(audio_format)
+            if settings.vad == "energy"
+            else SpeechProbe(audio_format, mode=settings.vad, emit=emit)
+        )
+        self._echo_guard = EchoGuard(audio_format) if settings.echo_guard else None
+        self._turn_end = TurnEnd(settings.turn_end) if settings.turn_end is not None and self._is_local else None
+        self._turn = Turn(settings.turn, first_silence_ms=self._turn_end.first_look_ms if self._turn_end else None)
+        self._tail: deque[bytes] = deque(maxlen=TAIL_FRAMES)
+        """The latest frames of the turn, for how it ends."""
+        self._judged_at = 0.0
+        """Of which pause it was judged whether it ends the turn: its beginning."""
         self._is_over_agent = False
         self._preroll: deque[bytes] = deque()
         self._preroll_bytes = 0
@@ -72,8 +110,8 @@ class Listener:
 
     @property
     def withdrawn_ms(self) -> int:
-        """How much speech there was in the latest sound that was no turn."""
-        return self._turn.withdrawn_ms
+        """How much speech there was in the latest sound that was no turn; in noise there is none."""
+        return 0 if self._evidence.was_noise else self._turn.withdrawn_ms
 
     @property
     def level_dbfs(self) -> float:
@@ -101,38 +139,76 @@ class Listener:
         return self._turn.is_tentative
 
     def change(self, settings: ListenerSettings) -> None:
-        """From now on, other settings hold; a turn that is open ends by them."""
+        """From now on, other settings hold, and an open turn ends by them; what tells speech and echo stays."""
         self._is_local = settings.detection == "local"
-        self._turn.change(settings.turn)
+        self._turn_end = TurnEnd(settings.turn_end) if settings.turn_end is not None and self._is_local else None
+        self._turn.change(settings.turn, first_silence_ms=self._turn_end.first_look_ms if self._turn_end else None)
         self._kept_bytes += settings.preroll_ms * self._bytes_per_ms - self._max_preroll_bytes
         self._max_preroll_bytes = settings.preroll_ms * self._bytes_per_ms
         self._silence = self._audio_format.silence_of(self._session.server_silence_ms)
 
-    def hears_speech(self, frame: Frame, *, over_agent: bool) -> bool:
-        """Say whether there is speech in this frame; to be followed by :meth:`forward`. Hot path.
+    @property
+    def is_mistaken(self) -> bool:
+        """Whether the turn that is open, or tentative, is found to be noise."""
+        return self._evidence.is_noise and (self._turn.is_tentative or self._turn.is_speaking)
+
+    def hears_speech(self, frame: Frame, *, over_agent: bool, now: float) -> bool:
+        """Say whether the caller speaks in this frame; to be followed by :meth:`forward`. Hot path.
 
         :param over_agent: whether the agent's echo may be in it.
         """
+        payload, guard = frame.payload, self._echo_guard
+        if guard is not None:
+            guard.heard(payload or self._audio_format.silence * frame.samples, now=now)
         if over_agent is not self._is_over_agent:
             self._is_over_agent = over_agent
             self._vad.gate_dbfs = OVER_AGENT_DBFS if over_agent else GATE_DBFS
-        return bool(frame.payload) and not frame.lost and self._vad.is_speech(frame.payload)
+        if not payload or frame.lost:
+            return False
+        vad = self._vad
+        is_speech, is_loud = vad.is_speech(payload), vad.is_loud
+        if is_speech and guard is not None and guard.is_echo(now=now):
+            is_speech = is_loud = False
+        is_open = self._turn.is_speaking
+        return self._evidence.hear(payload, is_speech=is_speech, is_loud=is_loud, is_open=is_open, now=now)
+
+    def note_sent(self, frame: bytes, *, is_sound: bool, now: float) -> None:
+        """Take note of what the caller hears in this tick: it may come back as an echo. Hot path."""
+        if self._echo_guard is not None:
+            self._echo_guard.sent(frame, is_sound=is_sound, now=now)
 
     def receive_speech(self, frame: Frame, *, may_interrupt: bool, now: float) -> TurnChange | None:
         """Take a frame with speech in it; to a turn the others are no news: that it ends is a deadline.
 
         :param may_interrupt: whether there is an agent that this would interrupt, so that its turn is tentative first.
         """
+        if self._turn_end is not None:
+            self._turn_end.went_on(self._turn.silent_ms(now=now))
         change = self._turn.receive_speech(len(frame.payload) / self._bytes_per_ms, over_agent=may_interrupt, now=now)
         if change is TurnChange.TENTATIVE:
             self._kept_bytes = self._max_preroll_bytes + MAX_TENTATIVE_MS * self._bytes_per_ms
+            self._evidence.begin()
         return change
+
+    def receive_answer(self, chance: float, burst: int, *, now: float) -> None:
+        """Take what Silero's model says of a window: where it is certain the turn goes on, however soft its end is."""
+        if isinstance(self._evidence, SpeechProbe) and self._evidence.receive_answer(chance, burst):
+            self._turn.go_on(now=now)
+
+    def dismiss(self) -> None:
+        """Take the turn that is open, or tentative, for noise: nothing of it is to be answered."""
+        if self._turn.is_speaking and self._is_local:
+            self._session.clear_input()
+        self._turn.stop()
+        self.drop()
 
     def forward(self, payload: bytes, *, now: float) -> None:
         """Give the frame to the model, or keep it in case a turn is about to start."""
         self._forwarded_at = now
         self._ahead = 0
         if self._turn.is_speaking or not self._is_local:
+            if self._turn_end is not None:
+                self._tail.append(payload)
             if self._preroll:
                 self._flush_preroll()
             self._session.append_audio(payload)
@@ -151,7 +227,17 @@ class Listener:
 
     def handle_timer(self, *, now: float) -> TurnChange | None:
         """Return whether the turn is over, or the tentative one was none."""
-        return self._turn.handle_timer(now=now)
+        if self._turn_end is not None and self._turn.is_speaking and now >= self._turn.due_at:
+            self._judge_pause(self._turn_end)
+        change = self._turn.handle_timer(now=now)
+        if change is TurnChange.STOPPED:
+            self._tail.clear()
+        return change
+
+    def agent_said(self, text: str) -> None:
+        """Take the agent's words, to which the caller's next ones are the answer."""
+        if self._turn_end is not None:
+            self._turn_end.agent_said(text)
 
     def commit(self, *, now: float) -> bool:
         """Make the turn that is over the model's; return whether we are to ask for an answer."""
@@ -191,6 +277,14 @@ class Listener:
         self._preroll.clear()
         self._preroll_bytes = 0
         self._kept_bytes = self._max_preroll_bytes
+
+    def _judge_pause(self, turn_end: TurnEnd) -> None:
+        """Have the turn wait longer, if what was said, or how, asks for it; once a pause."""
+        turn = self._turn
+        if turn.speech_at != self._judged_at:
+            self._judged_at = turn.speech_at
+            ending = ending_of(b"".join(self._tail), self._audio_format)
+            turn.wait(turn_end.silence_ms(ending, turn_ms=turn.duration_ms))
 
     def _end_for_server(self, now: float) -> None:
         """Let the server hear the silence, too, when the phone sends nothing while its user is silent."""

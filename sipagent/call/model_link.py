@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from sipagent.call import events
 from sipagent.call.continuity import END_CODE, LOST_CODE, NEVER, ROLL_RETRY_S, ContinuitySettings, changed, plan_roll
 from sipagent.call.debt import Debt, Request
-from sipagent.call.history import MAX_AUDIO_S, MAX_ITEMS, History
+from sipagent.call.history import MAX_AUDIO_S, MAX_ITEMS, RECORDED, History
 from sipagent.call.session_factory import make_session
 from sipagent.call.successor import Successor
 from sipagent.formats import AudioFormat
@@ -270,7 +270,7 @@ class ModelLink:
         if isinstance(fact, events.AgentStarted):
             self._history.begin_speech()
         elif isinstance(fact, events.AgentSaid):
-            self._on_said(fact.text)
+            self._on_said(fact.text, is_ours=fact.item_id == RECORDED)
         self._emit(fact)
 
     def note(self, output: model.Output, *, now: float) -> bool:
@@ -465,10 +465,10 @@ class ModelLink:
         self._history.add_turn(bytes(self._turn))
         self._turn.clear()
 
-    def _on_said(self, text: str) -> None:
-        """The caller heard so much of an item; a session that came when it was half heard is told now."""
+    def _on_said(self, text: str, *, is_ours: bool) -> None:
+        """The caller heard so much of an item; a session is told that knows only half of it, or nothing."""
         number = self._history.end_speech(text)
-        if number < self._told and not self._is_away:
+        if (is_ours or number < self._told) and not self._is_away:
             self._history.tell(self._session, number, number + 1)
 
     # The model is slow

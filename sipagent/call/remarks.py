@@ -12,7 +12,6 @@ MAX_WAITING = 16
 """Who wants more said at once has to wait for some of it."""
 
 SAY = "Say the following to the caller now, in your own words: {text}"
-SAY_EXACTLY = 'Say exactly, word for word, and nothing else: "{text}"'
 
 ENDS_IN = (
     "Tell the caller in one short, friendly sentence that this call has to end in about {seconds:.0f} seconds. "

@@ -22,6 +22,8 @@ from sipagent.call.waiting import End, Waiting
 from sipagent.realtime.events import ApprovalRequested, FunctionCallRequested, HostedCallAnswered, HostedCallDone
 from sipagent.realtime.hosted import HostedOutput
 
+NOT_RUN = "The tool was not run, for the caller interrupted you."
+
 ASKING = frozenset({COLLECT_DIGITS.name, HOLD.name})
 """The tools that wait for the caller, and not he for them."""
 
@@ -32,10 +34,16 @@ class _Batch:
 
     running: dict[str, str] = field(default_factory=dict)
     """The names of the tools whose results are awaited, by function-call id."""
+    called: list[FunctionCallRequested] = field(default_factory=list)
+    """What is not begun yet."""
     messages: dict[str, str] = field(default_factory=dict)
     """The arguments of ``take_message`` that are not kept yet."""
     needs_words: bool = False
     """Whether something was called that the caller is to hear of."""
+    is_silent: bool = False
+    """Whether something was called of which he need not hear."""
+    has_spoken: bool = False
+    """Whether the response said something."""
     ends_in_hosted: bool = False
     """Whether the model has called a tool of another server's, and said nothing since."""
     is_over: bool = False
@@ -105,18 +113,43 @@ class ToolCalls:
         self._call_tools = call_tools
         self._may_transfer = may_transfer
 
-    def begin(self, call: FunctionCallRequested, *, queued_ms: int, now: float) -> bool:
-        """Take a call of the live response's; say whether it is the one that ends the conversation.
+    def receive(self, output: FunctionCallRequested | HostedOutput) -> None:
+        """Take what the live response calls, or says of tools that run where the model is."""
+        match output:
+            case FunctionCallRequested():
+                self._batches.setdefault(output.response_id, _Batch()).called.append(output)
+            case HostedCallDone():
+                self._note_hosted(output)
+            case ApprovalRequested():
+                self._judge(output)
+            case HostedCallAnswered(response_id) if response_id in self._batches:
+                self._batches[response_id].ends_in_hosted = False
+
+    def run(self, *, queued_ms: int, now: float) -> bool:
+        """Begin what was called; say whether it ends the conversation.
+
+        It is not to be used while it is open whether the caller is interrupting the response: an interrupted one must
+        not hang up on him.
 
         :param queued_ms: how long the agent will still be heard.
         """
+        ends = False
+        for response_id, batch in list(self._batches.items()):
+            while batch.called:
+                ends |= self._begin(batch.called.pop(0), batch, queued_ms, now)
+            self._settle(response_id, batch)
+        return ends
+
+    def _begin(self, call: FunctionCallRequested, batch: _Batch, queued_ms: int, now: float) -> bool:
         self._emit(events.ToolCalled(call.name, call.arguments, call.function_call_id))
         if call.name == hang_up.name:
             self._session.send_tool_output(call.function_call_id, hang_up())
             return True
-        batch = self._batches.setdefault(call.response_id, _Batch())
         batch.running[call.function_call_id] = call.name
-        batch.needs_words |= call.name != NOTE.name
+        if call.name == NOTE.name:
+            batch.is_silent = True
+        else:
+            batch.needs_words = True
         if call.name == TRANSFER and self._may_transfer and self.wish is None:
             self.wish = (call.function_call_id, call.arguments)
         elif self._collecting.has(call.name):
@@ -128,16 +161,6 @@ class ToolCalls:
                 batch.messages[call.function_call_id] = call.arguments
             self._emit(events.RunTool(call.function_call_id, call.name, call.arguments))
         return False
-
-    def receive_hosted(self, output: HostedOutput) -> None:
-        """Take what the live response says of tools that run where the model is."""
-        match output:
-            case HostedCallDone():
-                self._note_hosted(output)
-            case ApprovalRequested():
-                self._judge(output)
-            case HostedCallAnswered(response_id) if response_id in self._batches:
-                self._batches[response_id].ends_in_hosted = False
 
     def _note_hosted(self, call: HostedCallDone) -> None:
         """Take note of a call that has its result already; the model may have nothing to say until it is asked."""
@@ -175,7 +198,7 @@ class ToolCalls:
         batch = self._batches.get(response_id)
         if batch is not None:
             batch.is_over = True
-            batch.needs_words |= not has_spoken or batch.ends_in_hosted
+            batch.has_spoken = has_spoken
             self._settle(response_id, batch)
 
     def end_hold(self, why: End, *, now: float) -> None:
@@ -186,10 +209,17 @@ class ToolCalls:
             self.finish(waited.function_call_id, waited.output, now=now)
 
     def interrupt(self, response_id: str) -> None:
-        """Take note that the caller interrupted a response: nobody asked for words about what its tools come to."""
+        """Take note that the caller interrupted a response.
+
+        What it called and is not begun is not run, and nobody asked for words about what the rest comes to.
+        """
         batch = self._batches.get(response_id)
-        if batch is not None and not batch.is_asking:
-            batch.is_interrupted = True
+        if batch is None:
+            return
+        while batch.called:
+            self._session.send_tool_output(batch.called.pop().function_call_id, NOT_RUN)
+        batch.is_interrupted |= not batch.is_asking
+        self._settle(response_id, batch)
 
     def forgive(self) -> None:
         """Take note that the caller said nothing after all: what he interrupted is still wanted."""
@@ -246,9 +276,10 @@ class ToolCalls:
             self._emit(events.MessageTaken(given["name"], given.get("number") or "", given["text"]))
 
     def _settle(self, response_id: str, batch: _Batch) -> None:
-        if batch.running or not batch.is_over or self._batches.pop(response_id, None) is None:
+        if batch.called or batch.running or not batch.is_over or self._batches.pop(response_id, None) is None:
             return
-        if batch.is_interrupted:
+        needs_words = batch.needs_words or batch.ends_in_hosted or (batch.is_silent and not batch.has_spoken)
+        if needs_words and batch.is_interrupted:
             self._withholds = True
-        elif batch.needs_words:
-            self.owes_response = True
+        else:
+            self.owes_response |= needs_words

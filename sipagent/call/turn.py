@@ -46,12 +46,16 @@ class Turn:
     """The caller's floor.
 
     :meth:`receive_speech` may start a turn, :meth:`handle_timer` may stop it.
+
+    :param first_silence_ms: after how much silence the turn is due to end; whoever wants more says so by :meth:`wait`.
     """
 
-    def __init__(self, settings: TurnSettings) -> None:
+    def __init__(self, settings: TurnSettings, *, first_silence_ms: int | None = None) -> None:
         self._settings = settings
+        self._silence_s = (first_silence_ms or settings.end_silence_ms) / 1000
         self._speech_ms = 0.0
-        self._speech_at = 0.0
+        self.speech_at = 0.0
+        """When something was said last."""
         self._awaits_pause = False
         self.due_at = inf
         """When the open turn ends, or a tentative one is withdrawn, if nothing more is said."""
@@ -67,7 +71,7 @@ class Turn:
     @property
     def duration_ms(self) -> int:
         """From the first frame of speech to the last."""
-        return round((self._speech_at - self.onset_at) * 1000)
+        return round((self.speech_at - self.onset_at) * 1000)
 
     def receive_speech(self, ms: float, *, over_agent: bool, now: float) -> TurnChange | None:
         """Take a frame with speech, of ``ms`` milliseconds; of others there is nothing to tell.
@@ -79,19 +83,34 @@ class Turn:
             return None
         if self.is_tentative:
             return self._confirm(ms, now)
-        if self._awaits_pause and now - self._speech_at < self._settings.end_silence_ms / 1000:
-            self._speech_at = now
+        if self._awaits_pause and now - self.speech_at < self._settings.end_silence_ms / 1000:
+            self.speech_at = now
             return None
         self._awaits_pause = False
         return self._weigh(ms, over_agent, now)
 
     def take(self) -> None:
         """Make a turn of what is, or was just now, tentative: there was little of it, but it counts."""
-        self._start(self._speech_at)
+        self._start(self.speech_at)
 
-    def change(self, settings: TurnSettings) -> None:
+    def silent_ms(self, *, now: float) -> float:
+        """How long it is that anything was said."""
+        return (now - self.speech_at) * 1000
+
+    def wait(self, silence_ms: int) -> None:
+        """Let the turn end only after so much silence, if nothing more is said before."""
+        if self.is_speaking:
+            self.due_at = min(self.speech_at + silence_ms / 1000, self._limit_at)
+
+    def go_on(self, *, now: float) -> None:
+        """Take note that there was speech just now, in a turn that is open, however it was told."""
+        if self.is_speaking:
+            self._go_on(now)
+
+    def change(self, settings: TurnSettings, *, first_silence_ms: int | None) -> None:
         """From now on, other settings hold."""
         self._settings = settings
+        self._silence_s = (first_silence_ms or settings.end_silence_ms) / 1000
 
     def stop(self) -> None:
         """Forget the turn: the caller's part of it was taken otherwise (held, ended)."""
@@ -104,7 +123,7 @@ class Turn:
         if now < self.due_at:
             return None
         was_tentative = self.is_tentative
-        self._awaits_pause = now - self._speech_at < self._settings.end_silence_ms / 1000 and not was_tentative
+        self._awaits_pause = now >= self._limit_at and not was_tentative
         self.withdrawn_ms = round(self._speech_ms)
         self.stop()
         return TurnChange.WITHDRAWN if was_tentative else TurnChange.STOPPED
@@ -117,24 +136,28 @@ class Turn:
 
     def _confirm(self, ms: float, now: float) -> TurnChange | None:
         self._speech_ms += ms
-        self._speech_at = now
+        self.speech_at = now
         if self._speech_ms >= self._settings.confirm_ms:
             return self._start(now)
         self.due_at = now + self._settings.resume_ms / 1000
         return None
 
     def _go_on(self, now: float) -> None:
-        settings = self._settings
-        self._speech_at = now
-        self.due_at = min(now + settings.end_silence_ms / 1000, self.onset_at + settings.max_turn_ms / 1000)
+        self.speech_at = now
+        self.due_at = min(now + self._silence_s, self._limit_at)
+
+    @property
+    def _limit_at(self) -> float:
+        """When the turn ends, whatever is said."""
+        return self.onset_at + self._settings.max_turn_ms / 1000
 
     def _weigh(self, ms: float, over_agent: bool, now: float) -> TurnChange | None:
         settings = self._settings
-        if not self._speech_ms or now - self._speech_at > settings.forget_ms / 1000:
+        if not self._speech_ms or now - self.speech_at > settings.forget_ms / 1000:
             self._speech_ms = 0.0
             self.onset_at = now
         self._speech_ms += ms
-        self._speech_at = now
+        self.speech_at = now
         if self._speech_ms >= (settings.confirm_ms if over_agent else settings.start_ms):
             return self._start(now)
         if not over_agent or self._speech_ms < settings.pause_ms:

@@ -10,10 +10,11 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from sipagent.agent.builtin import TRANSFER
+from sipagent.audio import silero
 from sipagent.config.decode import suggest
 from sipagent.config.document import Node, Reader
 from sipagent.config.engine import EngineConfig
-from sipagent.config.settings import Config, LineConfig, SipConfig
+from sipagent.config.settings import AgentConfig, Config, LineConfig, SipConfig
 from sipagent.config.tool_checks import names_of_tools, problems_of
 from sipagent.errors import RemoteProtocolError
 from sipagent.formats import PCM_RATES
@@ -37,6 +38,8 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
     for name in config.agents:
         _check_hand_over(root, name, config, reader)
         _check_transfer(root, name, config, reader)
+        _check_greeting(root, name, config.agents[name], reader)
+        _check_vad(root, name, config.agents[name], reader)
     for number, line in enumerate(config.lines):
         _check_line(root, number, line, reader)
         _check_routes(root, number, config, reader)
@@ -93,6 +96,21 @@ def _check_line(root: Node, number: int, line: LineConfig, reader: Reader) -> No
         _report(root, ("lines", number, "registrars"), "to register, the line needs a user", reader)
     if line.srtp != "off" and not srtp.is_available:
         _report(root, ("lines", number, "srtp"), srtp.MISSING, reader)
+
+
+def _check_greeting(root: Node, name: str, agent: AgentConfig, reader: Reader) -> None:
+    """What can't be said is not told to be said."""
+    is_recorded = agent.greeting_by.file is not None
+    if is_recorded and agent.greeting is None:
+        _report(root, ("agents", name, "greeting_by"), "it needs its words beside it, as greeting", reader)
+    if is_recorded and agent.announcement is not None and agent.announcement.file is None:
+        _report(root, ("agents", name, "announcement"), "beside a recorded greeting expected a WAV file, too", reader)
+
+
+def _check_vad(root: Node, name: str, agent: AgentConfig, reader: Reader) -> None:
+    """What needs the model must find it."""
+    if agent.turn.vad in ("silero", "fused") and not silero.is_available():
+        _report(root, ("agents", name, "turn", "vad"), silero.MISSING, reader)
 
 
 def _check_transfer(root: Node, name: str, config: Config, reader: Reader) -> None:

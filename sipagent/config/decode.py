@@ -15,11 +15,11 @@ from msgspec import inspect as kinds
 from sipagent.agent.hours import Holiday
 from sipagent.config.agent_settings import TextFile
 from sipagent.config.document import BROKEN, Node, Reader, join
-from sipagent.config.values import Announcement, Filler, Secret, ToolReference
+from sipagent.config.values import Announcement, Delivery, Filler, Secret, ToolReference
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
-InFolder = (Announcement, Filler, ToolReference, TextFile)
+InFolder = (Announcement, Delivery, Filler, ToolReference, TextFile)
 """What may name a file."""
 
 INVALID: Any = object()

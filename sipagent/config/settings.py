@@ -8,12 +8,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from sipagent.audio import silero
 from sipagent.call.silence import ASK
 from sipagent.config.agent_settings import HoursConfig, KnowledgeConfig, RouteConfig, Words, Zone
 from sipagent.config.engine import EngineConfig
 from sipagent.config.tool_settings import ApprovalConfig, HoldConfig, McpConfig, MessagesConfig, ToolConfig
 from sipagent.config.values import (
     Announcement,
+    Delivery,
     Endpoint,
     Filler,
     Host,
@@ -141,10 +143,20 @@ class TurnConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """When the caller has begun, and has finished, speaking."""
 
     detection: Literal["local", "server"] = "local"
+    vad: Literal["auto", "energy", "silero", "fused"] = "auto"
     start_ms: Annotated[int, Meta(ge=10, le=1000)] = 40
     end_silence_ms: Annotated[int, Meta(ge=100, le=5000)] = 500
+    min_end_silence_ms: Annotated[int, Meta(ge=100, le=5000)] = 300
+    max_end_silence_ms: Annotated[int, Meta(ge=100, le=5000)] = 1000
     preroll_ms: Annotated[int, Meta(ge=0, le=2000)] = 300
     max_turn_ms: Annotated[int, Meta(ge=1000, le=600_000)] = 60_000
+
+    @property
+    def detector(self) -> Literal["energy", "silero", "fused"]:
+        """What tells speech: where it is left to us, the best there is."""
+        if self.vad != "auto":
+            return self.vad
+        return "fused" if silero.is_available() else "energy"
 
 
 class BargeInConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,6 +166,7 @@ class BargeInConfig(Struct, frozen=True, forbid_unknown_fields=True):
     confirm_ms: Annotated[int, Meta(ge=20, le=3000)] = 600
     resume_ms: Annotated[int, Meta(ge=100, le=1000)] = 240
     guard_s: Annotated[float, Meta(ge=0, le=60)] = 0.0
+    echo_guard: bool = True
     backchannels: tuple[Text, ...] = ()
 
 
@@ -187,6 +200,8 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     engine: Text
     instructions: Words
     greeting: Words | None = None
+    greeting_by: Delivery = Delivery("instructions")
+    greeting_after: Literal["answer", "caller"] = "answer"
     description: Text | None = None
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
     hand_over: tuple[Text, ...] = ()

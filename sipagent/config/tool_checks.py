@@ -84,8 +84,9 @@ def _problems_of_server(path: Path, server: McpConfig) -> Iterator[Problem]:
         yield (*path, way), "expected an address after https:// or http://"
     if way == "command" and server.headers:
         yield (*path, "headers"), "they are for a server with a url"
-    if way != "command" and server.env:
-        yield (*path, "env"), "it is for a server with a command"
+    for key in ("env", "folder"):
+        if way != "command" and getattr(server, key):
+            yield (*path, key), "it is for a server with a command"
     if way != "hosted" and find_spec("mcp") is None:
         yield (*path, way), NEEDS_MCP
 

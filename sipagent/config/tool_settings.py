@@ -32,6 +32,7 @@ class McpConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     command: tuple[Text, ...] = ()
     env: dict[str, Secret] = field(default_factory=dict)
+    folder: Path | None = None
     url: Text | None = None
     hosted: Text | None = None
     headers: dict[str, Secret] = field(default_factory=dict)

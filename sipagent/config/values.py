@@ -261,6 +261,27 @@ class Filler:
         return self if self.file is None else replace(self, file=_find(folder, self.file))
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How words reach the caller: by instructions to the model, said exactly, or from a WAV file."""
+
+    name: str
+    file: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``instructions``, ``exactly``, or the path of a ``.wav`` file."""
+        if text in ("instructions", "exactly"):
+            return cls(text)
+        if not text.lower().endswith(".wav"):
+            raise ValueError("instructions, exactly or a WAV file")
+        return cls(text, Path(text))
+
+    def resolve(self, folder: Path) -> Self:
+        """Return it with its file, if it is one, found from ``folder``."""
+        return self if self.file is None else replace(self, file=_find(folder, self.file))
+
+
 class Host(str):
     """The name or the address of a host."""
 

@@ -216,6 +216,9 @@ class UpdateRefused:
     message: str
 
 
+AgentOutput: TypeAlias = AudioReceived | AudioUnheard | AudioDone | AgentTranscript
+"""What the agent says."""
+
 Output: TypeAlias = (
     Send
     | SessionReady

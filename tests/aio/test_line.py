@@ -176,7 +176,7 @@ class TestConfiguration:
         assert search("wind up").startswith("[long.txt]\nWe wind clocks up.")
         assert len(search("wind up")) <= 200
 
-    def test_without_the_tool_there_is_no_transfer(self, tmp_path: Path) -> None:
+    def test_without_the_tool_the_model_does_not_transfer(self, tmp_path: Path) -> None:
         (pbx,) = self.load(tmp_path, FILE.replace("[hang_up, transfer]", "[hang_up]")).values()
         assert pbx.call.transfer is not None, "a program may hand the call on"
         assert not pbx.call.transfer.is_tool

@@ -93,7 +93,7 @@ def test_a_whole_call(run: Clean, tmp_path: Path, transport: str) -> None:
             (over,) = bench.all(phone.HungUp)
             assert over.reason == "hung_up"
             assert (await world.over())[0].reason == "bye"
-            assert world.ledger.all(events.SpeechStarted)
+            assert world.ledger.all(events.AgentPaused)
 
     run(main())
     _, samples = read_wav(recording.read_bytes())
@@ -115,7 +115,7 @@ def test_a_whole_call_in_wideband(run: Clean, tmp_path: Path, codec: str) -> Non
             assert bench.all(phone.AgentHeard)
             await world.over()
             assert [fact.codec for fact in world.ledger.all(events.Answered)] == [codec]
-            assert world.ledger.all(events.SpeechStarted)
+            assert world.ledger.all(events.AgentPaused)
             (sound,) = bench.all(JitterStats)
             assert sound.played > 30
             assert sound.late == 0

@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sipagent.audio.clip import Clip
 from sipagent.audio.fades import FADE_MS
@@ -17,9 +17,11 @@ from sipagent.call.call import Call
 from sipagent.call.continuity import ContinuitySettings
 from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.events import Output
+from sipagent.call.listener import ListenerSettings
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import TransferSettings
+from sipagent.call.turn_end import TurnEndSettings
 from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.packet import Packet, pack_packet, parse_packet
 
@@ -27,8 +29,8 @@ FRAME_S = 0.020
 CALLER = ("192.0.2.7", 4000)
 SSRC = 0x5EED
 
-SPEECH = b"\x0f\x8f" * 80
-"""20 ms that nobody takes for silence, in μ-law and in A-law."""
+SPEECH = (b"\x8f" * 40 + b"\x0f" * 40) * 2
+"""20 ms that nobody takes for silence nor for noise, in μ-law and in A-law: a buzz of 100 Hz."""
 INTERRUPTS = "s" * 31
 """As long as it takes to interrupt the agent: the detector needs a frame, and the turn 600 ms."""
 QUIET = {"PCMU": b"\xff" * 160, "PCMA": b"\xd5" * 160}
@@ -74,13 +76,17 @@ def make_leg(
 
 
 class Stage:
-    """A call, its time, and what came out of it; every input is followed by all its outputs, as the driver does."""
+    """A call, its time, and what came out of it; every input is followed by all its outputs, as the driver does.
+
+    Its caller and its agent have one and the same voice, a tone, so the guard against echoes is off.
+    """
 
     def __init__(
         self,
         *,
         greeting: str | None = None,
         barge_in: BargeInSettings | None = None,
+        echo_guard: bool = False,
         transcribes: bool = False,
         turn_detection: str = "local",
         max_call_s: float = 3600.0,
@@ -96,6 +102,8 @@ class Stage:
         keys_in_rtp: bool = True,
         continuity: ContinuitySettings | None = None,
         talks: Mapping[str, Any] | None = None,
+        vad: Literal["energy", "silero", "fused"] = "energy",
+        turn_end: TurnEndSettings | None = None,
         **further: Any,
     ) -> None:
         """
@@ -106,6 +114,7 @@ class Stage:
             SessionSettings("model", transcription_model="ear" if transcribes else None),
             greeting=greeting,
             barge_in=barge_in or BargeInSettings(),
+            listener=ListenerSettings(echo_guard=echo_guard),
             ambience=ambience,
             key_tools=frozenset(key_tools),
             continuity=continuity or ContinuitySettings(),
@@ -113,6 +122,7 @@ class Stage:
             call_tools=frozenset(call_tools),
             music=Clip({8_000: comfort_noise(-30.0, random=Random(3), rate=8_000)}) if has_music else None,
         )
+        conversation = replace(conversation, listener=replace(conversation.listener, vad=vad, turn_end=turn_end))
         if turn_detection == "server":
             session = replace(conversation.session, turn_detection="server")
             listener = replace(conversation.listener, detection="server")
@@ -135,6 +145,8 @@ class Stage:
         self.connection = 1
         """By which the model speaks."""
         self._serial = 0
+        self.questions: list[events.JudgeSpeech] = []
+        """What Silero's model was asked and did not answer yet."""
 
     # Time
 
@@ -147,6 +159,8 @@ class Stage:
         fresh: list[Output] = []
         while (output := self.call.poll()) is not None:
             fresh.append(output)
+            if isinstance(output, events.JudgeSpeech):
+                self.questions.append(output)
         self.outputs += fresh
         return fresh
 
@@ -189,6 +203,13 @@ class Stage:
         for data in self.caller.press(digit):
             self.advance(FRAME_S)
             fresh += self.feed(self.call.receive_rtp, data, CALLER)
+        return fresh
+
+    def judge(self, chance: float) -> list[Output]:
+        """Let Silero's model answer what it was asked and did not answer yet."""
+        fresh: list[Output] = []
+        while self.questions:
+            fresh += self.feed(self.call.speech_judged, chance, self.questions.pop(0).burst)
         return fresh
 
     # The model

@@ -9,6 +9,7 @@ from call.stage import INTERRUPTS, Stage, make_leg
 from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.conversation_settings import ConversationSettings
+from sipagent.call.listener import ListenerSettings
 from sipagent.call.settings import CallSettings
 from sipagent.realtime.dialects import PCM_ONLY
 from sipagent.realtime.settings import SessionSettings
@@ -18,7 +19,10 @@ from sipagent.realtime.settings import SessionSettings
 def stage() -> Stage:
     stage = Stage()
     dialect = replace(PCM_ONLY.without("cancel", "truncate", "clear"), codecs=frozenset({"PCMU"}))
-    settings = CallSettings(ConversationSettings(SessionSettings("m", dialect=dialect), greeting="Greet the caller."))
+    conversation = ConversationSettings(
+        SessionSettings("m", dialect=dialect), greeting="Greet the caller.", listener=ListenerSettings(echo_guard=False)
+    )
+    settings = CallSettings(conversation)
     stage.call = Call("call", leg=make_leg(), settings=settings, random=Random(2))
     stage.answer()
     stage.feed(stage.call.receive_ack, b"")

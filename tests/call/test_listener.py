@@ -30,8 +30,12 @@ class Ear:
         self.session.receive_text(json.dumps({"type": "session.updated", "session": session_object(settings)}), now=0.0)
         assert self.session.is_ready
         self.take()
+        self.asked: list[object] = []
         self.listener = Listener(
-            ListenerSettings(detection=detection, preroll_ms=preroll_ms), session=self.session, audio_format=PCMU
+            ListenerSettings(detection=detection, preroll_ms=preroll_ms),
+            session=self.session,
+            audio_format=PCMU,
+            emit=self.asked.append,
         )
         self.now = 0.0
 
@@ -47,7 +51,7 @@ class Ear:
         return changes
 
     def judge(self, frame: Frame, *, over_agent: bool = False) -> TurnChange | None:
-        if not self.listener.hears_speech(frame, over_agent=over_agent):
+        if not self.listener.hears_speech(frame, over_agent=over_agent, now=self.now):
             return None
         return self.listener.receive_speech(frame, may_interrupt=over_agent, now=self.now)
 

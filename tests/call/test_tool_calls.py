@@ -6,7 +6,7 @@ from call.stage import INTERRUPTS, Stage, messages
 
 from sipagent.call import events
 from sipagent.call.keypad import Keypad
-from sipagent.call.tool_calls import ToolCalls
+from sipagent.call.tool_calls import NOT_RUN, ToolCalls
 from sipagent.call.waiting import Waiting
 from sipagent.formats import PCMU
 from sipagent.realtime.events import FunctionCallRequested
@@ -116,6 +116,40 @@ def test_what_an_interrupted_response_still_calls_is_not_run(stage: Stage) -> No
     assert asked(stage) == 1
     stage.advance(30.0)
     assert not stage.of(events.HangUp)
+
+
+@pytest.mark.parametrize("name", ["hang_up", "look_up"])
+def test_what_is_called_while_the_caller_begins_to_interrupt_is_not_run(stage: Stage, name: str) -> None:
+    stage.speak(2000)
+    stage.play(200)
+    while not stage.of(events.AgentPaused):
+        stage.hear("s")
+    stage.call_function(name)
+    stage.done()
+    assert not stage.of(events.ToolCalled)
+    stage.hear(INTERRUPTS)
+    assert stage.of(events.BargedIn)
+    stage.hear("." * 40)
+    stage.advance(5.0)
+    assert not stage.of(events.ToolCalled)
+    assert not stage.of(events.HangUp)
+    assert [item["item"]["output"] for item in stage.sent("conversation.item.create")] == [NOT_RUN]
+    assert asked(stage) == 1, "for the caller's turn"
+
+
+def test_what_is_called_over_a_cough_is_run_when_it_is_over(stage: Stage) -> None:
+    stage.speak(2000)
+    stage.play(200)
+    while not stage.of(events.AgentPaused):
+        stage.hear("s")
+    stage.call_function("look_up")
+    stage.done()
+    stage.hear("." * 40)
+    assert stage.of(events.AgentResumed)
+    assert not stage.of(events.BargedIn)
+    assert [run.name for run in stage.of(events.RunTool)] == ["look_up"]
+    finish(stage)
+    assert asked(stage) == 1
 
 
 @pytest.mark.parametrize("status", ["in_progress", "incomplete"])
@@ -233,7 +267,8 @@ def test_a_caller_who_says_nothing_after_all_still_wants_the_results() -> None:
         may_transfer=False,
     )
     for number in (1, 2):
-        tools.begin(FunctionCallRequested(f"fc_{number}", "look_up", "{}", f"resp_{number}"), queued_ms=0, now=0.0)
+        tools.receive(FunctionCallRequested(f"fc_{number}", "look_up", "{}", f"resp_{number}"))
+        tools.run(queued_ms=0, now=0.0)
         tools.interrupt(f"resp_{number}")
         tools.response_over(f"resp_{number}")
     tools._session.outputs.clear()

@@ -7,6 +7,7 @@ from random import Random
 from sim.link import LinkSettings
 from sim.voice import PHRASES, say
 
+from sipagent.call.continuity import ContinuitySettings
 from sipagent.call.phone import Line
 from sipagent.sdp.negotiation import SrtpMode
 
@@ -49,6 +50,10 @@ class Scenario:
     faults: str = ""
     listens: bool = True
     """Whether somebody is at the phone, whose jitter buffer and recording cost time, or a stopwatch alone."""
+    continuity: ContinuitySettings = field(default_factory=ContinuitySettings)
+    """What is done about a model that fails."""
+    down_s: float = 0.0
+    """How long no model can be had, after the first one was lost."""
     outcome: str = ""
     """What becomes of a transfer: ``answered``, ``busy``, ``refused``, ``unknown`` or ``hung_up``; empty for none."""
     pace: float = 8.0

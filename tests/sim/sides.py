@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from random import Random
@@ -371,6 +371,8 @@ class AgentSide(Side):
         self.facts: list[events.Output] = []
         """What the call told, audio and messages left out."""
         self._handle = 0
+        self._lost_at = 0.0
+        """When a model was lost, the first of all."""
         self._aftermath = AFTERMATH_TICKS
 
     @property
@@ -429,7 +431,10 @@ class AgentSide(Side):
             transcription_model="sim",
         )
         listener = ListenerSettings(detection="local" if is_local else "server")
-        conversation = ConversationSettings(session, scenario.greeting, listener, BargeInSettings(scenario.barge_in))
+        continuity = replace(scenario.continuity, fallbacks=(session,) * len(scenario.continuity.fallbacks))
+        conversation = ConversationSettings(
+            session, scenario.greeting, listener, BargeInSettings(scenario.barge_in), continuity=continuity
+        )
         settings = CallSettings(
             conversation,
             max_call_s=scenario.call_limit_s,
@@ -456,7 +461,12 @@ class AgentSide(Side):
             machine=call,
             watch=self.watch,
             number=number,
+            is_down=partial(self._is_down, number),
         )
+
+    def _is_down(self, number: int) -> bool:
+        """Whether no model can be had now: the first one's loss took all with it."""
+        return number > 1 and self.clock.now < self._lost_at + self.scenario.down_s
 
     def _carry(self, output: events.Output) -> None:
         self.end.tells(output)
@@ -466,6 +476,8 @@ class AgentSide(Side):
             self._model.send(output.data)
             return
         self._digest.update(repr(output).encode())
+        if isinstance(output, events.ModelLost):
+            self._lost_at = self._lost_at or self.clock.now
         match output:
             case events.Ring(offer):
                 self.command(self.ua.ring, self._handle, body=offer)

@@ -8,9 +8,9 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 from math import inf
@@ -24,7 +24,7 @@ from talk import sounds
 from talk.caller import FRAME_S, Caller, Record
 from talk.exchange import Exchange, open_exchange
 from talk.heard import Packet, tell
-from talk.model import GREETING, Model, Session, find_session, open_model
+from talk.model import GREETING, Model, Place, Session, find_session, open_model
 from talk.model_process import PACE, read_taps
 from talk.plan import FILLER_MS, RESUMED_P95_MS
 from talk.trials import KEY, SETTINGS, trace_of
@@ -37,6 +37,9 @@ from sipagent.realtime.local.settings import LocalSettings
 KILLED: Final = "model killed and restarted"
 ROLL_OVER: Final = "session at its limit"
 STALL: Final = "stall"
+
+AUDIBLE_DBFS: Final = -55.0
+"""A packet above is something to be heard, on any telephone."""
 
 DROP: Final = "drop after_ms=2000"
 SESSION_S: Final = 16
@@ -52,13 +55,15 @@ class Kind:
     """The script of the first session."""
     handshakes: str = ""
     """That of all handshakes."""
+    has_spare: bool = False
+    """Whether there is another engine: who has the wrong key can't come back to the first."""
 
 
 KINDS: Final = (
     Kind("socket cut in mid-word", DROP),
     Kind(STALL, "stall on=1 after_ms=2000"),
     Kind("429 on the way back", DROP, "refuse_handshake on=2 status=429"),
-    Kind("401 on the way back", DROP, "refuse_handshake on=2 status=401"),
+    Kind("401 on the way back", DROP, "refuse_handshake on=2 status=401", has_spare=True),
     Kind(ROLL_OVER, f"expire seconds={SESSION_S}"),
 )
 
@@ -87,10 +92,9 @@ class Recovery:
     """Until the voice of another session: from the end of the first one's, or from when it could be had, if later."""
     longest_gap: float
     """The longest silence from the agent's first word to what the caller said."""
-    is_answered: bool
-    """Whether the caller, who spoke at the end, was answered."""
     ended: str
-    answered_at: float
+    """Why, if the program ended it."""
+    answered_at: float = 0.0
     trace: Sequence[Entry] = field(default=(), repr=False)
 
     @property
@@ -150,7 +154,11 @@ async def make_failures(
                 model = await _open(kind)
                 stack.push_async_callback(model.close)
                 models[f"{KINDS.index(kind)}-{number}"] = kind, model
-        settings = _settings({name: model.url for name, (_, model) in models.items()} | {"killed": killable.url})
+        spare = await open_model()
+        stack.push_async_callback(spare.close)
+        urls = {name: model.url for name, (_, model) in models.items()} | {"killed": killable.url}
+        with_spare = [name for name, (kind, _) in models.items() if kind.has_spare]
+        settings = _settings(urls, spare.url, with_spare)
         async with open_exchange(folder, settings, is_realtime=is_realtime) as exchange:
             made = await _make_calls(exchange, [*models, *["killed"] * runs], killable, progress)
             recoveries = []
@@ -160,7 +168,7 @@ async def make_failures(
                     recoveries.append(judge(KILLED, record, killable.sessions, trace, back_at=killable.back_at))
                 else:
                     kind, model = models[engine]
-                    recoveries.append(judge(kind.name, record, model.sessions, trace))
+                    recoveries.append(judge(kind.name, record, [*model.sessions, *spare.sessions], trace))
             return recoveries
 
 
@@ -173,15 +181,21 @@ async def _open(kind: Kind) -> Model:
     return await open_model(settings, faults=faults)
 
 
-def _settings(urls: dict[str, str]) -> dict[str, Any]:
-    """An engine and an agent for each model, chosen by the number that is dialled."""
-    agent = {"instructions": "Talk.", "greeting": GREETING}
+def _settings(urls: dict[str, str], spare_url: str, with_spare: Collection[str]) -> dict[str, Any]:
+    """An engine and an agent for each model, chosen by the number that is dialled; some have another engine."""
+    agent: dict[str, Any] = {"instructions": "Talk.", "greeting": GREETING}
+    agents = {name: agent | {"engine": name} for name in urls}
+    for name in with_spare:
+        agents[name]["continuity"] = {"engines": ["spare"]}
     first = next(iter(urls))
     routes = [{"agent": f"agent-{name}", "called": f"{name}-*"} for name in urls]
     return SETTINGS | {
         "lines": [{"name": "main", "agent": f"agent-{first}", "codecs": ["PCMU"], "routes": routes}],
-        "agents": {f"agent-{name}": agent | {"engine": name} for name in urls},
-        "engines": {name: {"url": url, "api_key": KEY, "without_key": "fail"} for name, url in urls.items()},
+        "agents": {f"agent-{name}": agent for name, agent in agents.items()},
+        "engines": {
+            name: {"url": url, "api_key": KEY, "without_key": "fail"}
+            for name, url in {**urls, "spare": spare_url}.items()
+        },
     }
 
 
@@ -222,24 +236,41 @@ def judge(
     mine = [find_session(sessions, session_id) for session_id in ids]
     packets = tell(record.arrivals, [item for session in mine for item in session.items.values()])
     first = set(mine[0].items) if mine else set()
-    spoken = [packet for packet in packets if packet.place in first]
     said_at, ended_at = (record.said[-1].onset_at, record.said[-1].ended_at) if record.said else (inf, inf)
-    last_at = max((packet.at for packet in spoken if packet.at < said_at), default=inf)
-    after = [packet for packet in packets if packet.at > last_at and packet.kind not in ("silent", "remnant")]
-    if kind == STALL:
-        back_at = _noticed_at(trace)
-    back = next((packet.at for packet in after if packet.place is not None and packet.place not in first), inf)
     is_answered = any(packet.place is not None and packet.at > ended_at for packet in packets)
+    found = recovery(
+        kind, packets, first, back_at=_noticed_at(trace) if kind == STALL else back_at, until=said_at, ended=record.lost
+    )
+    is_lost = found.is_lost or not is_answered
+    return replace(found, is_lost=is_lost, answered_at=record.answered_at, trace=trace)
+
+
+def recovery(
+    kind: str,
+    packets: Sequence[Packet],
+    first: Set[Place],
+    *,
+    back_at: float = -inf,
+    until: float = inf,
+    ended: str = "",
+) -> Recovery:
+    """Judge what came to a caller.
+
+    :param first: what the session said that failed
+    :param back_at: from when there could be another one
+    :param until: when the caller spoke
+    :param ended: why the program ended the call, if it did
+    """
+    last_at = max((packet.at for packet in packets if packet.place in first and packet.at < until), default=inf)
+    after = [packet for packet in packets if packet.at > last_at and packet.kind not in ("silent", "remnant")]
+    back = next((packet.at for packet in after if packet.place is not None and packet.place not in first), inf)
     return Recovery(
         kind,
-        bool(record.lost) or not is_answered,
-        next((packet.at - last_at - FRAME_S for packet in after), inf),
+        bool(ended),
+        next((packet.at - last_at - FRAME_S for packet in after if packet.level_dbfs > AUDIBLE_DBFS), inf),
         back - max(last_at, back_at),
-        _longest_gap(packets, said_at),
-        is_answered,
-        record.lost,
-        record.answered_at,
-        trace,
+        _longest_gap(packets, until),
+        ended,
     )
 
 

@@ -20,11 +20,14 @@ from talk.plan import (
     ROLL_OVER_MS,
     SILENCE_P50_MS,
     SILENCE_P95_MS,
+    SPEAKING,
     TRUNCATE_MS,
 )
+from talk.simulated import LEAST, Truncation
 
 FALSE_STARTS = ("coughs and backchannels", "throats and breaths", "clicks", "keys in the audio")
 SURROUNDINGS = ("echo at 10 dB", "echo at 20 dB", "echo at 6 dB", "street at 10 dB", "hold music")
+SIMULATED = ", simulated"
 DOUBLE_TALK = "double talk at 10 dB"
 
 
@@ -89,7 +92,7 @@ def surrounding_figures(kind: str, judgements: Sequence[Judgement]) -> Iterator[
     lost = max((judgement.lost_ms for judgement in judgements), default=inf)
     yield Figure(kind, "lost of what the model sent, worst", lost, "ms", LOST_MS if kind in FALSE_CUTS else None)
     share = seconds / wall_s if wall_s else 0.0
-    yield Figure(kind, "share of the time in which the agent speaks", share)
+    yield Figure(kind, "share of the time in which the agent speaks", share, "", SPEAKING.get(kind), "at least")
 
 
 def memory_figures(judgements: Sequence[Judgement]) -> Iterator[Figure]:
@@ -116,27 +119,37 @@ def greeting_figures(judgements: Sequence[Judgement]) -> Iterator[Figure]:
     yield Figure("greeting", "answer to first audible word, p95", p95, "ms", GREETING_P95_MS, note=note)
 
 
-def recovery_figures(kind: str, found: Sequence[Recovery]) -> Iterator[Figure]:
-    """Yield what a caller noticed of one kind of failure."""
+def recovery_figures(kind: str, found: Sequence[Recovery], suffix: str = "") -> Iterator[Figure]:
+    """Yield what a caller noticed of one kind of failure; ``suffix`` is added to its name."""
+    part = kind + suffix
     lost = [each for each in found if each.is_lost]
     reasons = ", ".join(sorted({each.ended or "nobody spoke" for each in lost}))
     note = f"of {len(found)}" + (f": {reasons}" if lost else "")
-    yield Figure(kind, "calls lost", len(lost) if found else inf, "", 0, note=note)
+    yield Figure(part, "calls lost", len(lost) if found else inf, "", 0, note=note)
     if kind == ROLL_OVER:
         gap = max((each.longest_gap for each in found), default=inf)
-        yield Figure(kind, "longest silence of the agent, worst", 1000 * gap, "ms", ROLL_OVER_MS)
+        yield Figure(part, "longest silence of the agent, worst", 1000 * gap, "ms", ROLL_OVER_MS)
         return
     gap = max((each.gap for each in found), default=inf)
-    yield Figure(kind, "silence before something is heard, worst", 1000 * gap, "ms", FILLER_MS)
+    yield Figure(part, "silence before something is heard, worst", 1000 * gap, "ms", FILLER_MS)
     since = {STALL: "from when the model was given up", KILLED: "from when the model could be had again"}.get(kind, "")
     p95 = percentile_ms([each.resumed for each in found], 95)
-    yield Figure(kind, "silence before the agent goes on, p95", p95, "ms", RESUMED_P95_MS, note=since)
+    yield Figure(part, "silence before the agent goes on, p95", p95, "ms", RESUMED_P95_MS, note=since)
 
 
-def all_recovery_figures(recoveries: Sequence[Recovery]) -> Iterator[Figure]:
+def all_recovery_figures(recoveries: Sequence[Recovery], suffix: str = "") -> Iterator[Figure]:
     """Yield those of every kind of failure."""
     for name in (*(kind.name for kind in KINDS), KILLED):
-        yield from recovery_figures(name, [each for each in recoveries if each.kind == name])
+        yield from recovery_figures(name, [each for each in recoveries if each.kind == name], suffix)
+
+
+def simulated_figures(found: Sequence[Truncation]) -> Iterator[Figure]:
+    """Yield those of the simulation."""
+    part = "truncation, simulated"
+    errors = [error for each in found for error in each.errors_ms]
+    yield Figure(part, "barge-ins", len(errors), "", LEAST, "at least")
+    yield Figure(part, "told less received, worst", max(errors, default=inf), "ms", TRUNCATE_MS)
+    yield Figure(part, "truncates that the model refused", sum(each.refused for each in found), "", 0)
 
 
 def lateness(judgements: Sequence[Judgement], share: float) -> float:

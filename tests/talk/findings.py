@@ -14,14 +14,17 @@ from talk.faults import Recovery
 from talk.figures import (
     DOUBLE_TALK,
     FALSE_STARTS,
+    SIMULATED,
     SURROUNDINGS,
     all_recovery_figures,
     lateness,
     overlaps,
+    simulated_figures,
     talk_figures,
 )
 from talk.judge import Judgement, Overlap
 from talk.plan import FALSE_CUTS, LATE_P95_MS, LATE_P99_MS, PLACES, RESUME_MS, Plan
+from talk.simulated import Truncation
 
 MAX_TRACES = 20
 """Of the calls in which something went wrong."""
@@ -39,6 +42,8 @@ class Findings:
     is_quick: bool
     judgements: Sequence[Judgement]
     recoveries: Sequence[Recovery]
+    simulated: Sequence[Truncation]
+    simulated_recoveries: Sequence[Recovery]
     seconds: float
     """How long it all took."""
 
@@ -51,7 +56,10 @@ class Findings:
     @cached_property
     def figures(self) -> list[Figure]:
         """Every figure, with its bar."""
-        return [*talk_figures(self.by_kind), *all_recovery_figures(self.recoveries)]
+        simulated = simulated_figures(self.simulated)
+        real = all_recovery_figures(self.recoveries)
+        made_up = all_recovery_figures(self.simulated_recoveries, SIMULATED)
+        return [*talk_figures(self.by_kind), *simulated, *real, *made_up]
 
     @cached_property
     def faults(self) -> list[str]:
@@ -137,7 +145,7 @@ def _recovery(recovery: Recovery) -> dict[str, object]:
     times = {name: getattr(recovery, name) for name in ("gap", "resumed", "longest_gap")}
     shown = {f"{name}_ms": round(1000 * value, 1) if abs(value) < 1e6 else None for name, value in times.items()}
     log = [line_of(entry, recovery.answered_at) for entry in recovery.trace] if recovery.is_wrong else []
-    rest = {"kind": recovery.kind, "lost": recovery.is_lost, "answered": recovery.is_answered, "ended": recovery.ended}
+    rest = {"kind": recovery.kind, "lost": recovery.is_lost, "ended": recovery.ended}
     return rest | shown | {"log": log[:MAX_LINES]}
 
 

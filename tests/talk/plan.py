@@ -23,6 +23,9 @@ ROLL_OVER_MS: Final = 200.0
 FALSE_CUTS: Final = {"coughs and backchannels": 0, "echo at 10 dB": 0, "street at 10 dB": 1}
 """How many cuts are too many by one: of 50 sounds, and in ten minutes each."""
 
+SPEAKING: Final = {"echo at 10 dB": 0.95}
+"""The least share of the time in which the agent is heard: to pause at every echo is no cut, but stutters."""
+
 LATE_P95_MS: Final = 5.0
 """A run in which callers miss their own beat by more says nothing of the program."""
 LATE_P99_MS: Final = 20.0
@@ -44,12 +47,15 @@ class Plan:
     """Of every kind of noise that nothing is asked of."""
     faults: int = 5
     """Runs of each."""
+    worlds: int = 70
+    """In the simulation; each has six or seven barge-ins."""
+    simulated_faults: int = 200
     is_realtime: bool = False
     """Whether the program, and callers and model after it, have their processors before all others."""
 
 
 QUICK: Final = Plan(
     interruptions=(("quiet", 20), ("20 dB", 10), ("10 dB", 10)), little_sounds=25, noise_calls=10, noise_s=10.0,
-    other_calls=2, faults=1,
+    other_calls=2, faults=1, worlds=4, simulated_faults=5,
 )
 """A look rather than a judgement."""

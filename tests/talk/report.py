@@ -56,7 +56,7 @@ MEMORY = """\
 ![The first word](conversation/greeting.png)
 
 Whenever the agent is cut the model is told how many milliseconds were heard; here that is compared with the samples
-that came to the caller.
+that came to the caller. The simulation (`tests/sim`) does the same with callers who never let the agent finish.
 """
 
 
@@ -67,9 +67,10 @@ FAILURES = """\
 
 Each call has a model of its own, whose first session fails in the middle of a word: the socket is cut, once with a
 refusal on the way back; the audio stops and nothing else is said; the session comes to the limit that it told at its
-beginning. One model is a process that is killed, with all its calls, and started a second later. It speaks hardly
-faster than time, so there is little left to say when it dies. A call is lost when the program ends it, or when the
-caller, who speaks at the end, is not answered.
+beginning. One model is a process that is killed, with all its calls, and started a second later. Where the key
+is refused there is a second engine. The models speak hardly faster than time, so there is little left to say when one
+dies. A call is lost when the program ends it, or when the
+caller, who speaks at the end, is not answered. The same failures in the simulation strike anywhere in a word.
 """
 
 

@@ -26,6 +26,7 @@ from talk.plan import QUICK, Plan
 from talk.plots import draw
 from talk.report import print_report, write_report
 from talk.scenes import scenes
+from talk.simulated import play_all
 from talk.trials import make_calls
 
 from sipagent.aio import log, loop
@@ -60,13 +61,16 @@ def measure(plan: Plan, *, is_quick: bool, bar: Progress) -> Findings:
             list(scenes(plan)), Path(name), at_once=plan.at_once, is_realtime=plan.is_realtime, progress=steps
         )
         judgements = loop.run(calls)
-    title = "a model that fails"
     with tempfile.TemporaryDirectory() as name:
         failures = make_failures(
-            plan.faults, Path(name), is_realtime=plan.is_realtime, progress=lambda share: steps(title, share)
+            plan.faults,
+            Path(name),
+            is_realtime=plan.is_realtime,
+            progress=lambda share: steps("a model that fails", share),
         )
         recoveries = loop.run(failures)
-    return Findings(plan, is_quick, judgements, recoveries, monotonic() - began_at)
+    simulated = play_all(plan.worlds, plan.simulated_faults, progress=lambda share: steps("the simulation", share))
+    return Findings(plan, is_quick, judgements, recoveries, *simulated, monotonic() - began_at)
 
 
 def main(arguments: Sequence[str]) -> int:

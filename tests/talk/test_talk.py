@@ -21,6 +21,7 @@ from talk.model import Item, Session
 from talk.model_process import read_taps
 from talk.plan import Plan
 from talk.scenes import Scene, scenes
+from talk.simulated import FAILURES, INTERRUPTIONS, fail, interrupt
 from talk.trials import make_calls
 
 from sipagent.aio import loop
@@ -305,7 +306,23 @@ def test_the_plan_has_as_many_sounds_as_its_bars_speak_of() -> None:
         assert len(made[kind]) * Plan().noise_s == 600
 
 
-# The program
+# The simulation and the program
+
+
+def test_in_the_simulation_the_model_believes_what_the_telephone_received() -> None:
+    """A few worlds; ``make talk`` has all of them."""
+    worlds = [interrupt(seed) for seed in range(4)]
+    errors = [error for each in worlds for error in each.errors_ms]
+    assert len(errors) >= 4 * INTERRUPTIONS - 2
+    assert max(errors) <= 20
+    assert sum(each.refused for each in worlds) == 0
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_in_the_simulation_a_call_outlives_its_model(name: str) -> None:
+    found = [fail(name, seed) for seed in range(3)]
+    assert not any(each.is_lost for each in found)
+    assert name == ROLL_OVER or all(each.resumed < 3.0 for each in found)
 
 
 @needs_sounds

@@ -1,0 +1,53 @@
+"""Finds an echo of which nothing is known: at which delays does what comes back resemble what we sent?
+
+The two are correlated with most of their colour taken out (a phase transform), so that the pitch of a voice, which
+resembles that of any other voice at some delay, counts for little. How far the greatest value stands out of all others
+(``clarity``) says whether there is an echo at all. Over 100 ms a stranger's voice reaches 5.5 in the median and 12 in 5
+of 100, an echo in a room 16 in the median; over 200 ms nothing but an echo reaches 13.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from sipagent.audio.echo_path import LEAD
+from sipagent.audio.history import History, Samples
+
+RATE: Final = 8_000
+MIN_LAG, MAX_LAG = -320, 4_160
+"""40 ms before, for the two clocks are brought together by the arrival of a packet, to half a second."""
+LONGEST: Final = 1_600
+"""Samples that are compared at most."""
+SIZE: Final = 8_192
+"""Of the transform: those and the delays fit into it."""
+LOWEST_HZ, HIGHEST_HZ = 250.0, 3_450.0
+"""What telephones pass on."""
+WHITENING: Final = 0.8
+"""The exponent by which the colour is taken out; 1 would make silence between harmonics as loud as they are."""
+PEAKS: Final = 2
+"""How many delays are worth a closer look."""
+
+FREQUENCIES: Final = np.fft.rfftfreq(SIZE, 1 / RATE)
+BAND: Final = (np.abs(FREQUENCIES - (LOWEST_HZ + HIGHEST_HZ) / 2) < (HIGHEST_HZ - LOWEST_HZ) / 2).astype(np.float32)
+
+
+class Resemblance(NamedTuple):
+    """A delay at which the two are alike."""
+
+    lag: int
+    clarity: float
+
+
+def resemblances(far: History, near: Samples, begin: int) -> Iterator[Resemblance]:
+    """Yield the delays at which ``near``, from number ``begin`` on, is most like what was sent, the best first."""
+    end = begin + len(near)
+    sent = np.fft.rfft(far.take(begin - MAX_LAG, end - MIN_LAG), SIZE)
+    cross = np.fft.rfft(near, SIZE) * sent.conj()
+    cross *= BAND / np.maximum(np.abs(cross), 1e-3) ** WHITENING
+    values = np.abs(np.fft.irfft(cross, SIZE)[np.arange(MIN_LAG - MAX_LAG, 0)])
+    spread = float(np.sqrt(values @ values / len(values)))
+    for _ in range(PEAKS if spread else 0):
+        at = int(values.argmax())
+        yield Resemblance(at + MIN_LAG, float(values[at]) / spread)
+        values[max(0, at - LEAD) : at + LEAD] = 0.0
