@@ -15,6 +15,7 @@ from sipagent.call import events
 from sipagent.call.commands import Commands, Side
 from sipagent.call.events import Fact
 from sipagent.call.feed import CallEvent, Feed
+from sipagent.call.succession import AgentChange
 from sipagent.errors import LocalProtocolError
 
 
@@ -24,6 +25,7 @@ class CallHandle:
     Every command raises :class:`~sipagent.errors.LocalProtocolError` when the call is not in a state for it.
 
     :param commands: those of the call that ``driver`` drives.
+    :param find: makes of an agent's name what that agent brings, or says why it can't come.
     :param answered: is told once that the call is up.
     """
 
@@ -33,12 +35,14 @@ class CallHandle:
         driver: Driver[events.Output],
         *,
         info: CallInfo,
+        find: Callable[[str], AgentChange | str],
         answered: Callable[["CallHandle"], None],
     ) -> None:
         self.info = info
         """Who calls, whom, and which agent answered."""
         self._commands = commands
         self._driver = driver
+        self._find = find
         self._answered = answered
         self._feed = Feed(info.call_id)
         self._news = asyncio.Event()
@@ -100,6 +104,13 @@ class CallHandle:
         :param target: one of the agent's destinations, or a number or a SIP URI that ``allow_transfer`` allows.
         """
         await self._do(self._commands.transfer, target)
+
+    async def update_agent(self, agent: str) -> None:
+        """Let another agent of the line go on with the call; ``AgentChanged`` or ``AgentKept`` says what came of it."""
+        change = self._find(agent)
+        if isinstance(change, str):
+            raise LocalProtocolError(change)
+        await self._do(self._commands.update_agent, change)
 
     async def hang_up(self, reason: str = "hung_up", *, says_goodbye: bool = False, at_once: bool = False) -> None:
         """End the call: by default when what is being said has been heard."""

@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from sipagent.agent.tools import CallInfo
 from sipagent.aio.call_handle import CallHandle
 from sipagent.aio.driver import Driver
+from sipagent.aio.staff import Staff
 from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.commands import Commands
@@ -31,9 +31,9 @@ class Programs:
         self._failed = failed
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def follow(self, call: Call, driver: Driver[events.Output], info: CallInfo) -> CallHandle:
+    def follow(self, call: Call, driver: Driver[events.Output], staff: Staff) -> CallHandle:
         """Make the handle of a call; the program begins when the call is answered."""
-        return CallHandle(Commands(call), driver, info=info, answered=self._begin)
+        return CallHandle(Commands(call), driver, info=staff.info, find=staff.change_to, answered=self._begin)
 
     async def close(self) -> None:
         """Let the programs come to their end."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from random import Random
 from time import gmtime, monotonic, strftime, time
 
-from sipagent.agent.tool_set import gather
 from sipagent.agent.tools import CallInfo
 from sipagent.aio.call import CallRunner, Observer, Outgoing
 from sipagent.aio.line import Line, info_of
@@ -312,7 +311,8 @@ class Service:
             keys_in_rtp=line.keys_in_rtp,
             certificate=self._certificate,
         )
-        tools = gather(line.tools, line.sources)
+        staff = Staff(line, info, identity, moment=self._moment, report=self._observer.observe_tool_error)
+        tools = staff.tools
         call = Call(call_id, leg=leg, settings=line.settings(info, identity, tools), random=self._random)
         runner = CallRunner(
             call,
@@ -328,7 +328,7 @@ class Service:
                 approval=line.approval,
                 places=self._places,
             ),
-            staff=Staff(line, info, identity, moment=self._moment, report=self._observer.observe_tool_error),
+            staff=staff,
             make_recorder=partial(self._make_recorder, call_id),
             observer=self._observer,
             ended=self._on_ended,
@@ -337,7 +337,7 @@ class Service:
             speech=self._speech,
         )
         if self._programs is not None:
-            runner.handle = self._programs.follow(call, runner.driver, info)
+            runner.handle = self._programs.follow(call, runner.driver, staff)
         return runner
 
     def _make_recorder(self, call_id: str, number: int) -> Recorder:

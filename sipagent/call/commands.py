@@ -15,6 +15,7 @@ from sipagent.agent.profile import EXACTLY
 from sipagent.call.call import Call
 from sipagent.call.phase import Phase
 from sipagent.call.remarks import SAY, Remark
+from sipagent.call.succession import AgentChange
 from sipagent.errors import LocalProtocolError
 
 Side: TypeAlias = Literal["caller", "agent", "both"]
@@ -116,6 +117,12 @@ class Commands:
         :param target: one of the agent's destinations, or a number or a SIP URI that ``allow_transfer`` allows.
         """
         self._call.transfer(target, now=now)
+
+    def update_agent(self, change: AgentChange, *, now: float) -> None:
+        """Let another agent go on with the call; it says nothing of it before it is asked."""
+        if self._call.phase is not Phase.UP:
+            raise LocalProtocolError(f"the call is {self._call.phase.value}, not up")
+        self._call.update_agent(change, now=now)
 
     def hang_up(
         self, reason: str = "hung_up", *, says_goodbye: bool = False, at_once: bool = False, now: float

@@ -139,7 +139,7 @@ class Listener:
         return self._turn.is_tentative
 
     def change(self, settings: ListenerSettings) -> None:
-        """From now on, other settings hold; a turn that is open ends by them."""
+        """From now on, other settings hold, and an open turn ends by them; what tells speech and echo stays."""
         self._is_local = settings.detection == "local"
         self._turn_end = TurnEnd(settings.turn_end) if settings.turn_end is not None and self._is_local else None
         self._turn.change(settings.turn, first_silence_ms=self._turn_end.first_look_ms if self._turn_end else None)

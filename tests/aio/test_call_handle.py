@@ -1,6 +1,7 @@
 """A call in the hands of a program, over sockets."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sipagent.aio.call_handle import CallHandle
 from sipagent.audio.wav import read_wav
 from sipagent.call import events, steering
 from sipagent.call.feed import CallEvent
+from sipagent.call.staffing import AgentChanged
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.events import Ended, InfoReceived
 
@@ -145,5 +147,34 @@ def test_keys_of_a_program_go_in_info_where_rtp_takes_none(run: Clean, tmp_path:
             for digit in "4#":
                 assert (await caller.expect(InfoReceived)).digit == digit
             caller.hang_up()
+
+    run(main())
+
+
+def test_a_program_has_another_agent_go_on(run: Clean, tmp_path: Path) -> None:
+    problems: list[str] = []
+
+    async def on_call(call: CallHandle) -> None:
+        try:
+            await call.update_agent("nobody")
+        except LocalProtocolError as error:
+            problems.append(str(error))
+        await call.update_agent("sales")
+
+    async def main() -> None:
+        async with serving(tmp_path, greeting=None, on_call=on_call) as world:
+            line = world.service._first
+            session = replace(line.call.conversation.session, instructions="You sell.")
+            conversation = replace(line.call.conversation, session=session)
+            sales = replace(line, agent="sales", call=replace(line.call, conversation=conversation))
+            world.service._first = replace(line, others={"agent": line, "sales": sales})
+            world.service._lines = {"main": world.service._first}
+            await world.answered()
+            await until(lambda: world.ledger.all(AgentChanged), what=lambda: world.ledger.facts)
+            assert world.ledger.all(AgentChanged) == [AgentChanged("agent", "sales")]
+            (runner,) = world.service._runners.values()
+            assert runner._staff.info.agent == "sales"
+            assert problems == ["There is no agent nobody for this call."]
+            assert world.ledger.program_errors == []
 
     run(main())
