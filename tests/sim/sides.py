@@ -433,7 +433,11 @@ class AgentSide(Side):
         listener = ListenerSettings(detection="local" if is_local else "server")
         continuity = replace(scenario.continuity, fallbacks=(session,) * len(scenario.continuity.fallbacks))
         conversation = ConversationSettings(
-            session, scenario.greeting, listener, BargeInSettings(scenario.barge_in), continuity=continuity
+            session,
+            scenario.greeting,
+            listener=listener,
+            barge_in=BargeInSettings(scenario.barge_in),
+            continuity=continuity,
         )
         settings = CallSettings(
             conversation,

@@ -108,6 +108,19 @@ class Exchange:
             raise SipagentError(f"something went wrong: {[*self._crashes, *errors][:3]}")
 
 
+def _start(folder: Path, settings: Mapping[str, Any]) -> Server:
+    """Start the program, on a busy machine at the second attempt.
+
+    :raises SipagentError: when it does not start
+    """
+    for _ in range(2):
+        try:
+            return Server(folder, settings)
+        except TimeoutError as error:
+            failure = SipagentError(f"the program did not start: {error}")
+    raise failure
+
+
 @asynccontextmanager
 async def open_exchange(
     folder: Path, settings: Mapping[str, Any], *, seed: int = 1, is_realtime: bool = False
@@ -115,7 +128,7 @@ async def open_exchange(
     """Start the program on a processor of its own, and all that is around it on the others."""
     processors = share_processors()
     usual = os.sched_getaffinity(0)
-    with Server(folder, settings) as server:
+    with _start(folder, settings) as server:
         os.sched_setaffinity(server.pid, processors.program)
         os.sched_setaffinity(0, processors.others)
         if is_realtime:

@@ -266,9 +266,9 @@ def recovery(
     back = next((packet.at for packet in after if packet.place is not None and packet.place not in first), inf)
     return Recovery(
         kind,
-        bool(ended),
+        bool(ended) or (kind != ROLL_OVER and back == inf),
         next((packet.at - last_at - FRAME_S for packet in after if packet.level_dbfs > AUDIBLE_DBFS), inf),
-        back - max(last_at, back_at),
+        inf if back == inf else back - max(last_at, back_at),
         _longest_gap(packets, until),
         ended,
     )
