@@ -172,7 +172,7 @@ class Listener:
     @property
     def is_mistaken(self) -> bool:
         """Whether the turn that is open, or tentative, is found to be noise."""
-        return self._evidence.is_noise and (self._turn.is_tentative or self._turn.is_speaking)
+        return (self._turn.is_tentative or self._turn.is_speaking) and self._evidence.is_noise
 
     def hears_speech(self, frame: Frame, *, over_agent: bool, now: float) -> bool:
         """Say whether the caller speaks in this frame; to be followed by :meth:`forward`. Hot path.
