@@ -32,7 +32,7 @@ from sipagent.config.settings import AgentConfig, BargeInConfig, TurnConfig
 from sipagent.config.values import Filler
 from sipagent.engines import may_barge_in, turn_detection
 from sipagent.errors import SipagentError
-from sipagent.realtime.settings import SessionSettings
+from sipagent.realtime.settings import ServerVad, SessionSettings
 from sipagent.toolbox import AgentTools, Toolbox
 
 NOISE_SEED = 1
@@ -140,6 +140,7 @@ def make_session(agent: AgentConfig, engine: EngineConfig, tools: Sequence[dict[
         instructions=str(agent.instructions),
         voice=agent.voice,
         turn_detection=turn_detection(agent, engine),
+        server_vad=ServerVad(*astuple(agent.turn.server)),
         transcription_model=engine.transcription_model,
         language=agent.language,
         tools=tuple(tools),

@@ -28,7 +28,11 @@ def make_engine(config: EngineConfig, *, url: str | None = None) -> Engine:
 
 def turn_detection(agent: AgentConfig, engine: EngineConfig) -> TurnDetection:
     """Who ends the caller's turn: the model where it takes no turns from us, else whom the agent's settings say."""
-    return agent.turn.detection if engine.spoken.can("commit") else "server"
+    if not engine.spoken.can("commit"):
+        return "server"
+    if agent.turn.detection == "hybrid" and "turn_detection.create_response" in engine.spoken.omitted:
+        return "server"  # it answers by itself
+    return agent.turn.detection
 
 
 def may_barge_in(agent: AgentConfig, engine: EngineConfig) -> bool:

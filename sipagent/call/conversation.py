@@ -378,11 +378,10 @@ class Conversation:
 
     def _ask(self, now: float) -> None:
         """Ask for a response: the greeting while none of it was heard, for a caller's hello does not replace it."""
+        self._retries.cancel()
         if self.is_paused:
-            self._retries.cancel()
             return
         self._tools.asked()
-        self._retries.cancel()
         if not self._greeting.take_turn(now=now):
             self._greeting.instructions = self.seat.take_opening(self._greeting.instructions)
             self._floor.greets = self._greeting.instructions is not None
@@ -404,11 +403,9 @@ class Conversation:
         match output:
             case model.AudioReceived() | model.AudioUnheard() | model.AudioDone() | model.AgentTranscript():
                 self._on_agent(output, now)
-            case model.CallerTranscript(item_id, text):
-                if self._floor.take_words(item_id, text, now=now) and not self.is_ending:
+            case model.CallerTranscript() | model.InputCommitted():
+                if self._floor.take_item(output, now=now) and not self.is_ending:
                     self._ask(now)
-            case model.InputCommitted(item_id):
-                self._floor.note_item(item_id)
             case model.ResponseCreated() | model.ResponseDone():
                 self._on_response(output, now)
             case (

@@ -12,8 +12,10 @@ from sipagent.call import events, steering
 from sipagent.call.barge_in import BargeIn, BargeInSettings, Meaning
 from sipagent.call.listener import Listener, ListenerSettings
 from sipagent.call.model_link import ModelLink
+from sipagent.call.server_turns import PATIENCE_S, Commit, ServerTurns
 from sipagent.call.speaker import Speaker
 from sipagent.call.turn import TurnChange
+from sipagent.realtime.events import CallerTranscript, InputCommitted
 from sipagent.rtp.session import Frame
 
 
@@ -45,7 +47,9 @@ class Floor:
         self._dismissed = dismissed
         self.note_sent = listener.note_sent
         """Takes what the caller hears in this tick."""
-        self._barge_in = BargeIn(settings, hears_words=hears_words, answers_all=not listener.is_local)
+        answers_all = not listener.is_local and not listener.is_hybrid
+        self._barge_in = BargeIn(settings, hears_words=hears_words, answers_all=answers_all)
+        self._server_turns = ServerTurns(listener.server_silence_s + PATIENCE_S) if listener.is_hybrid else None
         self.is_halted = False
         """Whether the agent waits, at a program's word."""
         self.greets = False
@@ -54,7 +58,8 @@ class Floor:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        return self._listener.due_at
+        turns = self._server_turns
+        return self._listener.due_at if turns is None else min(self._listener.due_at, turns.due_at)
 
     @property
     def is_local(self) -> bool:
@@ -104,6 +109,8 @@ class Floor:
 
     def handle_timer(self, *, now: float) -> bool:
         """Do what is due; say whether the caller has said something and waits for an answer."""
+        if self._server_turns is not None and self._server_turns.handle_timer(now=now):
+            self._listener.commit_for_server()
         change = self._listener.handle_timer(now=now)
         if change is TurnChange.WITHDRAWN:
             self._weigh(now)
@@ -112,8 +119,14 @@ class Floor:
         self._emit(events.SpeechStopped(self._listener.turn_ms))
         return self._commit(now)
 
-    def take_words(self, item_id: str, text: str, *, now: float) -> bool:
-        """Take what the caller said, as the model's ear heard it; say whether an answer is to be asked for.
+    def take_item(self, item: CallerTranscript | InputCommitted, *, now: float) -> bool:
+        """Take what became of the caller's audio, an item or its words; say whether an answer is to be asked for."""
+        if isinstance(item, CallerTranscript):
+            return self._take_words(item.item_id, item.text, now)
+        return self._note_item(item.item_id, now)
+
+    def _take_words(self, item_id: str, text: str, now: float) -> bool:
+        """Take what the caller said, as the model's ear heard it.
 
         What was said aside, over the agent who spoke on, may be an interruption after all.
         """
@@ -137,9 +150,17 @@ class Floor:
         if is_final:
             self._listener.agent_said(text)
 
-    def note_item(self, item_id: str) -> None:
+    def _note_item(self, item_id: str, now: float) -> bool:
         """Take note of the item that the caller's audio became."""
+        turns, commit = self._server_turns, Commit.WAIT
+        if turns is not None:
+            is_agent_heard = self._speaker.is_speaking or self._session.has_live_response
+            commit = turns.committed(silent_s=self._listener.silent_s(now=now), is_agent_heard=is_agent_heard)
+            self._barge_in.note_commit(is_aside=commit is Commit.ASIDE)
         self._barge_in.note_item(item_id)
+        if commit is Commit.ANSWER and self._listener.end_turn():
+            self._emit(events.SpeechStopped(self._listener.turn_ms))
+        return commit is Commit.ANSWER
 
     def interrupt(self, *, onset_at: float, now: float) -> None:
         """Let the agent be silent, whatever it was saying or about to say."""
@@ -169,6 +190,8 @@ class Floor:
     def forget(self) -> None:
         """Drop a turn of the caller's that is not to be answered; the agent goes on."""
         self._listener.forget()
+        if self._server_turns is not None:
+            self._server_turns.forget()
         self._resume(0)
 
     def _silence(self, fact: events.BargedIn | steering.Interrupted, now: float) -> None:
@@ -192,6 +215,8 @@ class Floor:
         return change is TurnChange.STARTED
 
     def _begin_turn(self, *, cuts: bool, now: float) -> None:
+        if self._server_turns is not None:
+            self._server_turns.began()
         self._emit(events.SpeechStarted(self._listener.onset_at, self._listener.level_dbfs))
         if cuts:
             self.interrupt(onset_at=self._listener.onset_at, now=now)
@@ -217,6 +242,8 @@ class Floor:
         """What began like a turn is noise: the agent goes on, and nothing is answered."""
         was_turn = self._listener.is_caller_speaking
         self._listener.dismiss()
+        if self._server_turns is not None:
+            self._server_turns.forget()
         if was_turn:
             self._emit(events.FalseStart(self._listener.turn_ms))
         self._resume(0)
@@ -229,6 +256,8 @@ class Floor:
 
     def _commit(self, now: float) -> bool:
         asks = self._listener.commit(now=now)
+        if self._server_turns is not None:
+            self._server_turns.stopped(now=now)
         if asks:
             self._barge_in.note_commit(is_aside=False)
         return asks

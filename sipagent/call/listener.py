@@ -42,8 +42,8 @@ STOPPED_S = 0.1
 class ListenerSettings:
     """How the caller is listened to."""
 
-    detection: Literal["local", "server"] = "local"
-    """Who ends a turn: ``local`` or ``server``."""
+    detection: Literal["local", "server", "hybrid"] = "local"
+    """Who ends a turn: we or the server; ``hybrid``: the server, and we ask for the answer."""
     vad: Literal["energy", "silero", "fused"] = "energy"
     """What tells speech: loudness, Silero's model, or loudness until the model denies it. The model wants the shell's
     answers."""
@@ -71,6 +71,8 @@ class Listener:
         emit: Callable[[events.Output], None],
     ) -> None:
         self._is_local = settings.detection == "local"
+        self.is_hybrid = settings.detection == "hybrid"
+        """Whether the server finds the ends of turns, and the response is asked for by us."""
         self._session = session
         self._bytes_per_ms = audio_format.bytes_per_ms
         self._vad = EnergyVad(audio_format)
@@ -133,6 +135,26 @@ class Listener:
         """Whether a turn is open."""
         return self._turn.is_speaking
 
+    def silent_s(self, *, now: float) -> float:
+        """How long it is that speech was heard."""
+        return now - self._turn.speech_at
+
+    @property
+    def server_silence_s(self) -> float:
+        """How much silence the server may want before it finds that a turn is over."""
+        return self._audio_format.duration_ms(len(self._silence)) / 1000
+
+    def end_turn(self) -> bool:
+        """The server found that the turn is over; say whether there was one by our ear."""
+        was_speaking = self._turn.is_speaking
+        if was_speaking:
+            self._turn.stop()
+        return was_speaking
+
+    def commit_for_server(self) -> None:
+        """The server did not find the end of a turn that is over."""
+        self._session.commit()
+
     @property
     def is_tentative(self) -> bool:
         """Whether the caller may be about to interrupt the agent."""
@@ -150,7 +172,7 @@ class Listener:
     @property
     def is_mistaken(self) -> bool:
         """Whether the turn that is open, or tentative, is found to be noise."""
-        return self._evidence.is_noise and (self._turn.is_tentative or self._turn.is_speaking)
+        return (self._turn.is_tentative or self._turn.is_speaking) and self._evidence.is_noise
 
     def hears_speech(self, frame: Frame, *, over_agent: bool, now: float) -> bool:
         """Say whether the caller speaks in this frame; to be followed by :meth:`forward`. Hot path.
@@ -256,7 +278,12 @@ class Listener:
             self._flush_preroll()
 
     def commit_aside(self) -> bool:
-        """Let the model have what was tentative, for its words; say whether it was enough of it for the model."""
+        """Let the model have what was tentative, for its words; say whether it was enough of it for the model.
+
+        A server that finds turns by itself commits it by itself.
+        """
+        if not self._is_local:
+            return False
         self._flush_preroll()
         self._kept_bytes = self._max_preroll_bytes
         if self._session.commit():

@@ -139,10 +139,21 @@ class LineConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return self.register and self.domain is not None and self.user is not None
 
 
+class ServerTurnConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the model finds the ends of turns, where that is left to it."""
+
+    type: Literal["server_vad", "semantic_vad"] = "server_vad"
+    threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    prefix_padding_ms: Annotated[int, Meta(ge=0, le=5000)] = 300
+    silence_duration_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+
+
 class TurnConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """When the caller has begun, and has finished, speaking."""
 
-    detection: Literal["local", "server"] = "local"
+    detection: Literal["local", "server", "hybrid"] = "local"
+    server: ServerTurnConfig = field(default_factory=ServerTurnConfig)
     vad: Literal["auto", "energy", "silero", "fused"] = "auto"
     start_ms: Annotated[int, Meta(ge=10, le=1000)] = 40
     end_silence_ms: Annotated[int, Meta(ge=100, le=5000)] = 500

@@ -15,7 +15,7 @@ from sipagent.realtime.failures import OWN_ERRORS, ErrorClass, ErrorTable
 Protocol: TypeAlias = Literal["realtime", "live"]
 """Which of the two APIs it is a dialect of."""
 
-TurnDetection: TypeAlias = Literal["local", "server"]
+TurnDetection: TypeAlias = Literal["local", "server", "hybrid"]
 """Who ends the caller's turn."""
 
 Auth: TypeAlias = Literal["bearer", "api-key", "basic", "query", "none"]

@@ -132,8 +132,7 @@ class RealtimeSession:
     @property
     def server_silence_ms(self) -> int:
         """How much silence lets the server's own turn detection say that the turn is over."""
-        vad = self._settings.server_vad
-        return vad.silence_duration_ms + SILENCE_MARGIN_MS
+        return self._settings.server_vad.longest_silence_ms + SILENCE_MARGIN_MS
 
     @property
     def due_at(self) -> float:
@@ -451,7 +450,7 @@ class RealtimeSession:
         self.outputs.append(CallerTranscript(identifier(event, "item_id"), text(event, "transcript")))
 
     def _on_committed(self, event: Event) -> None:
-        if self._settings.turn_detection == "server":
+        if self._settings.turn_detection != "local":
             self._appended_bytes = 0
         self.outputs.append(InputCommitted(identifier(event, "item_id")))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sipagent.formats import PCMU, AudioFormat
-from sipagent.realtime.dialects import OPENAI, Dialect
+from sipagent.realtime.dialects import OPENAI, Dialect, TurnDetection
 from sipagent.realtime.protocol import Event, mapping
 
 MODELS_WITH_REASONING = re.compile(r"gpt-realtime-2(?!\d)")
@@ -18,16 +18,28 @@ MODELS_WITH_LANGUAGES = frozenset({"gpt-live-transcribe", "gpt-transcribe"})
 """Transcription models that take a list ``languages``; the others take one ``language``."""
 
 
+LONGEST_SILENCE_MS = {"low": 8_000, "auto": 4_000, "medium": 4_000, "high": 2_000}
+"""What ``semantic_vad`` waits at most, by its eagerness."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerVad:
-    """The server's own voice activity detection.
+    """The server's own judge of turns: of loudness and silence, or of meaning.
 
-    All of it is sent, because the server's real defaults differ from its documentation's.
+    All that its type knows is sent, because the server's real defaults differ from its documentation's.
     """
 
+    type: Literal["server_vad", "semantic_vad"] = "server_vad"
     threshold: float = 0.5
     prefix_padding_ms: int = 300
     silence_duration_ms: int = 500
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+    """Of ``semantic_vad`` alone; the three above are of ``server_vad`` alone."""
+
+    @property
+    def longest_silence_ms(self) -> int:
+        """The most silence after which it says that a turn is over."""
+        return self.silence_duration_ms if self.type == "server_vad" else LONGEST_SILENCE_MS[self.eagerness]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +52,9 @@ class SessionSettings:
     """A name, or the id (``voice_...``) of a voice of one's own."""
     audio_format: AudioFormat = PCMU
     """Both ways."""
-    turn_detection: Literal["local", "server"] = "local"
-    """Who ends the caller's turn; who interrupts the agent is always decided here."""
+    turn_detection: TurnDetection = "local"
+    """Who ends the caller's turn: we, the server, or the server while we ask for the answer (``hybrid``); who
+    interrupts the agent is always decided here."""
     server_vad: ServerVad = field(default_factory=ServerVad)
     transcription_model: str | None = None
     language: str | None = None
@@ -116,14 +129,14 @@ def _turn_detection(settings: SessionSettings) -> Event | None:
     if settings.turn_detection == "local":
         return None
     vad = settings.server_vad
-    detection = {
-        "type": "server_vad",
-        "threshold": vad.threshold,
-        "prefix_padding_ms": vad.prefix_padding_ms,
-        "silence_duration_ms": vad.silence_duration_ms,
-        "create_response": True,
-        "interrupt_response": False,
-    }
+    detection: Event = {"type": vad.type}
+    if vad.type == "semantic_vad":
+        detection["eagerness"] = vad.eagerness
+    else:
+        detection["threshold"] = vad.threshold
+        detection["prefix_padding_ms"] = vad.prefix_padding_ms
+        detection["silence_duration_ms"] = vad.silence_duration_ms
+    detection |= {"create_response": settings.turn_detection == "server", "interrupt_response": False}
     return _known(detection, settings.dialect, "turn_detection.")
 
 

@@ -88,7 +88,7 @@ class Stage:
         barge_in: BargeInSettings | None = None,
         echo_guard: bool = False,
         transcribes: bool = False,
-        turn_detection: str = "local",
+        turn_detection: Literal["local", "server", "hybrid"] = "local",
         max_call_s: float = 3600.0,
         records: bool = False,
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
@@ -123,9 +123,9 @@ class Stage:
             music=Clip({8_000: comfort_noise(-30.0, random=Random(3), rate=8_000)}) if has_music else None,
         )
         conversation = replace(conversation, listener=replace(conversation.listener, vad=vad, turn_end=turn_end))
-        if turn_detection == "server":
-            session = replace(conversation.session, turn_detection="server")
-            listener = replace(conversation.listener, detection="server")
+        if turn_detection != "local":
+            session = replace(conversation.session, turn_detection=turn_detection)
+            listener = replace(conversation.listener, detection=turn_detection)
             conversation = replace(conversation, session=session, listener=listener)
         settings = CallSettings(
             conversation,

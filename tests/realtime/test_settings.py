@@ -1,5 +1,5 @@
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -42,6 +42,27 @@ def test_server_turn_detection_is_sent_in_full() -> None:
         "create_response": True,
         "interrupt_response": False,
     }
+
+
+def test_the_judge_of_meaning_is_asked_by_its_own_fields() -> None:
+    settings = replace(
+        SETTINGS,
+        turn_detection="server",
+        server_vad=ServerVad("semantic_vad", silence_duration_ms=700, eagerness="low"),
+    )
+    assert session_object(settings)["audio"]["input"]["turn_detection"] == {
+        "type": "semantic_vad",
+        "eagerness": "low",
+        "create_response": True,
+        "interrupt_response": False,
+    }
+
+
+@pytest.mark.parametrize("kind", ["server_vad", "semantic_vad"])
+def test_with_hybrid_detection_the_server_is_told_not_to_answer(kind: Literal["server_vad", "semantic_vad"]) -> None:
+    settings = replace(SETTINGS, turn_detection="hybrid", server_vad=ServerVad(kind))
+    detection = session_object(settings)["audio"]["input"]["turn_detection"]
+    assert (detection["type"], detection["create_response"], detection["interrupt_response"]) == (kind, False, False)
 
 
 @pytest.mark.parametrize(
