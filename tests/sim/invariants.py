@@ -306,7 +306,8 @@ class ModelWatch:
                 assert discarded_ms == self._pending_bytes // BYTES_PER_MS, (
                     f"{output}: {self._pending_bytes} bytes wait"
                 )
-                self._owed = {item: self._heard.get(item, 0) for item in self._received if not self._is_over(item)}
+                self._owed = {item: self._heard.get(item, 0) for item in self._received if self._is_to_be_cut(item)}
+                self._received = {item: self._received[item] for item in self._owed}
                 self._pending.clear()
                 self._pending_bytes = 0
             case events.Truncated(item_id, _, audio_end_ms, received_ms):
@@ -315,8 +316,7 @@ class ModelWatch:
                 assert audio_end_ms == heard // BYTES_PER_MS, f"{output}: {heard} bytes were put on the wire"
                 assert received_ms == self._received[item_id] // BYTES_PER_MS, f"{output}: {self._received[item_id]}"
                 del self._received[item_id]
-                if not self._is_lost and item_id not in self._former:
-                    self._untold.add(item_id)
+                self._untold.add(item_id)
             case events.ModelFailed() | events.ModelLost():
                 self._lose()
             case events.UseModel(number):
@@ -341,6 +341,10 @@ class ModelWatch:
             heard = self._heard.get(event["item_id"], 0)
             assert event["audio_end_ms"] == heard // BYTES_PER_MS, f"{event}: {heard} bytes were put on the wire"
             self._untold.discard(event["item_id"])
+
+    def _is_to_be_cut(self, item_id: str) -> bool:
+        """Whether the model is to be told what was heard; a session that is gone can't be."""
+        return not self._is_over(item_id) and not self._is_lost and item_id not in self._former
 
     def _is_over(self, item_id: str) -> bool:
         return item_id in self._complete and self._heard.get(item_id, 0) == self._received[item_id]
