@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from threading import Thread
 
+import program
 import pytest
 from program import ROOT, Entry, Program, free_port
 from spoken import call, texts
@@ -28,6 +29,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setenv("CONTROL_PORT", str(free_port()))
     monkeypatch.setenv("PYTHON", sys.executable)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(program, "START_S", 60.0)  # of a server of tools, too, on a busy machine
     return port
 
 
@@ -35,10 +37,10 @@ def ask(example: str, folder: Path, port: int, question: str) -> list[Entry]:
     """Run an example, ask its agent something and say goodbye; return the log."""
     pytest.importorskip("espeakng_loader", reason="the caller speaks by espeak-ng")
     pytest.importorskip("pocketsphinx", reason="the embedded model hears by pocketsphinx")
-    with Program("run", f"examples/{example}", ready="ready") as program:
+    with Program("run", f"examples/{example}", ready="ready") as running:
         call(folder, f"sip:agent@127.0.0.1:{port}", question, "Goodbye.")
-        program.wait_for(lambda entry: entry["event"] == "ended", timeout_s=5.0)
-        entries = program.entries
+        running.wait_for(lambda entry: entry["event"] == "ended", timeout_s=5.0)
+        entries = running.entries
     assert texts(entries, "ended", "reason") == ["agent"]
     kinds = {entry["event"] for entry in entries}
     assert not kinds & {"tool_failed", "model_complained", "model_failed", "unreadable"}

@@ -5,44 +5,21 @@ call that fails has it look at once. While a server is away its tools stay, and 
 """
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from random import Random
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from sipagent.agent.json_schema import SchemaArguments
 from sipagent.agent.tools import NAME, Tool, ToolError
 
-try:
-    import httpx2
-    from mcp import Client, StdioServerParameters, stdio_client
-    from mcp.client.streamable_http import streamable_http_client
-except ImportError:
-    is_available = False
-else:
-    is_available = True
-
-    class _Bounded(httpx2.AsyncByteStream):
-        """An answer, up to a length."""
-
-        def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-            self._stream = stream
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            size = 0
-            async for piece in self._stream:
-                size += len(piece)
-                if size > MAX_ANSWER_BYTES:
-                    raise httpx2.ReadError("the server sent far more than an answer")
-                yield piece
-
-        async def aclose(self) -> None:
-            await self._stream.aclose()
+CLIENT: Final = "sipagent.aio.mcp_client"
+"""Imported for the first server that is started, for it takes a second or two, and most have none."""
 
 LOOK_S: Final = 10.0
 """How often a server is asked for its tools."""
@@ -55,9 +32,6 @@ START_S: Final = 15.0
 
 MAX_TOOLS: Final = 64
 """Of one server; a model chooses badly among more."""
-
-MAX_ANSWER_BYTES: Final = 1 << 20
-"""Of an answer over HTTP, which is held in memory whole; those of a stream are bounded by the client itself."""
 
 MAX_PAGES: Final = 16
 """Of a server's list."""
@@ -98,7 +72,7 @@ class McpServer:
         self._settings = settings
         self._random = random
         self._report = report
-        self._client: Client | None = None
+        self._client: Any = None
         self._tools: tuple[Tool, ...] = ()
         self._task: asyncio.Task[None] | None = None
         self._listed = asyncio.Event()
@@ -151,7 +125,7 @@ class McpServer:
         """Connect, and stay until it fails; a server that was there begins anew with the waiting."""
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self._settings.timeout_s):
-                client = await stack.enter_async_context(Client(await self._open(stack), cache=None))
+                client = await import_module(CLIENT).connect(self._settings, stack)
                 await self._list(client)
             self._client = client
             attempt = 0
@@ -173,18 +147,7 @@ class McpServer:
             pass
         self._look.clear()
 
-    async def _open(self, stack: AsyncExitStack) -> AbstractAsyncContextManager[Any]:
-        settings = self._settings
-        if not settings.command:
-            headers, hooks = dict(settings.headers), {"response": [_bound]}
-            client = httpx2.AsyncClient(headers=headers, timeout=settings.timeout_s, event_hooks=hooks)
-            http = await stack.enter_async_context(client)
-            return streamable_http_client(settings.url, http_client=http)
-        program, *arguments = settings.command
-        where = StdioServerParameters(command=program, args=arguments, env=dict(settings.env), cwd=settings.folder)
-        return stdio_client(where, errlog=_open_nothing(stack))
-
-    async def _list(self, client: "Client") -> None:
+    async def _list(self, client: Any) -> None:
         found: list[Any] = []
         cursor = None
         for _ in range(MAX_PAGES):
@@ -245,12 +208,6 @@ async def open_servers(servers: Iterable[McpServer]) -> None:
         pass  # each has said what is wrong with it
 
 
-async def _bound(answer: "httpx2.Response") -> None:
-    is_stream = answer.headers.get("Content-Type", "").startswith("text/event-stream")
-    if not is_stream and isinstance(answer.stream, httpx2.AsyncByteStream):
-        answer.stream = _Bounded(answer.stream)
-
-
 def _fits(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
@@ -259,8 +216,3 @@ def _text_of(block: Any) -> str:
     """What a piece of a result says; a picture is nothing for the telephone."""
     text = getattr(block, "text", None)
     return text if isinstance(text, str) else f"({getattr(block, 'type', 'something')})"
-
-
-def _open_nothing(stack: AsyncExitStack) -> TextIO:
-    """Where a program's errors go: our log is no place for what it writes."""
-    return stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
