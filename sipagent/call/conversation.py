@@ -189,6 +189,7 @@ class Conversation:
     def close(self) -> None:
         """Say what was heard of the sentence in which the call ended."""
         self._floor.close()
+        self.seat.close()
         for fact in self._speaker.close():
             self._emit(fact)
 
