@@ -17,6 +17,7 @@ from sipagent.agent.template import Template
 from sipagent.agent.tools import Tool, tool
 from sipagent.audio.clip import RATES, Clip
 from sipagent.audio.noise import comfort_noise
+from sipagent.audio.typing_noise import typing_noise
 from sipagent.audio.wav import WavError
 from sipagent.call.ambience import AmbienceSettings
 from sipagent.call.barge_in import BargeInSettings
@@ -24,16 +25,20 @@ from sipagent.call.budget import PRICES, BudgetSettings, Prices
 from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.listener import ListenerSettings
 from sipagent.call.silence import SilenceSettings
+from sipagent.call.stopgap import StopgapSettings
 from sipagent.call.turn import TurnSettings
 from sipagent.call.turn_end import TurnEndSettings
 from sipagent.config import Config
 from sipagent.config.engine import EngineConfig
-from sipagent.config.settings import AgentConfig, BargeInConfig, TurnConfig
+from sipagent.config.settings import AgentConfig, BargeInConfig, ThinkingConfig, TurnConfig
 from sipagent.config.values import Filler
 from sipagent.engines import may_barge_in, turn_detection
 from sipagent.errors import SipagentError
 from sipagent.realtime.settings import ServerVad, SessionSettings
 from sipagent.toolbox import AgentTools, Toolbox
+
+SOUNDS = {"noise": comfort_noise, "typing": typing_noise}
+"""Those that are made here."""
 
 NOISE_SEED = 1
 """Noise is noise: all calls may have the same."""
@@ -117,6 +122,7 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: AgentTool
         greeting_after=agent.greeting_after,
         greeting_clip=_read_clip(agent.greeting_by.file) if agent.greeting_by.file is not None else None,
         ambience=_make_ambience(agent),
+        stopgap=_make_stopgap(agent.thinking),
         key_tools=names & KEY_TOOLS.keys(),
         call_tools=names & CALL_TOOLS.keys(),
         music=_make_sound(agent.hold.sound, agent.hold.level_dbfs) if HOLD.name in names else None,
@@ -199,6 +205,10 @@ def _as_tool(function: Tool | Callable[..., Any]) -> Tool:
         raise SipagentError(str(error)) from error
 
 
+def _make_stopgap(thinking: ThinkingConfig) -> StopgapSettings | None:
+    return StopgapSettings(thinking.phrase, thinking.phrase_after_ms / 1000) if thinking.phrase is not None else None
+
+
 def _make_ambience(agent: AgentConfig) -> AmbienceSettings | None:
     """What is heard beside the agent, read and converted now; ``None`` for nothing.
 
@@ -215,10 +225,8 @@ def _make_ambience(agent: AgentConfig) -> AmbienceSettings | None:
 def _make_sound(sound: Filler, level_dbfs: float) -> Clip | None:
     if sound.file is not None:
         return _read_clip(sound.file).at_level(level_dbfs)
-    if sound.name == "noise":
-        seed = Random(NOISE_SEED)
-        return Clip({rate: comfort_noise(level_dbfs, random=seed, rate=rate) for rate in RATES})
-    return None
+    make = SOUNDS.get(sound.name)
+    return Clip({rate: make(level_dbfs, random=Random(NOISE_SEED), rate=rate) for rate in RATES}) if make else None
 
 
 def _read_clip(file: Path) -> Clip:

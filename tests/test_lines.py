@@ -224,7 +224,7 @@ def test_noise_under_the_thinking(tmp_path: Path) -> None:
 def test_sounds_that_are_missing_or_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigFileError, match=r"announcement.*there is no .*gone\.wav"):
         call_of(tmp_path, "announcement: gone.wav")
-    with pytest.raises(ConfigFileError, match=r"thinking\.sound.*none, noise or a WAV file"):
+    with pytest.raises(ConfigFileError, match=r"thinking\.sound.*none, noise, typing or a WAV file"):
         call_of(tmp_path, "thinking: {sound: music}")
     with pytest.raises(ConfigFileError, match="announcement"):
         call_of(tmp_path, "announcement: ''")

@@ -375,7 +375,7 @@ class Call:
             return
         if conversation.seat.outcome is not None:
             self._succession.follow(conversation, now=now)
-        if conversation.wish is not None and self.phase is Phase.UP and not conversation.is_ending:
+        if conversation.tools.wish is not None and self.phase is Phase.UP and not conversation.is_ending:
             self._transfer.begin(conversation, now=now)
         if self._transfer.is_active and self.phase is Phase.UP:
             return

@@ -109,7 +109,7 @@ class Commands:
         keys = digits.upper()
         if not 0 < len(keys) <= DIGITS_MAX or not set(keys) <= set(KEYS):
             raise LocalProtocolError(f"1 to {DIGITS_MAX} keys of {KEYS} can be pressed")
-        self._call.conversation.press(keys)
+        self._call.conversation.tools.press(keys)
 
     def transfer(self, target: str, *, now: float) -> None:
         """Hand the call on, once the agent has said so.

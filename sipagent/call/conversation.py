@@ -1,8 +1,7 @@
 """The conversation between the caller and the model: listening, speaking, tools, keys, and who has the floor.
 
-Everything happens in the stack of the input that caused it. In the call of :meth:`receive_frame` that convinces the
-listener that the caller speaks, the queue is emptied, the response cancelled and what was heard told to the model; so
-the next frame that goes out is silent.
+Everything happens in the stack of the input that caused it, so after the frame that interrupts the agent the next one
+that goes out is silent.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from sipagent.call.remarks import Remark, Remarks
 from sipagent.call.retries import Retries
 from sipagent.call.seat import Seat
 from sipagent.call.speaker import Speaker
+from sipagent.call.stopgap import Stopgap
 from sipagent.call.tool_calls import ToolCalls
 from sipagent.errors import LocalProtocolError
 from sipagent.formats import AudioFormat
@@ -75,11 +75,12 @@ class Conversation:
         self._keypad, self._retries = Keypad(), Retries()
         self.outlet = Outlet(settings, audio_format=audio_format)
         """What is heard beside the agent, and whether anything is."""
-        self._tools = self._make_tools(press)
-        self.seat = Seat(self._session, self._floor, self._tools, drain=self._drain_session)
+        self.tools = self._make_tools(press)
+        self.seat = Seat(self._session, self._floor, self.tools, drain=self._drain_session)
         self._account, self._remarks = account, Remarks()
         self._response_id, self._response_spoke, self._is_response_live = "", False, False
         self._owed_words: str | None = None
+        self._stopgap = Stopgap(settings.stopgap, session=self._session, speaker=self._speaker, emit=self._emit)
         self._greeting = Greeting(settings, speaker=self._speaker, audio_format=audio_format)
         self.is_ready = False
         """Whether the model's session stands as we asked for it."""
@@ -112,22 +113,12 @@ class Conversation:
         """Whether nobody speaks and nothing is awaited: no answer, no tool, no key."""
         if self.outlet.is_announcing or self.is_paused or self._floor.is_caller_speaking:
             return False
-        return self.is_silent and self._retries.due_at == inf and not self._tools.is_pending
+        return self.is_silent and self._retries.due_at == inf and not self.tools.is_pending
 
     @property
     def queued_ms(self) -> int:
         """How much of what the agent says is still to be played."""
         return self._speaker.queued_ms
-
-    @property
-    def wish(self) -> tuple[str, str] | None:
-        """That the call be handed on: function-call id and arguments; to be taken by whoever fulfils it."""
-        return self._tools.wish
-
-    def take_wish(self) -> tuple[str, str] | None:
-        """Take :attr:`wish`, which is none any more."""
-        wish, self._tools.wish = self._tools.wish, None
-        return wish
 
     # The caller
 
@@ -138,7 +129,7 @@ class Conversation:
         if self._floor.receive_frame(frame, is_announcing=self.outlet.is_heard, now=now):
             self._retries.cancel()  # the answer to this turn will take its place
             self.heard_at = now
-            self._tools.end_hold("speech", now=now)
+            self.tools.end_hold("speech", now=now)
         if self._session.outputs:
             self._drain_session(now)
 
@@ -155,8 +146,8 @@ class Conversation:
             return
         if not self._speaker.is_protected:
             self._floor.interrupt(onset_at=now, now=now)
-        self._tools.end_hold("key", now=now)
-        if not self._tools.take_digit(digit, now=now):
+        self.tools.end_hold("key", now=now)
+        if not self.tools.take_digit(digit, now=now):
             self._keypad.press(digit, now=now)
         self._drain_session(now)
 
@@ -198,6 +189,7 @@ class Conversation:
     def close(self) -> None:
         """Say what was heard of the sentence in which the call ended."""
         self._floor.close()
+        self.seat.close()
         for fact in self._speaker.close():
             self._emit(fact)
 
@@ -218,7 +210,7 @@ class Conversation:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        tools_due_at = min(self._keypad.due_at, self._tools.due_at)
+        tools_due_at = min(self._keypad.due_at, self.tools.due_at, self._stopgap.due_at)
         return min(self._session.due_at, self._floor.due_at, tools_due_at, self._retries.due_at)
 
     def handle_timer(self, *, now: float) -> None:
@@ -230,8 +222,10 @@ class Conversation:
             self._end_turn(now)
         if now >= self._retries.due_at:
             self._ask(now)
-        self._tools.handle_timer(queued_ms=self.queued_ms, now=now)
+        self.tools.handle_timer(queued_ms=self.queued_ms, now=now)
         self._speak_of_tools(now)
+        may_speak = self.is_silent and not (self.is_paused or self.is_ending or self._floor.is_caller_speaking)
+        self._stopgap.handle_timer(may_speak=may_speak, now=now)
         number = self._keypad.handle_timer(now=now)
         if number is not None and not self.is_ending:
             self._session.create_message("user", f"The caller pressed {' '.join(number)} on the keypad.")
@@ -243,7 +237,7 @@ class Conversation:
 
     def tool_finished(self, function_call_id: str, output: events.ToolOutput, *, now: float) -> None:
         """Take a tool's output; once the last one is in, the model goes on, after the caller if he is speaking."""
-        self._tools.finish(function_call_id, output, now=now)
+        self.tools.finish(function_call_id, output, now=now)
         self._speak_of_tools(now)
         self._drain_session(now)
 
@@ -251,7 +245,7 @@ class Conversation:
         """Let what is being said come to its end and say no more."""
         if not self.is_ending:
             self.is_ending = True
-            self._tools.end_hold("call", now=now)
+            self.tools.end_hold("call", now=now)
             self._go_on()
             self._floor.forget()
             if says_goodbye:
@@ -300,10 +294,6 @@ class Conversation:
             self.is_paused = self.outlet.plays_music = False
             self._floor.proceed()
 
-    def press(self, digits: str) -> None:
-        """Press keys toward the caller."""
-        self._tools.press(digits)
-
     def send_event(self, event: dict[str, Any], *, now: float) -> None:
         """Send the model an event as it is; it is none while the model is away."""
         if self._session.is_absent:
@@ -323,7 +313,7 @@ class Conversation:
         :param is_owed: whether by this very response, and only where it says nothing.
         """
         self.is_paused = True
-        self._tools.end_hold("call", now=now)
+        self.tools.end_hold("call", now=now)
         if is_owed:
             self._owed_words = words
         else:
@@ -355,13 +345,13 @@ class Conversation:
         """Whether the caller waits for what the model, or a tool, has not come up with yet."""
         if self.is_paused or self._floor.is_caller_speaking or self._greeting.instructions is not None:
             return False
-        return self._tools.is_running or self._session.has_live_response
+        return self.tools.is_running or self._session.has_live_response
 
     def _make_remark(self, now: float) -> None:
         """Have the next thing said, if nobody speaks and no answer is on its way."""
         if not self._remarks or self.is_ending or self.is_paused or not self.is_ready:
             return
-        if not (self._floor.is_caller_speaking or self._session.has_live_response or self._tools.owes_response):
+        if not (self._floor.is_caller_speaking or self._session.has_live_response or self.tools.owes_response):
             remark = self._remarks.take()
             self._speaker.protects = not remark.is_interruptible
             self._session.create_response(instructions=remark.instructions, tools_allowed=False, now=now)
@@ -372,8 +362,8 @@ class Conversation:
         self.heard_at = now
         is_over = not self._floor.is_caller_speaking
         if not asks and is_over and self._floor.is_local:
-            self._tools.forgive()
-        if (asks or (self._tools.owes_response and is_over)) and not self.is_ending:
+            self.tools.forgive()
+        if (asks or (self.tools.owes_response and is_over)) and not self.is_ending:
             self._ask(now)
 
     def _ask(self, now: float) -> None:
@@ -381,15 +371,16 @@ class Conversation:
         self._retries.cancel()
         if self.is_paused:
             return
-        self._tools.asked()
+        self.tools.asked()
         if not self._greeting.take_turn(now=now):
             self._greeting.instructions = self.seat.take_opening(self._greeting.instructions)
             self._floor.greets = self._greeting.instructions is not None
+            self._stopgap.make_way(now=now)
             self._session.create_response(instructions=self._greeting.instructions, now=now)
 
     def _on_interrupted(self, was_speaking: bool) -> None:
         if was_speaking or self._is_response_live:
-            self._tools.interrupt(self._response_id)
+            self.tools.interrupt(self._response_id)
 
     def _drain_session(self, now: float) -> None:
         while outputs := self._session.outputs:  # another session's, once this one has failed
@@ -433,6 +424,7 @@ class Conversation:
         match output:
             case model.AudioReceived(item_id, content_index, audio):
                 self._response_spoke = True
+                self._stopgap.receive_audio(item_id)
                 self._speaker.receive_audio(item_id, content_index, audio, now=now)
             case model.AudioUnheard(item_id, content_index):
                 if self._session.truncate(item_id, content_index, 0):
@@ -447,49 +439,49 @@ class Conversation:
             self._on_response_done(response, now)
         else:
             self._response_id, self._response_spoke, self._is_response_live = response.response_id, False, True
+            self._stopgap.response_created(response.response_id)
 
     def _on_response_done(self, done: model.ResponseDone, now: float) -> None:
         self._account(done.usage)
         response_id = done.response_id or self._response_id
+        self._stopgap.response_done(response_id)
         if response_id == self._response_id:
             self._is_response_live = False
             self._speaker.finish_all()
             self._speaker.protects = False
-            self._say_what_is_owed(now)
+            if self._owed_words is not None and not self._response_spoke:
+                self._session.create_response(instructions=self._owed_words, tools_allowed=False, now=now)
+            self._owed_words = None
         if done.failure is None:
             self._retries.succeeded()
         else:
             self._emit(events.ModelComplained(done.reason, done.message or "the model could not answer"))
             self._retries.failed(done.failure, may_retry=not self.is_ending, now=now)
         if done.reason == "turn_detected":
-            self._tools.interrupt(response_id)
+            self.tools.interrupt(response_id)
         has_spoken = self._response_spoke and response_id == self._response_id
-        self._tools.response_over(response_id, has_spoken=has_spoken)
+        self.tools.response_over(response_id, has_spoken=has_spoken)
         self._speak_of_tools(now)
 
     def _on_session_failed(self, now: float) -> None:
         """What was begun is over: no more of it comes, and the next session will answer for it."""
         self._is_response_live = False
         self._speaker.finish_all()
-        self._tools.response_over(self._response_id)
+        self.tools.response_over(self._response_id)
         self._speak_of_tools(now)
 
-    def _say_what_is_owed(self, now: float) -> None:
-        if self._owed_words is not None and not self._response_spoke:
-            self._session.create_response(instructions=self._owed_words, tools_allowed=False, now=now)
-        self._owed_words = None
-
     def _on_tools(self, output: model.FunctionCallRequested | HostedOutput, now: float) -> None:
-        self._tools.receive(output)
+        self.tools.receive(output)
         self._speak_of_tools(now)
 
     def _speak_of_tools(self, now: float) -> None:
         """Run what the model called, and let it speak of what that came to; after itself, the caller, and his keys."""
-        if not self._floor.is_weighing and self._tools.run(queued_ms=self.queued_ms, now=now) and not self.is_paused:
+        if not self._floor.is_weighing and self.tools.run(queued_ms=self.queued_ms, now=now) and not self.is_paused:
             self._owed_words = GOODBYE  # unless this very response says it, before the call of the tool or after
             self.end(now=now)
-        if not self._tools.owes_response or self.is_ending:
+        self._stopgap.watch(is_running=self.tools.is_running, now=now)
+        if not self.tools.owes_response or self.is_ending:
             return
         is_caller_busy = self._floor.is_caller_speaking or self._keypad.due_at < inf
-        if not is_caller_busy and not self._session.has_live_response:
+        if not is_caller_busy and (self._stopgap.is_live or not self._session.has_live_response):
             self._ask(now)

@@ -8,6 +8,7 @@ from sipagent.call.ambience import AmbienceSettings
 from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.continuity import ContinuitySettings
 from sipagent.call.listener import ListenerSettings
+from sipagent.call.stopgap import StopgapSettings
 from sipagent.realtime.settings import SessionSettings
 
 
@@ -28,6 +29,8 @@ class ConversationSettings:
     """Whether, and how, the caller can stop the agent by speaking."""
     ambience: AmbienceSettings | None = None
     """What is heard beside the agent."""
+    stopgap: StopgapSettings | None = None
+    """What is said while a tool takes long."""
     key_tools: frozenset[str] = frozenset()
     """Which of the built-in tools for keys the model has."""
     call_tools: frozenset[str] = frozenset()

@@ -185,7 +185,7 @@ class Floor:
 
     def close(self) -> None:
         """The call is over: let go of whoever was told."""
-        self._interrupted = _ignore
+        self._interrupted, self._dismissed = _ignore, _ignore_too
 
     def forget(self) -> None:
         """Drop a turn of the caller's that is not to be answered; the agent goes on."""
@@ -265,3 +265,7 @@ class Floor:
 
 def _ignore(_was_speaking: bool) -> None:
     """Nobody is told any more."""
+
+
+def _ignore_too(_now: float) -> None:
+    """Nobody is told of this, either."""

@@ -24,6 +24,10 @@ class Seat:
         self.outcome: SessionUpdated | UpdateRefused | None = None
         """What became of a change; to be taken by whoever asked for it."""
 
+    def close(self) -> None:
+        """The call is over: let go of whoever was asked."""
+        self._drain = _ignore
+
     def offer(self, settings: ConversationSettings, *, now: float) -> None:
         """Ask the model to be another; :attr:`outcome` tells what became of it."""
         self._session.update(settings.session, now=now)
@@ -47,3 +51,7 @@ class Seat:
         """Return what the next response is to follow, and then no other."""
         opening, self._opening = self._opening, None
         return opening or otherwise
+
+
+def _ignore(_now: float) -> None:
+    """Nobody is asked any more."""

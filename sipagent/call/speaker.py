@@ -83,7 +83,7 @@ class Speaker:
         """Take the frame of this tick, ``None`` for silence, and whether it begins a talkspurt."""
         was_talking = self._was_talking
         is_within = not was_talking and self._playout.is_within
-        frame = None if self.is_paused else self._playout.next_frame(ms)
+        frame = None if self.is_paused or self._remnant else self._playout.next_frame(ms)
         self._was_talking = frame is not None
         if frame is None:
             self._echo_ms -= ms
@@ -124,14 +124,16 @@ class Speaker:
 
     def interrupt(self, *, now: float) -> list[Truncated | AgentSaid]:
         """Fall silent now; tell the model what was heard, and return the same as facts."""
-        self._leave_remnant()
-        self.is_paused = False
+        self.is_paused = self.protects = False
         self._protected.clear()
-        self.protects = False
-        parts = self._playout.clear()
         self._session.cancel_response(now=now)
+        return self.give_way()
+
+    def give_way(self) -> list[Truncated | AgentSaid]:
+        """The same, but let the model go on: what it says next takes the place of what waits."""
+        self._leave_remnant()
         facts: list[Truncated | AgentSaid] = []
-        for part in parts:
+        for part in self._playout.clear():
             facts += self._cut(part)
         return facts
 

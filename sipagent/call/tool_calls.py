@@ -231,6 +231,11 @@ class ToolCalls:
         """Take note that the model is asked for a response, which may speak of everything that is in."""
         self.owes_response = self._withholds = False
 
+    def take_wish(self) -> tuple[str, str] | None:
+        """Take :attr:`wish`, which is none any more."""
+        wish, self.wish = self.wish, None
+        return wish
+
     def take_digit(self, digit: str, *, now: float) -> bool:
         """Take a key of the caller's, if a tool waits for it; say whether one does."""
         return self._collecting.take(digit, now=now)

@@ -132,7 +132,7 @@ class Transfer:
 
     def begin(self, conversation: Conversation, *, now: float) -> None:
         """Take the model's wish, if it has one; let the sentence that announces it be heard, or ask for one."""
-        wish = conversation.take_wish()
+        wish = conversation.tools.take_wish()
         if wish is None:
             return
         function_call_id, arguments = wish

@@ -187,6 +187,8 @@ class ThinkingConfig(Struct, frozen=True, forbid_unknown_fields=True):
     sound: Filler = Filler("none")
     level_dbfs: Annotated[float, Meta(ge=-70, le=-10)] = -50.0
     after_ms: Annotated[int, Meta(ge=0, le=10_000)] = 800
+    phrase: Text | None = None
+    phrase_after_ms: Annotated[int, Meta(ge=0, le=60_000)] = 1_000
 
 
 class SilenceConfig(Struct, frozen=True, forbid_unknown_fields=True):

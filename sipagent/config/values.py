@@ -242,18 +242,18 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class Filler:
-    """What is heard while the agent thinks: nothing, noise, or a WAV file."""
+    """What is heard while the agent thinks: nothing, noise, somebody who types, or a WAV file."""
 
     name: str
     file: Path | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``none``, ``noise``, or the path of a ``.wav`` file."""
-        if text in ("none", "noise"):
+        """Read ``none``, ``noise``, ``typing``, or the path of a ``.wav`` file."""
+        if text in ("none", "noise", "typing"):
             return cls(text)
         if not text.lower().endswith(".wav"):
-            raise ValueError("none, noise or a WAV file")
+            raise ValueError("none, noise, typing or a WAV file")
         return cls(text, Path(text))
 
     def resolve(self, folder: Path) -> Self:
