@@ -120,12 +120,12 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: AgentTool
         ),
         barge_in=_make_barge_in(agent.barge_in, is_enabled=may_barge_in(agent, engine)),
         greeting_after=agent.greeting_after,
-        greeting_clip=_read_clip(agent.greeting_by.file) if agent.greeting_by.file is not None else None,
+        greeting_clip=read_clip(agent.greeting_by.file) if agent.greeting_by.file is not None else None,
         ambience=_make_ambience(agent),
         stopgap=_make_stopgap(agent.thinking),
         key_tools=names & KEY_TOOLS.keys(),
         call_tools=names & CALL_TOOLS.keys(),
-        music=_make_sound(agent.hold.sound, agent.hold.level_dbfs) if HOLD.name in names else None,
+        music=make_sound(agent.hold.sound, agent.hold.level_dbfs) if HOLD.name in names else None,
     )
 
 
@@ -218,18 +218,26 @@ def _make_ambience(agent: AgentConfig) -> AmbienceSettings | None:
     thinking = agent.thinking
     if announcement is None and thinking.sound.name == "none":
         return None
-    filler = _make_sound(thinking.sound, thinking.level_dbfs)
-    return AmbienceSettings(_read_clip(announcement) if announcement else None, filler, thinking.after_ms)
+    filler = make_sound(thinking.sound, thinking.level_dbfs)
+    return AmbienceSettings(read_clip(announcement) if announcement else None, filler, thinking.after_ms)
 
 
-def _make_sound(sound: Filler, level_dbfs: float) -> Clip | None:
+def make_sound(sound: Filler, level_dbfs: float) -> Clip | None:
+    """The sound that is named, read and converted now; ``None`` for nothing.
+
+    :raises SipagentError: for a file that is no WAV file.
+    """
     if sound.file is not None:
-        return _read_clip(sound.file).at_level(level_dbfs)
+        return read_clip(sound.file).at_level(level_dbfs)
     make = SOUNDS.get(sound.name)
     return Clip({rate: make(level_dbfs, random=Random(NOISE_SEED), rate=rate) for rate in RATES}) if make else None
 
 
-def _read_clip(file: Path) -> Clip:
+def read_clip(file: Path) -> Clip:
+    """Read a WAV file.
+
+    :raises SipagentError: when it is none.
+    """
     try:
         return Clip.read(file.read_bytes())
     except (OSError, WavError) as error:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from functools import partial
 from random import SystemRandom
 from time import time
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from sipagent.agent.agent import Agent
 from sipagent.aio.collector import Collector
 from sipagent.aio.dns import look_up
 from sipagent.aio.engine import Engine
+from sipagent.aio.line import Line
 from sipagent.aio.log import get_logger
 from sipagent.aio.model_server import ModelServer, serve_model
 from sipagent.aio.programs import OnCall
@@ -40,6 +42,7 @@ from sipagent.lines import (
     parse_target,
     usable_codecs,
 )
+from sipagent.outages import speak_apologies
 from sipagent.rtp import dtls
 from sipagent.sip.core import HeaderList, UserAgentSettings
 from sipagent.sip.dialog import DEFAULT_PORTS, URI_TRANSPORTS
@@ -134,7 +137,7 @@ class Application:
         ports = (config.rtp.ports.first, config.rtp.ports.last)
         self._speech = self._load_speech_model()
         self.service = Service(
-            lines=make_lines(config, engines, outsides, agents=self._agents, toolbox=await self._open_toolbox()),
+            lines=await self._make_lines(engines, outsides),
             ports=RtpPorts("0.0.0.0", ports, random=self._random),
             ports6=RtpPorts("::", ports, random=self._random),
             max_calls=config.sip.max_calls,
@@ -275,10 +278,20 @@ class Application:
         self._closing.callback(model.close)
         return model
 
+    async def _make_lines(
+        self, engines: Mapping[str, Engine], outsides: Mapping[str, str | None]
+    ) -> dict[str, Line]:
+        for name, engine in engines.items():
+            engine.breaker.changed = partial(self.observer.observe_engine, name)
+            self._closing.callback(engine.breaker.stop)
+        toolbox, spoken = await self._open_toolbox(), await speak_apologies(self._config)
+        return make_lines(self._config, engines, outsides, agents=self._agents, toolbox=toolbox, spoken=spoken)
+
     async def _make_engines(self) -> dict[str, Engine]:
         """The engines of the agents that take calls; the embedded model is started for those that need it."""
         config = self._config
-        names = {config.agents[agent].engine for line in config.lines for agent in config.agents_of(line)}
+        agents = [config.agents[agent] for line in config.lines for agent in config.agents_of(line)]
+        names = {name for agent in agents for name in (agent.engine, *agent.continuity.engines)}
         embedded = {name for name in names if config.engines[name].is_embedded}
         model = await self._serve_model() if embedded else None
         for name in embedded:

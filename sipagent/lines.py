@@ -1,7 +1,7 @@
 """From what the file says of lines and engines to what the machines take."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from ipaddress import ip_network
 from random import Random
@@ -14,6 +14,7 @@ from sipagent.agent.routing import Route
 from sipagent.agents import make_budget, make_conversation, make_profile, make_silence, make_tools, read_knowledge
 from sipagent.aio.engine import Engine
 from sipagent.aio.line import Line
+from sipagent.audio.clip import Clip
 from sipagent.audio.codecs import available_codecs
 from sipagent.call.settings import CallSettings
 from sipagent.call.transfer import TransferSettings
@@ -23,6 +24,7 @@ from sipagent.config.agent_settings import HoursConfig, RouteConfig
 from sipagent.config.settings import AgentConfig, LineConfig
 from sipagent.config.values import Server
 from sipagent.errors import RemoteProtocolError, SipagentError
+from sipagent.outages import make_continuity, make_farewell
 from sipagent.sdp.negotiation import DEFAULT_CODECS
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
@@ -177,6 +179,16 @@ def parse_target(text: str, *, domain: Uri | None = None) -> Uri:
         raise SipagentError(f"{text!r} is no SIP URI, such as sip:agent@127.0.0.1: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Supplies:
+    """What lines are made of besides what the file says."""
+
+    engines: Mapping[str, Engine]
+    agents: Mapping[str, Agent]
+    toolbox: Toolbox
+    spoken: Mapping[str, Clip]
+
+
 def make_lines(
     config: Config,
     engines: Mapping[str, Engine],
@@ -184,6 +196,7 @@ def make_lines(
     *,
     agents: Mapping[str, Agent] | None = None,
     toolbox: Toolbox | None = None,
+    spoken: Mapping[str, Clip] | None = None,
 ) -> dict[str, Line]:
     """What becomes of the calls of each line.
 
@@ -191,21 +204,21 @@ def make_lines(
     :param engines: where the model of each engine is.
     :param agents: those written in Python, by their names.
     :param toolbox: has the tools; not given: one whose MCP servers are never started.
+    :param spoken: what agents say without a model, by its words.
     :raises SipagentError: when a tool or a file can't be loaded.
     """
     known = outsides or {}
     box = toolbox or Toolbox(config, random=Random(), report=_report_nothing)
-    made = {line.name: _make_line(config, line, engines, agents or {}, box) for line in config.lines}
+    supplies = Supplies(engines, agents or {}, box, spoken or {})
+    made = {line.name: _make_line(config, line, supplies) for line in config.lines}
     return {name: replace(line, external_address=known.get(name)) for name, line in made.items()}
 
 
-def _make_line(
-    config: Config, line: LineConfig, engines: Mapping[str, Engine], agents: Mapping[str, Agent], toolbox: Toolbox
-) -> Line:
+def _make_line(config: Config, line: LineConfig, supplies: Supplies) -> Line:
     """The line with its own agent, and the same with each that its routes lead to, or to whom calls are handed over."""
     made: dict[str, Line] = {}
     for name in config.agents_of(line):
-        made[name] = replace(_make_line_of(name, config, line, engines, agents.get(name), toolbox), others=made)
+        made[name] = replace(_make_line_of(name, config, line, supplies), others=made)
     routes = [_make_route(each, config) for each in line.routes]
     return replace(made[line.agent], routes=tuple((route, made.get(route.agent)) for route in routes))
 
@@ -232,14 +245,16 @@ def _make_hours(hours: HoursConfig, config: Config) -> Hours:
     return Hours(hours.open, hours.holidays, zone.info if zone is not None else None)
 
 
-def _make_line_of(
-    name: str, config: Config, line: LineConfig, engines: Mapping[str, Engine], python: Agent | None, toolbox: Toolbox
-) -> Line:
-    agent = config.agents[name]
+def _make_line_of(name: str, config: Config, line: LineConfig, supplies: Supplies) -> Line:
+    agent, engines, python = config.agents[name], supplies.engines, supplies.agents.get(name)
+    toolbox = supplies.toolbox
     knowledge = read_knowledge(agent)
     tools = make_tools(name, config, knowledge, python, toolbox=toolbox)
     call = CallSettings(
-        conversation=make_conversation(agent, config.engines[agent.engine], tools),
+        conversation=replace(
+            make_conversation(agent, config.engines[agent.engine], tools),
+            continuity=make_continuity(agent, config, tools),
+        ),
         max_call_s=agent.max_call_s,
         warn_s=agent.warn_s,
         budget=make_budget(agent, config.engines[agent.engine]),
@@ -248,12 +263,14 @@ def _make_line_of(
         records=agent.record,
         recording_tone=agent.record_tone,
         hears_keys=line.dtmf_in_band,
+        farewell=make_farewell(agent, supplies.spoken, _make_referral(agent, line)),
         transfer=_make_transfer(agent, line, is_tool=TRANSFER in map(str, agent.tools)),
     )
     return Line(
         codecs=usable_codecs(line),
         call=call,
         engine=engines[agent.engine],
+        substitutes=tuple(engines[each] for each in agent.continuity.engines),
         tools=tools.own,
         agent=name,
         sources=tools.sources,
@@ -265,6 +282,13 @@ def _make_line_of(
         hand_over=agent.hand_over,
         srtp=line.srtp,
     )
+
+
+def _make_referral(agent: AgentConfig, line: LineConfig) -> Uri | None:
+    """Where callers of a line go for whom there is no model; a number is at the line's own domain."""
+    text = agent.continuity.refer_to
+    domain = None if line.domain is None else make_account(line).address
+    return None if text is None else parse_target(text, domain=domain)
 
 
 def _make_transfer(agent: AgentConfig, line: LineConfig, *, is_tool: bool) -> TransferSettings:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from random import SystemRandom
 from time import monotonic
 from typing import Protocol, TypeAlias
 
@@ -12,6 +13,7 @@ from sipagent.aio.driver import Driver
 from sipagent.aio.engine import Engine
 from sipagent.aio.media import Media
 from sipagent.aio.model_sockets import ModelSockets
+from sipagent.aio.probe import probe
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Place, ReplacementRunner, Way
 from sipagent.aio.speech_model import Ear, SpeechModel
@@ -24,6 +26,7 @@ from sipagent.call.call import Call
 from sipagent.call.events import Fact
 from sipagent.call.staffing import AgentChanged
 from sipagent.errors import LocalProtocolError
+from sipagent.realtime.failures import concerns_account
 from sipagent.sip.core import HeaderList
 from sipagent.sip.events import (
     Accepted,
@@ -45,6 +48,9 @@ NOT_ACCEPTABLE = 488
 """It comes with a Warning that says why (:rfc:`3261#section-13.3.1.3`)."""
 
 REQUEST_PENDING = 491
+
+UNAUTHORIZED = 401
+"""What a WebSocket is refused with where the server said so only inside."""
 
 SipCommand: TypeAlias = (
     events.Ring | events.Accept | events.Reject | events.Refer | events.PressKeys | events.AskForLife | events.HangUp
@@ -91,6 +97,7 @@ class CallRunner:
 
     :param handle: of the INVITE that came; ``None`` for a call that we make.
     :param make_recorder: makes the recorder of the call's first, second... recording.
+    :param substitutes: the engines that may take the place of the call's own, by their number from 1 on.
     :param keep: is told the handle of each further dialog of the call, by the call's id, so that its events come here.
     :param speech: judges what the call asks; without it the call goes by loudness alone.
     :param ended: is called once, when nothing is left of the call.
@@ -105,6 +112,7 @@ class CallRunner:
         media: Media,
         endpoint: SipEndpoint,
         engine: Engine,
+        substitutes: Sequence[Engine] = (),
         tools: ToolRunner,
         staff: Staff,
         make_recorder: Callable[[int], Recorder],
@@ -133,7 +141,8 @@ class CallRunner:
         self._speech = speech
         self._ear: Ear | None = None
         self._sent = 0
-        self._models = ModelSockets(call, self.driver, opens=partial(_open, (engine,)))
+        self._engines = (engine, *substitutes)
+        self._models = ModelSockets(call, self.driver, opens=partial(_open, self._engines))
         self.replacement = ReplacementRunner(call, self.driver, self._place, endpoint=endpoint, way=way, keep=keep)
         media.attach(call, self.driver)
 
@@ -246,8 +255,10 @@ class CallRunner:
                 command(agent.ring, handle, body=offer)
             case events.Accept(body):
                 command(agent.accept, handle, body)
-            case events.Reject(status, reason, retry_after_s):
+            case events.Reject(status, reason, retry_after_s, contact):
                 headers = [] if retry_after_s is None else [("Retry-After", str(retry_after_s))]
+                if contact is not None:
+                    headers.append(("Contact", f"<{contact}>"))
                 if status == NOT_ACCEPTABLE:
                     headers.append(("Warning", f'399 sipagent "{_quotable(reason)}"'))
                 command(agent.reject, handle, status, headers=headers)
@@ -319,8 +330,19 @@ class CallRunner:
         if isinstance(fact, events.AgentStarted) and not fact.was_queued:
             self._observer.observe_delay("model_to_packet", now - fact.received_at)
         self._observer.observe(self.call.id, fact, now=now)
+        if isinstance(fact, events.ModelFailed | events.ModelLost | events.AttemptFailed):
+            self._trip(fact)
         if isinstance(fact, events.Ended):
             self._finish()
+
+    def _trip(self, fact: events.ModelFailed | events.ModelLost | events.AttemptFailed) -> None:
+        """Keep other calls away from an engine whose key or account somebody has to mend."""
+        if not concerns_account(fact.code):
+            return
+        engine = self._engines[fact.engine]
+        code = int(fact.code) if fact.code and fact.code.isdigit() else UNAUTHORIZED
+        settings = self.call.session_settings[fact.engine]
+        engine.breaker.trip(code, fact.message, partial(probe, engine.open, settings, random=SystemRandom()))
 
     def _on_crash(self, error: Exception) -> None:
         """A bug ends this call: tell the caller, and leave nothing behind."""
@@ -344,8 +366,12 @@ class CallRunner:
 
 
 async def _open(engines: Sequence[Engine], socket: WebSocket, number: int) -> None:
-    engine = engines[number]
-    await socket.connect(engine.url, engine.headers, timeout_s=engine.connect_timeout_s, tls=engine.tls)
+    """Connect to one of the engines, unless it is known that this would be in vain."""
+    breaker = engines[number].breaker
+    if breaker.reason is None:
+        await engines[number].open(socket)
+    else:
+        socket.refuse(breaker.code, breaker.reason)
 
 
 def _quotable(text: str) -> str:

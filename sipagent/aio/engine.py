@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ssl import SSLContext
 
+from sipagent.aio.breaker import Breaker
+from sipagent.aio.websocket import WebSocket
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -13,3 +16,9 @@ class Engine:
     headers: Mapping[str, str] = field(repr=False)
     connect_timeout_s: float = 5.0
     tls: SSLContext | None = None
+    breaker: Breaker = field(default_factory=Breaker, compare=False, repr=False)
+    """Whether it may be used at all."""
+
+    async def open(self, socket: WebSocket) -> None:
+        """Connect; what comes of it is told by the socket."""
+        await socket.connect(self.url, self.headers, timeout_s=self.connect_timeout_s, tls=self.tls)

@@ -32,6 +32,8 @@ class Line:
     """Servers with more of them."""
     approval: ApprovalPolicy = field(default_factory=ApprovalPolicy)
     """Who is asked about those that need it."""
+    substitutes: tuple[Engine, ...] = ()
+    """The engines that may take the place of the agent's own."""
     keys_in_rtp: bool = True
     """Whether keys that an agent presses go there, where the peer takes them."""
     account: str | None = None

@@ -197,6 +197,10 @@ class Service:
         for runner in list(self._runners.values()):
             runner.driver.feed(partial(runner.call.hang_up, "stopped"))
         await self._empty.wait()
+        for line in self._lines.values():
+            for each in (line, *line.others.values()):
+                for engine in (each.engine, *each.substitutes):
+                    engine.breaker.stop()
 
     async def close(self) -> None:
         """Wait for the programs, for a while, and until the recordings are written, however slow the disk is."""
@@ -321,6 +325,7 @@ class Service:
             media=media,
             endpoint=endpoint,
             engine=line.engine,
+            substitutes=line.substitutes,
             tools=ToolRunner(
                 tools,
                 report=self._observer.observe_tool_error,

@@ -22,7 +22,8 @@ MAX_FRAME = 16 * 1024 * 1024
 MAX_UNSENT = 512 * 1024
 """Half a minute of audio that a stalled model did not take: the connection is as good as lost."""
 
-PING_S = 10.0
+PING_S = 4.0
+"""A server of which nothing comes is asked for a sign of life, and given up when there is none: its caller waits."""
 
 TEXT = WSMsgType.TEXT  # to look a member up in its enumeration takes longer than to frame the message
 
@@ -91,6 +92,10 @@ class WebSocket(WSListener):
             auto_ping_reply_timeout=PING_S,
             auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
         )
+
+    def refuse(self, code: int, reason: str) -> None:
+        """Tell at once that it can't be opened; nothing was tried."""
+        self._lose(code, reason)
 
     def send(self, data: bytes) -> None:
         """Send a text frame; what can't be sent any more is dropped."""

@@ -44,6 +44,12 @@ class Clip:
         mono = to_pcm(samples.mean(axis=1))
         return cls({wanted: fade(_convert(mono, rate, wanted), rate=wanted) for wanted in rates})
 
+    @property
+    def duration_s(self) -> float:
+        """How long it is."""
+        rate = max(self._by_rate)
+        return len(self._by_rate[rate]) / rate
+
     def at_level(self, dbfs: float) -> "Clip":
         """Return it as loud: its RMS level, its silences included, relative to 32,768."""
         pcm = self._by_rate[max(self._by_rate)]

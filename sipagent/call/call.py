@@ -16,6 +16,7 @@ from sipagent.call.conversation import Conversation
 from sipagent.call.credit import Credit
 from sipagent.call.ending import Ending
 from sipagent.call.events import Address, Output, ToolOutput
+from sipagent.call.farewell import Farewell
 from sipagent.call.hearing import Hearing
 from sipagent.call.phase import Phase
 from sipagent.call.recording import Recording
@@ -26,6 +27,7 @@ from sipagent.call.succession import AgentChange, Succession
 from sipagent.call.transfer import Transfer
 from sipagent.call.vigil import Vigil
 from sipagent.errors import LocalProtocolError, RemoteProtocolError
+from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.session import Frame
 from sipagent.timers import Timers
 
@@ -64,6 +66,7 @@ class Call:
         self._ending = Ending(self._timers)
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
         self._succession = Succession(emit=self._outputs.append, transfer=self._transfer)
+        self._farewell = Farewell(settings.farewell, self._transfer, self._outputs.append, self._timers)
         self._offer = b""
         self._answer = b""
         self._invited_at = 0.0
@@ -71,6 +74,12 @@ class Call:
         self._was_held = False
         self._is_outgoing = False
         self._is_up = False
+
+    @property
+    def session_settings(self) -> tuple[SessionSettings, ...]:
+        """What each engine is asked for, by its number."""
+        conversation = self._settings.conversation
+        return (conversation.session, *conversation.continuity.fallbacks)
 
     # Driving
 
@@ -427,9 +436,20 @@ class Call:
         if self._is_calling:
             self._hang_up("model_failed", now)
         elif self.phase is Phase.RINGING:
+            self._turn_away(message, now)
+        elif self.phase is Phase.UP and self._conversation and not self._farewell.go_on(self._conversation, now=now):
+            self._begin_ending("model_failed", now)
+        elif self._farewell.wants_record and self.recording.record is None:
+            self.recording.start(now=now)
+
+    def _turn_away(self, message: str, now: float) -> None:
+        """There is no model for a caller who was not answered: he may go elsewhere, or try again."""
+        elsewhere = self._settings.farewell.refer_to
+        if elsewhere is None:
             self._reject(503, message, now, retry_after_s=RETRY_AFTER_S)
         else:
-            self._begin_ending("model_failed", now)
+            self._outputs.append(events.Reject(302, message, contact=elsewhere))
+            self._end("referred", now)
 
     def _begin_ending(self, reason: str, now: float, *, says_goodbye: bool = False) -> None:
         if self.phase is Phase.UP and self._conversation:

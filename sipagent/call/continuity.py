@@ -43,8 +43,8 @@ class ContinuitySettings:
     """How long the model may be silent when it is its turn; then the caller hears the filler."""
     lost_s: float = 8.0
     """How long it may be silent before it is given up."""
-    max_session_s: float = 3300.0
-    """How long a session is used; one that the model itself limits is left in time, too."""
+    max_session_s: float = inf
+    """How long a session is used; that of a server that limits them itself is left in time, too."""
     filler: Clip | None = None
     """What the caller hears in the place of silence meanwhile, again and again."""
     fallbacks: tuple[SessionSettings, ...] = ()

@@ -13,6 +13,8 @@ from sipagent.call.facts import (
     AgentSaid,
     AgentStarted,
     Answered,
+    Apologized,
+    AttemptFailed,
     Backchanneled,
     BargedIn,
     CallerSaid,
@@ -28,6 +30,7 @@ from sipagent.call.facts import (
     HoldEnded,
     Invited,
     LegComplained,
+    MessageRecorded,
     MessageTaken,
     ModelComplained,
     ModelFailed,
@@ -68,7 +71,9 @@ __all__ = [
     "AgentSaid",
     "AgentStarted",
     "Answered",
+    "Apologized",
     "AskForLife",
+    "AttemptFailed",
     "Backchanneled",
     "BargedIn",
     "CallerSaid",
@@ -96,6 +101,7 @@ __all__ = [
     "JudgeTool",
     "KeepReplacement",
     "LegComplained",
+    "MessageRecorded",
     "MessageTaken",
     "ModelCommand",
     "ModelComplained",
@@ -173,6 +179,8 @@ class Reject:
     reason: str
     """For the log; the wire carries the status's own phrase."""
     retry_after_s: int | None = None
+    contact: Uri | None = None
+    """Where the caller is to go instead, with a status of 3xx."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ class ModelFailed:
     """``fatal`` (a setting must be mended) or ``transient`` (it may work again by itself)."""
     code: str | None
     message: str
+    engine: int = 0
+    """Whose: 0 is the call's own engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class ModelLost:
     """As of :class:`ModelFailed`."""
     code: str | None
     message: str
+    engine: int = 0
+    """Whose: 0 is the call's own engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,30 @@ class EngineChanged:
 
     engine: int
     """Its number: 0 is the call's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """A session could not be had; another attempt follows, with this engine or the next."""
+
+    kind: str
+    """As of :class:`ModelFailed`."""
+    code: str | None
+    message: str
+    engine: int
+    """Its number: 0 is the call's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apologized:
+    """There is no model any more, and the caller hears that something is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecorded:
+    """The caller was recorded for so long, for a person to hear."""
+
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +389,9 @@ Fact: TypeAlias = (
     | ModelRecovered
     | SessionRolledOver
     | EngineChanged
+    | AttemptFailed
+    | Apologized
+    | MessageRecorded
     | ModelComplained
     | LegComplained
     | SpeechStarted

@@ -31,15 +31,27 @@ class Filler:
         self._format = audio_format
         self._player: Player | None = None
         self._silent_ms = 0
+        self._notice: Clip | None = None
+        self._has_notice = False
         self.is_on = False
         """Whether it is heard, or about to be."""
+
+    def play(self, clip: Clip) -> None:
+        """Play something else once, as soon as the agent has nothing to say."""
+        self._notice = clip
+        self.is_on = True
 
     def add(self, frame: bytes | None, ms: int, *, is_wanted: bool) -> bytes | None:
         """Return what is heard with the agent's frame, or with its silence.
 
         :param is_wanted: whether the model is gone.
         """
-        if frame is not None or not is_wanted:
+        if frame is None and self._notice is not None:
+            self._player = Player(self._notice.at(self._format.rate), rate=self._format.rate)
+            self._notice, self._has_notice = None, True
+        if self._has_notice:
+            self._has_notice = self._player is not None
+        elif frame is not None or not is_wanted:
             self._silent_ms = 0
             if self._player is not None:
                 self._player.stop()
@@ -48,7 +60,7 @@ class Filler:
             if self._player is None and self._silent_ms > AFTER_MS and self._clip is not None:
                 rate = self._format.rate
                 self._player = Player(self._clip.at(rate), loops=True, rate=rate, rise_ms=RISE_MS, fall_ms=FALL_MS)
-        self.is_on = is_wanted or self._player is not None
+        self.is_on = is_wanted or self._player is not None or self._notice is not None
         return self._under(frame, ms)
 
     def _under(self, frame: bytes | None, ms: int) -> bytes | None:

@@ -53,7 +53,7 @@ class ModelLink:
     ) -> None:
         self._continuity = continuity or ContinuitySettings()
         self._emit, self._wall_offset = emit, wall_offset
-        self._settings = [settings, *self._continuity.fallbacks]
+        self._settings = [settings, *changed(self._continuity.fallbacks, settings)]
         self._make = partial(make_session, audio_format=audio_format, random=random)
         self._session = self._make(settings)
         self._successor = Successor(self._settings, make=self._make, emit=emit, random=random)
@@ -325,7 +325,7 @@ class ModelLink:
         if not self._is_up:
             self._on_not_up(failed)
             return
-        self._emit(events.ModelLost(failed.kind, failed.code, failed.message))
+        self._emit(events.ModelLost(failed.kind, failed.code, failed.message, self._engine))
         if not self._is_wanted or not self._continuity.give_up_s:
             self._give_up(failed)
             return
@@ -341,7 +341,7 @@ class ModelLink:
         if self._engine + 1 >= len(self._settings):
             self._give_up(failed)
             return
-        self._emit(events.ModelComplained(failed.code, failed.message))
+        self._emit(events.AttemptFailed(failed.kind, failed.code, failed.message, self._engine))
         self._emit(events.CloseModel(self._number))
         self._session = self._make(self._settings[self._engine + 1])
         self._open(self._engine + 1)
@@ -364,7 +364,7 @@ class ModelLink:
         self._owed = None
         self._look_at = self._roll_at = inf
         self._successor.stop()
-        self._emit(events.ModelFailed(failed.kind, failed.code, failed.message))
+        self._emit(events.ModelFailed(failed.kind, failed.code, failed.message, self._engine))
 
     # The next one
 

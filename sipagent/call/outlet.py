@@ -3,6 +3,7 @@
 None of it is the model's audio, so none of it is in the ledger of what was heard.
 """
 
+from sipagent.audio.clip import Clip
 from sipagent.call.ambience import Ambience
 from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.filler import Filler
@@ -35,6 +36,10 @@ class Outlet:
     def is_heard(self) -> bool:
         """Whether something is heard that is not the agent, and whose echo may come back."""
         return self.waiting.is_active or self.is_announcing
+
+    def play(self, clip: Clip) -> None:
+        """Play something once, as soon as the agent has nothing to say."""
+        self._filler.play(clip)
 
     def announce(self, ms: int) -> bytes | None:
         """Return the next frame of the announcement."""

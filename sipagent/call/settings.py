@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from sipagent.call.budget import BudgetSettings
 from sipagent.call.conversation_settings import ConversationSettings
+from sipagent.call.farewell import FarewellSettings
 from sipagent.call.silence import SilenceSettings
 from sipagent.call.transfer import TransferSettings
 from sipagent.call.watchdog import DeadAirSettings
@@ -29,5 +30,7 @@ class CallSettings:
     """Whether the caller is reminded of it by a beep."""
     hears_keys: bool = False
     """Whether keys are looked for in the caller's audio, too."""
+    farewell: FarewellSettings = field(default_factory=FarewellSettings)
+    """What becomes of it when there is no model."""
     transfer: TransferSettings | None = None
     """Where the model may hand the call on to."""

@@ -158,7 +158,7 @@ class Successor:
 
     def _on_failed(self, failed: model.SessionFailed, now: float) -> None:
         self._drop()
-        self._emit(events.ModelComplained(failed.code, failed.message))
+        self._emit(events.AttemptFailed(failed.kind, failed.code, failed.message, self.engine))
         self._attempt += 1
         if failed.kind == "fatal":
             del self._engines[0]

@@ -158,6 +158,17 @@ class Transfer:
         self._choose(target, uri)
         self._announce(conversation, now)
 
+    def hand_on(self, destination: str, conversation: Conversation, *, now: float) -> bool:
+        """Hand the call on without a model's having wished it; say whether there is such a destination."""
+        if self.is_active or destination not in self._settings.destinations:
+            return False
+        self._destination, self._target = destination, self._settings.destinations[destination]
+        self._tail_ms, self._was_accepted, self._function_call_id = 0, False, ""
+        self._enter(State.ANNOUNCED)
+        conversation.pause("", now=now)
+        self._timers.set(TIMER, now + ANNOUNCING_S)
+        return True
+
     def tick(self, conversation: Conversation, *, ms: int, now: float) -> None:
         """Once the sentence has been heard, and the caller's jitter buffer has played it, ask the peer."""
         if self._state is State.ANNOUNCED and conversation.is_silent:

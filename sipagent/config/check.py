@@ -40,6 +40,7 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
         _check_transfer(root, name, config, reader)
         _check_greeting(root, name, config.agents[name], reader)
         _check_vad(root, name, config.agents[name], reader)
+        _check_continuity(root, name, config, reader)
     for number, line in enumerate(config.lines):
         _check_line(root, number, line, reader)
         _check_routes(root, number, config, reader)
@@ -131,6 +132,32 @@ def _check_transfer(root: Node, name: str, config: Config, reader: Reader) -> No
             _report(root, path, "expected a SIP URI or a number", reader)
 
 
+def _check_continuity(root: Node, name: str, config: Config, reader: Reader) -> None:
+    """Who takes over must be somebody, and not the one who failed."""
+    agent = config.agents[name]
+    settings, path = agent.continuity, ("agents", name, "continuity")
+    choices = ("hang_up", "message", *agent.transfer.destinations)
+    if settings.then not in choices:
+        _report(root, (*path, "then"), f"expected {' or '.join(choices)}", reader)
+    for i, engine in enumerate(settings.engines):
+        if engine == agent.engine or engine in settings.engines[:i]:
+            _report(root, (*path, "engines", i), "an engine that is tried before it", reader)
+    if settings.lost_s <= settings.stalled_s:
+        _report(root, (*path, "lost_s"), "longer than stalled_s", reader)
+    target = settings.refer_to
+    if target is None:
+        return
+    is_uri = target.partition(":")[0].lower() in ("sip", "sips", "tel")
+    lines = [line for line in config.lines if name in config.agents_of(line)]
+    try:
+        Uri.parse(target if is_uri else f"sip:{target}@host")
+    except RemoteProtocolError:
+        _report(root, (*path, "refer_to"), "expected a SIP URI or a number", reader)
+    if not is_uri and not all(line.domain is not None for line in lines):
+        message = "a number is at the domain of the line, and a line of this agent has none"
+        _report(root, (*path, "refer_to"), message, reader)
+
+
 def _check_routes(root: Node, number: int, config: Config, reader: Reader) -> None:
     """Each leads to one end, by hours that there are."""
     for i, route in enumerate(config.lines[number].routes):
@@ -167,6 +194,8 @@ def _check_names(root: Node, reader: Reader) -> None:
         names.append(name)
     for agent in agents:
         _check_reference(root, ("agents", agent, "engine"), engines, reader)
+        for i in _children(root, ("agents", agent, "continuity", "engines")):
+            _check_reference(root, ("agents", agent, "continuity", "engines", i), engines, reader, kind="engine")
         for i in _children(root, ("agents", agent, "hand_over")):
             _check_reference(root, ("agents", agent, "hand_over", i), agents, reader, kind="agent")
         _check_tools(root, ("agents", agent, "tools"), reader)

@@ -191,6 +191,21 @@ class ThinkingConfig(Struct, frozen=True, forbid_unknown_fields=True):
     phrase_after_ms: Annotated[int, Meta(ge=0, le=60_000)] = 1_000
 
 
+class ContinuityConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done when the model fails, stalls or comes to the end of its session."""
+
+    give_up_s: Annotated[float, Meta(ge=0, le=600)] = 20.0
+    engines: tuple[Text, ...] = ()
+    stalled_s: Annotated[float, Meta(ge=0.5, le=60)] = 2.0
+    lost_s: Annotated[float, Meta(ge=1, le=120)] = 8.0
+    filler: Filler = Filler("noise")
+    level_dbfs: Annotated[float, Meta(ge=-70, le=-10)] = -45.0
+    apology: Announcement | None = None
+    then: Text = "hang_up"
+    message_s: Annotated[float, Meta(ge=1, le=600)] = 60.0
+    refer_to: Text | None = None
+
+
 class SilenceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What is done about a caller who says nothing any more."""
 
@@ -236,6 +251,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     announcement: Announcement | None = None
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
     hold: HoldConfig = field(default_factory=HoldConfig)
+    continuity: ContinuityConfig = field(default_factory=ContinuityConfig)
 
 
 class ControlConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -25,6 +25,9 @@ PATH_BUCKETS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02
 
 BARGE_IN_BUCKETS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 """Seconds; a person notices from about 0.2 on."""
+
+GAP_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 5.0, 10.0, 20.0)
+"""Seconds; until 1.5 a caller takes it for thought."""
 
 DURATION_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 """Seconds."""
@@ -131,6 +134,13 @@ class Metrics:
         self._loss = self._by_direction("call_loss_ratio", "The part of a call's packets that was lost.", LOSS_BUCKETS)
         self._tokens = self._counter("model_tokens", "Tokens of models, input and output together, by their count.")
         self._cost = self._counter("model_usd", "What they cost in USD, where the prices are known.")
+        self._sessions_lost = self._counter("sessions_lost", "Sessions with a model that broke in mid-call.")
+        self._resumed = self._histogram("session_gap_seconds", "Without a model, until another session.", GAP_BUCKETS)
+        self._stalls = self._counter("model_stalls", "Models that were silent for too long when it was their turn.")
+        self._rolled_over = self._counter("sessions_rolled_over", "Sessions left for another before their end.")
+        self._refusing = Gauge(
+            "sipagent_engine_refuses", "Whether an engine refuses all calls.", ["engine"], registry=registry
+        )
         self._model_failures = Counter("sipagent_model_failures", "Failed models.", ["kind"], registry=registry)
 
     def call_answered(self, seconds: float) -> None:
@@ -189,6 +199,26 @@ class Metrics:
     def model_failed(self, kind: Literal["fatal", "transient"]) -> None:
         """A model could not be used, or not any more."""
         self._model_failures.labels(kind).inc()
+
+    def model_lost(self) -> None:
+        """A session was lost in mid-call."""
+        self._sessions_lost.inc()
+
+    def model_resumed(self, seconds: float) -> None:
+        """A call that lost its session has another, so long after."""
+        self._resumed.observe(seconds)
+
+    def model_stalled(self) -> None:
+        """A model was silent for too long when it was its turn."""
+        self._stalls.inc()
+
+    def session_rolled_over(self) -> None:
+        """A call left a session that neared its end."""
+        self._rolled_over.inc()
+
+    def engine_refuses(self, name: str, refuses: bool) -> None:
+        """An engine of the configuration refuses all, or does not any more."""
+        self._refusing.labels(name).set(refuses)
 
     def model_used(self, tokens: int, usd: float | None) -> None:
         """A call came to so many tokens, and to so many USD where the prices are known."""

@@ -29,6 +29,7 @@ class CallObserver:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._engines: dict[str, str] = {}
         self.follower: Follower | None = None
         self._log = get_logger()
         self.model_trouble: str | None = None
@@ -42,6 +43,17 @@ class CallObserver:
         self._count(fact, now)
         if self.follower is not None:
             self.follower.follow(call_id, fact, now)
+
+    def observe_engine(self, name: str, reason: str | None) -> None:
+        """Take note that an engine is of no use until a person mends it, and why; or that it is again."""
+        if reason is None:
+            self._engines.pop(name, None)
+            self._log.info("engine_back", engine=name)
+        else:
+            self._engines[name] = reason
+            self._log.error("engine_refuses_all", engine=name, reason=reason)
+        self._metrics.engine_refuses(name, reason is not None)
+        self._set_trouble(next(iter(self._engines.values()), None))
 
     def observe_delay(self, path: str, seconds: float) -> None:
         """Take a delay."""
@@ -89,12 +101,6 @@ class CallObserver:
         match fact:
             case events.Answered(_, setup_s):
                 metrics.call_answered(setup_s)
-            case events.ModelReady():
-                self._set_trouble(None)
-            case events.ModelFailed(kind, _, message):
-                metrics.model_failed("fatal" if kind == "fatal" else "transient")
-                if kind == "fatal":
-                    self._set_trouble(message)
             case events.AgentPaused(onset_at):
                 metrics.agent_paused(now - onset_at)
             case events.AgentResumed():
@@ -111,6 +117,26 @@ class CallObserver:
                 heard = media.heard if media.packets_received else None
                 counts = media.packets_sent, media.packets_received, media.lost, media.from_strangers
                 metrics.media_ended(MediaTotals(*counts, heard, media.sent))
+            case _:
+                self._count_model(fact)
+
+    def _count_model(self, fact: Fact) -> None:
+        metrics = self._metrics
+        match fact:
+            case events.ModelReady() if not self._engines:
+                self._set_trouble(None)
+            case events.ModelFailed(kind, _, message):
+                metrics.model_failed("fatal" if kind == "fatal" else "transient")
+                if kind == "fatal":
+                    self._set_trouble(message)
+            case events.ModelLost():
+                metrics.model_lost()
+            case events.ModelResumed(gap_ms):
+                metrics.model_resumed(gap_ms / 1000)
+            case events.ModelStalled():
+                metrics.model_stalled()
+            case events.SessionRolledOver():
+                metrics.session_rolled_over()
 
     def _set_trouble(self, trouble: str | None) -> None:
         if trouble != self.model_trouble:

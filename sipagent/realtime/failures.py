@@ -28,6 +28,20 @@ class ErrorClass(Enum):
     """The session is over, and a new one will fail as well until a person acts."""
 
 
+ACCOUNT_CODES = frozenset(
+    {
+        "invalid_api_key",
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "billing_hard_limit_reached",
+        "account_deactivated",
+        "401",
+        "402",
+        "403",
+    }
+)
+"""Of the API, and of HTTP where it refused the connection."""
+
 CODES = {
     "conversation_already_has_active_response": ErrorClass.BENIGN,
     "response_cancel_not_active": ErrorClass.BENIGN,
@@ -135,6 +149,11 @@ def describe_loss(code: int, reason: str, *, own: ErrorTable = OWN_ERRORS) -> tu
     what = "closed the connection" if code >= 1000 else "refused the connection" if code else "cannot be reached"
     said = f": {reason[:MAX_MESSAGE_CHARACTERS]}" if reason else ""
     return kind, f"the model {what} ({code}){said}"
+
+
+def concerns_account(code: str | None) -> bool:
+    """Whether this code, as of a failed session, is about the key or the account: every session would fail alike."""
+    return code in ACCOUNT_CODES
 
 
 def means_busy(error: dict[str, Any]) -> bool:

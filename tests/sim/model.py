@@ -115,6 +115,12 @@ class Model:
         self._is_open = False
         self._send_up(self._server.connection_lost)
 
+    def die(self) -> None:
+        """The model's process is killed."""
+        if not self._server.is_closed:
+            self._server.connection_lost()
+            self._send_down(self._on_lost, 1006, "the connection broke")
+
     # At the model's end
 
     def _on_handshake(self) -> None:
