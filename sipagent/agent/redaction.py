@@ -44,13 +44,7 @@ TEENS: Final = [
     "ten",
     "eleven",
     "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
+    *(f"{stem}teen" for stem in ("thir", "four", "fif", "six", "seven", "eigh", "nine")),
 ]
 TENS: Final = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 WORDS: Final = {
@@ -86,14 +80,14 @@ class _Part:
 class Redaction:
     """What is taken out of the texts of a call.
 
-    :param rules: kinds, and regular expressions as :class:`~sipagent.agent.regular.Regular` reads them.
-    :raises ValueError: for an expression that is none.
+    :param rules: kinds, and regular expressions between slashes (:class:`~sipagent.agent.regular.Regular`).
+    :raises ValueError: for what is neither.
     """
 
     def __init__(self, rules: Iterable[str]) -> None:
         rules = tuple(rules)
         self._finders: list[tuple[str, Finder]] = [(f"[{kind}]", FINDERS[kind]) for kind in KINDS if kind in rules]
-        self._patterns = [Regular(rule) for rule in rules if rule not in KINDS]
+        self._patterns = [_pattern(rule) for rule in rules if rule not in KINDS]
 
     def __bool__(self) -> bool:
         return bool(self._finders or self._patterns)
@@ -146,10 +140,18 @@ class Redaction:
 def check_rule(rule: str) -> None:
     """Make sure that a rule is a kind or an expression.
 
-    :raises ValueError: what is wrong with it.
+    :raises ValueError: what is expected.
     """
-    if rule not in KINDS:
-        Regular(rule)
+    Redaction([rule])
+
+
+def _pattern(rule: str) -> Regular:
+    if len(rule) < 3 or rule[0] != "/" or rule[-1] != "/":
+        raise ValueError(f"{', '.join(KINDS)}, or a regular expression between slashes")
+    try:
+        return Regular(rule[1:-1])
+    except ValueError as error:
+        raise ValueError(f"a regular expression between the slashes: {error}") from None
 
 
 def _replace(text: str, spans: Iterable[Span], mark: str) -> str:

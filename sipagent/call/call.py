@@ -18,6 +18,7 @@ from sipagent.call.ending import Ending
 from sipagent.call.events import Address, Output, ToolOutput
 from sipagent.call.hearing import Hearing
 from sipagent.call.phase import Phase
+from sipagent.call.privacy import Privacy
 from sipagent.call.recording import Recording
 from sipagent.call.replacement import Replacement
 from sipagent.call.settings import CallSettings
@@ -47,6 +48,7 @@ class Call:
         self._conversation: Conversation | None = None
         self.recording = Recording(leg, emit=self._outputs.append, has_tone=settings.recording_tone)
         """Whether the call is recorded."""
+        self._privacy = Privacy(settings.privacy, emit=self._outputs.append)
         self._hearing = Hearing(leg, recording=self.recording, emit=self._outputs.append)
         self.replacement = Replacement(
             leg, emit=self._outputs.append, is_up=lambda: self._is_up, replaced=self._on_replaced
@@ -370,6 +372,7 @@ class Call:
     def _follow(self, now: float) -> None:
         """Act on what the conversation has come to."""
         self._hearing.take_keys(now=now)
+        self._privacy.follow(self.recording, now=now)
         conversation = self._conversation
         if conversation is None or self.phase is Phase.ENDED:
             return
@@ -400,7 +403,7 @@ class Call:
             replace(self._settings.conversation, may_transfer=transfers is not None and transfers.is_tool),
             audio_format=self._leg.audio_format,
             wall_offset=self._leg.wall_offset,
-            emit=self._outputs.append,
+            emit=self._privacy.tell,
             random=self._random,
             press=self._leg.press,
             account=self._bounds.account,

@@ -6,20 +6,33 @@ nothing of what is said is told; from then on all numbers are taken out, for the
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sipagent.agent.builtin import COLLECT_DIGITS, SECRET
 from sipagent.agent.redaction import Redaction
 from sipagent.call import events
-from sipagent.call.record import Record
+from sipagent.call.recording import Recording
 
 PAUSED: Final = "[paused]"
 """In place of what was said while a secret was entered."""
 DIGIT: Final = "[digit]"
 """In place of a key."""
 
-Emit = Callable[[events.Output], None]
+TOLD: Final = frozenset(
+    (
+        events.CallerSaid,
+        events.AgentSaid,
+        events.Backchanneled,
+        events.NoteTaken,
+        events.MessageTaken,
+        events.DigitPressed,
+        events.ToolCalled,
+        events.ToolReturned,
+        events.AgentChanged,
+    )
+)
+"""The facts with words or keys in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +51,23 @@ class Privacy:
     :param emit: takes commands and facts.
     """
 
-    def __init__(self, settings: PrivacySettings, *, emit: Emit) -> None:
+    def __init__(self, settings: PrivacySettings, *, emit: Callable[[events.Output], None]) -> None:
         self._emit = emit
         self._rules = settings.redact
         self._redaction = Redaction(settings.redact)
         self._is_strict = settings.pci_pause
-        self._collecting = ""
-        """The call of the tool that waits for a secret; empty for none."""
-        self._paused: Record | None = None
-        """The record that pauses for it."""
+        self._collecting: set[str] = set()
+        """The calls of the tool that wait for a secret: one, and those that are about to be told so."""
 
     def tell(self, output: events.Output) -> None:
-        """Pass on a command as it is, and a fact as others may know it."""
+        """Pass on a command as it is, and a fact as others may know it. Hot path, for commands."""
+        self._emit(self._redacted(output) if type(output) in TOLD else output)
+
+    def follow(self, recording: Recording, *, now: float) -> None:
+        """Let the recording pause as long as a secret is entered."""
+        recording.withhold(bool(self._collecting), now=now)
+
+    def _redacted(self, output: events.Output) -> events.Output:
         match output:
             case events.CallerSaid() | events.AgentSaid() | events.Backchanneled() | events.NoteTaken():
                 output = replace(output, text=self._redact(output.text))
@@ -65,18 +83,7 @@ class Privacy:
                 output = replace(output, reason=self._redact(output.reason))
             case _:
                 pass
-        self._emit(output)
-
-    def follow(self, record: Record | None, *, now: float) -> None:
-        """Let the recording pause as long as a secret is entered, and go on if it was this that made it pause."""
-        if self._collecting:
-            if record is not None and not record.is_paused:
-                record.pause(now=now)
-                self._paused = record
-        elif self._paused is not None:
-            if self._paused is record:
-                record.resume(now=now)
-            self._paused = None
+        return output
 
     @property
     def _hides_keys(self) -> bool:
@@ -88,15 +95,15 @@ class Privacy:
 
     def _on_tool_called(self, called: events.ToolCalled) -> events.ToolCalled:
         if called.name == COLLECT_DIGITS.name and (self._is_strict or _is_secret(called.arguments)):
-            self._collecting = called.function_call_id
+            self._collecting.add(called.function_call_id)
             self._rules = tuple(dict.fromkeys((*self._rules, "digits")))
             self._redaction = Redaction(self._rules)
             return called
         return replace(called, arguments=self._redaction.redact_json(called.arguments))
 
     def _on_tool_returned(self, returned: events.ToolReturned) -> events.ToolReturned:
-        if self._collecting and returned.function_call_id == self._collecting:
-            self._collecting = ""
+        if returned.function_call_id in self._collecting:
+            self._collecting.remove(returned.function_call_id)
             return replace(returned, output=DIGIT)
         return replace(returned, output=self._redaction.redact_json(str(returned.output)))
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from sipagent.call.budget import BudgetSettings
 from sipagent.call.conversation_settings import ConversationSettings
+from sipagent.call.privacy import PrivacySettings
 from sipagent.call.silence import SilenceSettings
 from sipagent.call.transfer import TransferSettings
 from sipagent.call.watchdog import DeadAirSettings
@@ -29,5 +30,7 @@ class CallSettings:
     """Whether the caller is reminded of it by a beep."""
     hears_keys: bool = False
     """Whether keys are looked for in the caller's audio, too."""
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
+    """What is not told to logs and followers."""
     transfer: TransferSettings | None = None
     """Where the model may hand the call on to."""

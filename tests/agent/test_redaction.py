@@ -69,7 +69,7 @@ def test_the_most_telling_kind_is_named() -> None:
 
 
 def test_patterns_of_ones_own() -> None:
-    own = Redaction([r"kd-\d{2,4}", r"blue (harbour|anchor)"])
+    own = Redaction([r"/kd-\d{2,4}/", "/blue (harbour|anchor)/"])
     assert own.redact("KD-12345 of Blue Anchor") == f"{MARK_OF_PATTERN}5 of {MARK_OF_PATTERN}"
     assert own.redact("nothing") == "nothing"
 
@@ -94,7 +94,7 @@ def test_json_stays_json() -> None:
 
 @given(st.text())
 def test_any_text_is_taken(text: str) -> None:
-    everything = Redaction([*KINDS, "a+b"])
+    everything = Redaction([*KINDS, "/a+b/"])
     redacted = everything.redact(text)
     assert isinstance(redacted, str)
     assert everything.redact_json(text) is not None
@@ -111,19 +111,21 @@ def test_no_long_number_is_left(digits: list[str], separator: str) -> None:
 )
 def test_no_text_takes_long(text: str) -> None:
     began = process_time()
-    Redaction([*KINDS, "(a+)+b", "(a|a)*c"]).redact(text)
+    Redaction([*KINDS, "/(a+)+b/", "/(a|a)*c/"]).redact(text)
     assert process_time() - began < 5.0
 
 
 def test_a_text_that_a_pattern_is_not_done_with_is_taken_out_as_a_whole() -> None:
-    assert Redaction(["a.*b"]).redact("a" * 5_000) == MARK_OF_PATTERN
+    assert Redaction(["/a.*b/"]).redact("a" * 5_000) == MARK_OF_PATTERN
 
 
 def test_a_pattern_that_is_none_is_refused() -> None:
     check_rule("digits")
-    check_rule("x+")
+    check_rule("/x+/")
     with pytest.raises(ValueError, match="without its"):
-        check_rule("(x")
+        check_rule("/(x/")
+    with pytest.raises(ValueError, match="email, iban, card, digits, or a regular expression between slashes"):
+        check_rule("digit")
 
 
 def test_a_regular_expression_says_where_it_is() -> None:
