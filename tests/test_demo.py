@@ -1,6 +1,5 @@
 import json
 import os
-import re
 import subprocess
 import sys
 from io import StringIO
@@ -95,7 +94,6 @@ def test_the_demonstration(tmp_path: Path) -> None:
         },
         "engines": {"model": {"url": "local"}},
         "control": {"listen": f"{HOST}:{free_port()}"},
-        "log": {"level": "debug", "format": "json"},
     }
     (tmp_path / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
     done = subprocess.run(
@@ -108,8 +106,6 @@ def test_the_demonstration(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "speech_started" in done.stderr, "all is logged"
-    assert max(map(len, re.findall(r"[A-Za-z0-9+/=]+", done.stderr))) < 100, "and no audio"
     build = tmp_path / "build"
     report = json.loads((build / "demo.json").read_text())
     assert (report["ok"], report["faults"]) == (True, [])

@@ -65,7 +65,7 @@ class Call:
         )
         self._ending = Ending(self._timers)
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
-        self._succession = Succession(emit=self._outputs.append, transfer=self._transfer)
+        self._succession = Succession(emit=self._privacy.tell, transfer=self._transfer)
         self._offer = b""
         self._answer = b""
         self._invited_at = 0.0
