@@ -24,6 +24,7 @@ from sipagent.call.barge_in import BargeInSettings
 from sipagent.call.budget import PRICES, BudgetSettings, Prices
 from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.listener import ListenerSettings
+from sipagent.call.privacy import PrivacySettings
 from sipagent.call.silence import SilenceSettings
 from sipagent.call.stopgap import StopgapSettings
 from sipagent.call.turn import TurnSettings
@@ -134,6 +135,16 @@ def _make_turn_end(turn: TurnConfig) -> TurnEndSettings | None:
     usual_ms = turn.end_silence_ms
     min_ms, max_ms = min(turn.min_end_silence_ms, usual_ms), max(turn.max_end_silence_ms, usual_ms)
     return TurnEndSettings(usual_ms, min_ms, max_ms) if min_ms < max_ms else None
+
+
+def make_privacy(name: str, config: Config) -> PrivacySettings:
+    """What is not told of the calls of an agent, and of the agents to whom it may hand them over."""
+    names = [name]
+    for each in names:  # which grows
+        names += [other for other in config.agents[each].hand_over if other not in names]
+    asked = [config.agents[each].privacy for each in names]
+    rules = dict.fromkeys(str(rule) for each in asked for rule in each.redact)
+    return PrivacySettings(tuple(rules), any(each.pci_pause for each in asked))
 
 
 def make_session(agent: AgentConfig, engine: EngineConfig, tools: Sequence[dict[str, Any]]) -> SessionSettings:

@@ -11,7 +11,15 @@ from sipagent.agent.agent import Agent
 from sipagent.agent.builtin import TRANSFER
 from sipagent.agent.hours import Hours
 from sipagent.agent.routing import Route
-from sipagent.agents import make_budget, make_conversation, make_profile, make_silence, make_tools, read_knowledge
+from sipagent.agents import (
+    make_budget,
+    make_conversation,
+    make_privacy,
+    make_profile,
+    make_silence,
+    make_tools,
+    read_knowledge,
+)
 from sipagent.aio.engine import Engine
 from sipagent.aio.line import Line
 from sipagent.audio.clip import Clip
@@ -264,6 +272,7 @@ def _make_line_of(name: str, config: Config, line: LineConfig, supplies: Supplie
         recording_tone=agent.record_tone,
         hears_keys=line.dtmf_in_band,
         farewell=make_farewell(agent, supplies.spoken, _make_referral(agent, line)),
+        privacy=make_privacy(name, config),
         transfer=_make_transfer(agent, line, is_tool=TRANSFER in map(str, agent.tools)),
     )
     return Line(

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -326,6 +327,22 @@ def test_sigterm_lets_a_call_end_in_peace(tmp_path: Path) -> None:
                 await until(lambda: len(caller.packets) > heard + 10)
                 caller.hang_up()
                 await asyncio.to_thread(wait_for, server, "stopped")
+
+    run(main())
+
+
+def test_no_audio_is_in_the_log_of_a_call_even_at_its_most_talkative(tmp_path: Path) -> None:
+    async def main() -> None:
+        with await asyncio.to_thread(Server, tmp_path) as server:
+            async with Caller() as caller:
+                caller.invite(server.sip_port)
+                await caller.expect(Accepted)
+                await until(lambda: len(caller.packets) > 50)
+                caller.hang_up()
+                await asyncio.to_thread(wait_for, server, "ended")
+            entries = server.entries
+            assert "debug" in {entry["level"] for entry in entries}
+            assert max(map(len, re.findall(r"[A-Za-z0-9+/=]+", json.dumps(entries)))) < 100
 
     run(main())
 

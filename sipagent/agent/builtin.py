@@ -51,13 +51,16 @@ def collect_digits(
     timeout_s: Annotated[
         float, Meta(description="How long to wait for the next key, in seconds.", ge=1, le=WAIT_MAX_S)
     ] = 10.0,
+    is_secret: Annotated[
+        bool, "Whether it is the number of a card, a PIN or the like: then it is neither recorded nor written down."
+    ] = False,
 ) -> str:
     """Wait for a number that the caller enters on the keypad of the telephone; you get its digits.
 
     Ask the caller for it first, and say which key ends it. What you have said is played to its end before the time
     begins to run.
     """
-    return f"{max_digits} {terminator} {timeout_s}"
+    return f"{max_digits} {terminator} {timeout_s} {is_secret}"
 
 
 HOLD_MAX_S: Final = 600.0
@@ -131,6 +134,8 @@ def make_take_message(keep: Callable[[CallInfo, str, str, str], None]) -> Tool:
 
 
 SEND_DIGITS: Final = send_digits
+SECRET: Final = "is_secret"
+"""The argument of ``collect_digits`` that says so."""
 COLLECT_DIGITS: Final = collect_digits
 KEY_TOOLS: Final = {each.name: each for each in (SEND_DIGITS, COLLECT_DIGITS)}
 

@@ -106,6 +106,44 @@ class Regular:
             }
         return False
 
+    def find(self, text: str, *, max_steps: int) -> tuple[list[tuple[int, int]] | None, int]:
+        """Return where it is in a text of any length, from left to right, each time as long as can be; and the steps.
+
+        :returns: ``None`` for the places when that takes more than ``max_steps``.
+        """
+        spans: list[tuple[int, int]] = []
+        begin = steps = 0
+        while begin < len(text):
+            end, taken = self._match(text, begin, max_steps - steps)
+            steps += taken
+            if steps >= max_steps:
+                return None, steps
+            if end > begin:
+                spans.append((begin, end))
+            begin = max(end, begin + 1)
+        return spans, steps
+
+    def _match(self, text: str, begin: int, max_steps: int) -> tuple[int, int]:
+        """Return the end of the longest fit that begins here, 0 for none, and the steps to it."""
+        reached, end, steps = {self._start}, 0, 1
+        for position in range(begin, len(text) + 1):
+            is_end = position == len(text)
+            reached = self._follow(reached, is_begin=position == 0, is_end=is_end)
+            if 0 in reached:
+                end = position
+            steps += len(reached)
+            if is_end or steps > max_steps:
+                break
+            letter = text[position]
+            reached = {
+                after[0]
+                for part, after in map(self._steps.__getitem__, reached)
+                if isinstance(part, _One) and part.fits.fullmatch(letter)
+            }
+            if not reached:
+                break
+        return end, steps
+
     def _follow(self, steps: set[int], *, is_begin: bool, is_end: bool) -> set[int]:
         """Return all that can be reached without a character."""
         reached, ahead = set(steps), list(steps)

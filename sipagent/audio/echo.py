@@ -15,6 +15,7 @@ about loud frames only, so a call without echo pays for keeping two lists of fra
 Measured by ``tests/echo_table.py``.
 """
 
+from collections import deque
 from enum import Enum
 from math import inf
 from typing import Final
@@ -32,8 +33,8 @@ BLOCK: Final = RATE // 50
 """Samples that are judged at once: 20 ms."""
 KEPT: Final = 16_384
 """Samples that are kept of either side: two seconds."""
-PENDING: Final = 64
-"""Frames that wait to be decoded together; nobody may ask for a minute."""
+PENDING: Final = 128
+"""Frames that are kept until somebody asks; who asks seldom has no use for those before them."""
 LATEST_S: Final = 0.62
 """After the end of what we sent: the longest delay, and a jitter buffer's."""
 APART: Final = 480
@@ -225,12 +226,14 @@ class EchoGuard:
 
 
 class _Stream:
-    """One side: frames as they come, decoded when somebody asks, or there are many."""
+    """One side: frames as they come, decoded when somebody asks."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self._format = audio_format
         self._resampler = Resampler(audio_format.rate, RATE) if audio_format.rate != RATE else None
-        self._frames: list[bytes] = []
+        self._frames: deque[bytes] = deque(maxlen=PENDING)
+        self._bytes = 0
+        """In all frames so far."""
         self._last = 0
         self.history = History(KEPT)
         self.at = 0.0
@@ -243,19 +246,23 @@ class _Stream:
 
     def add(self, frame: bytes, now: float) -> None:
         self.at = now
+        self._bytes += len(frame)
         self._frames.append(frame)
-        if len(self._frames) > PENDING:
-            self.decode()
 
     def decode(self) -> None:
         if not self._frames:
             return
-        self._last = len(self._frames[-1]) * RATE // (self._format.rate * self._format.sample_bytes)
-        pcm = to_linear(b"".join(self._frames), self._format)
+        self._last = self._samples(len(self._frames[-1]))
+        kept = b"".join(self._frames)
         self._frames.clear()
+        self.history.skip_to(self._samples(self._bytes - len(kept)))
+        pcm = to_linear(kept, self._format)
         if self._resampler is not None:
             pcm = self._resampler.convert(pcm)
         self.history.append(pcm.astype(np.float32))
+
+    def _samples(self, size: int) -> int:
+        return size * RATE // (self._format.rate * self._format.sample_bytes)
 
 
 def _powers(samples: Samples) -> Samples:

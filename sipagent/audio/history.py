@@ -30,6 +30,11 @@ class History:
         self._samples[self._filled : self._filled + len(samples)] = samples
         self._filled += len(samples)
 
+    def skip_to(self, end: int) -> None:
+        """Go on with this number; where that leaves samples out, what is kept is of no use any more."""
+        if end > self.end:
+            self._filled, self.end = 0, end
+
     def take(self, begin: int, end: int) -> Samples:
         """Return the samples from number ``begin`` to before ``end``; not to be written to."""
         first = self.end - self._filled

@@ -19,6 +19,7 @@ from sipagent.call.events import Address, Output, ToolOutput
 from sipagent.call.farewell import Farewell
 from sipagent.call.hearing import Hearing
 from sipagent.call.phase import Phase
+from sipagent.call.privacy import Privacy
 from sipagent.call.recording import Recording
 from sipagent.call.replacement import Replacement
 from sipagent.call.settings import CallSettings
@@ -49,6 +50,7 @@ class Call:
         self._conversation: Conversation | None = None
         self.recording = Recording(leg, emit=self._outputs.append, has_tone=settings.recording_tone)
         """Whether the call is recorded."""
+        self._privacy = Privacy(settings.privacy, emit=self._outputs.append)
         self._hearing = Hearing(leg, recording=self.recording, emit=self._outputs.append)
         self.replacement = Replacement(
             leg, emit=self._outputs.append, is_up=lambda: self._is_up, replaced=self._on_replaced
@@ -65,8 +67,8 @@ class Call:
         )
         self._ending = Ending(self._timers)
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
-        self._succession = Succession(emit=self._outputs.append, transfer=self._transfer)
-        self._farewell = Farewell(settings.farewell, self._transfer, self._outputs.append, self._timers)
+        self._succession = Succession(emit=self._privacy.tell, transfer=self._transfer)
+        self._farewell = Farewell(settings.farewell, self._transfer, self._privacy.tell, self._timers)
         self._offer = b""
         self._answer = b""
         self._invited_at = 0.0
@@ -379,6 +381,7 @@ class Call:
     def _follow(self, now: float) -> None:
         """Act on what the conversation has come to."""
         self._hearing.take_keys(now=now)
+        self._privacy.follow(self.recording, now=now)
         conversation = self._conversation
         if conversation is None or self.phase is Phase.ENDED:
             return
@@ -409,7 +412,7 @@ class Call:
             replace(self._settings.conversation, may_transfer=transfers is not None and transfers.is_tool),
             audio_format=self._leg.audio_format,
             wall_offset=self._leg.wall_offset,
-            emit=self._outputs.append,
+            emit=self._privacy.tell,
             random=self._random,
             press=self._leg.press,
             account=self._bounds.account,

@@ -106,6 +106,7 @@ class Record:
         self._agent = _Track(audio_format)
         self.is_paused = False
         """Whether nothing is kept of what is heard."""
+        self._pausers: set[str] = set()
 
     def receive_caller(self, audio: bytes, *, now: float) -> None:
         """Take what the caller said; ``now`` is when the end of it arrived."""
@@ -127,8 +128,12 @@ class Record:
             self._hand_on(now)
         return audio
 
-    def pause(self, *, now: float) -> None:
-        """Keep nothing from now on; what a network that had stalled delivered ahead of the clock is forgotten, too."""
+    def pause(self, *, by: str = "command", now: float) -> None:
+        """Keep nothing from now on; what a network that had stalled delivered ahead of the clock is forgotten, too.
+
+        :param by: for whom; it goes on once nobody wants it to pause any more.
+        """
+        self._pausers.add(by)
         if not self.is_paused:
             self.is_paused = True
             self._cut(now)
@@ -137,9 +142,10 @@ class Record:
             self._agent.mark(mark)
             self._emit(RecordingPaused())
 
-    def resume(self, *, now: float) -> None:
+    def resume(self, *, by: str = "command", now: float) -> None:
         """Keep again what is heard."""
-        if self.is_paused:
+        self._pausers.discard(by)
+        if self.is_paused and not self._pausers:
             self.is_paused = False
             self._cut(now)
             self._emit(RecordingResumed())

@@ -7,6 +7,9 @@ from sipagent.call.record import Record
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import LocalProtocolError
 
+SECRET = "secret"
+"""Who has it pause: what the caller enters."""
+
 
 class Recording:
     """One call's: any number of records, one after another.
@@ -21,6 +24,7 @@ class Recording:
         self._has_tone = has_tone
         self.record: Record | None = None
         """What keeps both sides now."""
+        self._is_withheld = False
 
     def start(self, *, now: float) -> None:
         """Record from now on.
@@ -31,6 +35,20 @@ class Recording:
             raise LocalProtocolError("the call is being recorded already")
         self._emit(steering.RecordingStarted())
         self.record = Record(self._leg.audio_format, began_at=now, emit=self._emit, has_tone=self._has_tone)
+        if self._is_withheld:
+            self.record.pause(by=SECRET, now=now)
+
+    def withhold(self, is_withheld: bool, *, now: float) -> None:
+        """Let whatever is recorded pause as long as it is nobody's business, whoever else has it go on."""
+        if is_withheld is self._is_withheld:
+            return
+        self._is_withheld = is_withheld
+        if self.record is None:
+            return
+        if is_withheld:
+            self.record.pause(by=SECRET, now=now)
+        else:
+            self.record.resume(by=SECRET, now=now)
 
     def stop(self) -> None:
         """Record no more, and complete what was.

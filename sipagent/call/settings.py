@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from sipagent.call.budget import BudgetSettings
 from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.farewell import FarewellSettings
+from sipagent.call.privacy import PrivacySettings
 from sipagent.call.silence import SilenceSettings
 from sipagent.call.transfer import TransferSettings
 from sipagent.call.watchdog import DeadAirSettings
@@ -32,5 +33,7 @@ class CallSettings:
     """Whether keys are looked for in the caller's audio, too."""
     farewell: FarewellSettings = field(default_factory=FarewellSettings)
     """What becomes of it when there is no model."""
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
+    """What is not told to logs and followers."""
     transfer: TransferSettings | None = None
     """Where the model may hand the call on to."""

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Meta, Struct, field
 
 from sipagent.agent.hours import Holiday, Span
+from sipagent.agent.redaction import check_rule
 from sipagent.agent.routing import check_pattern
 from sipagent.agent.template import Template
 
@@ -36,6 +37,25 @@ class CallPattern(str):
         """Take a pattern that can be compared with something."""
         check_pattern(text)
         return cls(text)
+
+
+class RedactionRule(str):
+    """A kind of :mod:`sipagent.agent.redaction`, or a regular expression between slashes."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Take a rule that says what is to be found."""
+        check_rule(text)
+        return cls(text)
+
+
+class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is not told to logs and followers."""
+
+    redact: tuple[RedactionRule, ...] = ()
+    pci_pause: bool = False
 
 
 class Zone:

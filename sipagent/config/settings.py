@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, field
 
 from sipagent.audio import silero
 from sipagent.call.silence import ASK
-from sipagent.config.agent_settings import HoursConfig, KnowledgeConfig, RouteConfig, Words, Zone
+from sipagent.config.agent_settings import HoursConfig, KnowledgeConfig, PrivacyConfig, RouteConfig, Words, Zone
 from sipagent.config.engine import EngineConfig
 from sipagent.config.tool_settings import ApprovalConfig, HoldConfig, McpConfig, MessagesConfig, ToolConfig
 from sipagent.config.values import (
@@ -252,6 +252,7 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
     hold: HoldConfig = field(default_factory=HoldConfig)
     continuity: ContinuityConfig = field(default_factory=ContinuityConfig)
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
 
 
 class ControlConfig(Struct, frozen=True, forbid_unknown_fields=True):

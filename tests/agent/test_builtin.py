@@ -58,4 +58,4 @@ def test_the_model_may_collect_digits_without_saying_how() -> None:
         "terminator": "none",
         "timeout_s": 5.0,
     }
-    assert set(COLLECT_DIGITS.parameters["properties"]) == {"max_digits", "terminator", "timeout_s"}
+    assert set(COLLECT_DIGITS.parameters["properties"]) == {"max_digits", "terminator", "timeout_s", "is_secret"}

@@ -52,6 +52,11 @@ def test_what_is_not_there_is_silence() -> None:
     assert kept.take(-2, 3).tolist() == [0, 0, 1, 1, 1]
     assert kept.take(8, 12).tolist() == [1, 1, 0, 0]
     assert kept.take(20, 22).tolist() == [0, 0]
+    kept.skip_to(10)
+    assert kept.take(9, 10).tolist() == [1]
+    kept.skip_to(15)
+    kept.append(np.ones(2, np.float32))
+    assert kept.take(8, 18).tolist() == [0] * 7 + [1, 1, 0]
 
 
 # The path

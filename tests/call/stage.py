@@ -18,6 +18,7 @@ from sipagent.call.continuity import ContinuitySettings
 from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.events import Output
 from sipagent.call.listener import ListenerSettings
+from sipagent.call.privacy import PrivacySettings
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.transfer import TransferSettings
@@ -96,6 +97,7 @@ class Stage:
         ambience: AmbienceSettings | None = None,
         recording_tone: bool = False,
         hears_keys: bool = False,
+        privacy: PrivacySettings | None = None,
         key_tools: Iterable[str] = (),
         call_tools: Iterable[str] = (),
         has_music: bool = False,
@@ -133,6 +135,7 @@ class Stage:
             records=records,
             recording_tone=recording_tone,
             hears_keys=hears_keys,
+            privacy=privacy or PrivacySettings(),
             transfer=transfer,
             **further,
         )
