@@ -29,6 +29,7 @@ from talk.model_process import PACE, read_taps
 from talk.plan import FILLER_MS, RESUMED_P95_MS
 from talk.trials import KEY, SETTINGS, trace_of
 
+from sipagent.aio.voice import Voice, open_voice
 from sipagent.bench.plan import HOST
 from sipagent.errors import SipagentError
 from sipagent.realtime.local.faults import FaultScript
@@ -148,13 +149,15 @@ async def make_failures(
     async with AsyncExitStack() as stack:
         killable = KillableModel(folder)
         stack.callback(killable.close)
+        voice = await open_voice()
+        stack.push_async_callback(voice.close)
         models = {}
         for kind in KINDS:
             for number in range(runs):
-                model = await _open(kind)
+                model = await _open(kind, voice)
                 stack.push_async_callback(model.close)
                 models[f"{KINDS.index(kind)}-{number}"] = kind, model
-        spare = await open_model()
+        spare = await open_model(voice=voice)
         stack.push_async_callback(spare.close)
         urls = {name: model.url for name, (_, model) in models.items()} | {"killed": killable.url}
         with_spare = [name for name, (kind, _) in models.items() if kind.has_spare]
@@ -172,13 +175,13 @@ async def make_failures(
             return recoveries
 
 
-async def _open(kind: Kind) -> Model:
+async def _open(kind: Kind, voice: Voice) -> Model:
     settings = LocalSettings(pace=PACE, faults=FaultScript.parse(kind.handshakes))
 
     def faults(sessions: Sequence[Session]) -> str:
         return "" if any(session.items for session in sessions) else kind.first
 
-    return await open_model(settings, faults=faults)
+    return await open_model(settings, faults=faults, voice=voice)
 
 
 def _settings(urls: dict[str, str], spare_url: str, with_spare: Collection[str]) -> dict[str, Any]:

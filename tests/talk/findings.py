@@ -46,6 +46,8 @@ class Findings:
     simulated_recoveries: Sequence[Recovery]
     seconds: float
     """How long it all took."""
+    trouble: str = ""
+    """What could not be measured, and why."""
 
     @cached_property
     def by_kind(self) -> Mapping[str, Sequence[Judgement]]:
@@ -64,7 +66,7 @@ class Findings:
     @cached_property
     def faults(self) -> list[str]:
         """Why the run says nothing of the program."""
-        found = []
+        found = [self.trouble] if self.trouble else []
         for share, most in ((95, LATE_P95_MS), (99, LATE_P99_MS)):
             late = lateness(self.judgements, share)
             if late > most:

@@ -147,10 +147,14 @@ class _Storyteller:
 
 
 class _BreathingVoice:
-    """Stands before a voice, and has another breath for each sentence."""
+    """Stands before a voice, and has another breath for each sentence.
 
-    def __init__(self, voice: Voice) -> None:
+    :param is_shared: whether the voice is others', too, and stays open
+    """
+
+    def __init__(self, voice: Voice, *, is_shared: bool) -> None:
         self._voice = voice
+        self._is_shared = is_shared
         self._random = np.random.default_rng()
         self.name = voice.name
 
@@ -162,7 +166,8 @@ class _BreathingVoice:
         return self._breathe(await self._voice.render(text, voice, speed, audio_format), audio_format)
 
     async def close(self) -> None:
-        await self._voice.close()
+        if not self._is_shared:
+            await self._voice.close()
 
     def _breathe(self, audio: bytes, audio_format: AudioFormat) -> bytes:
         if audio_format != PCMU:
@@ -193,11 +198,15 @@ class Model:
 
 
 async def open_model(
-    settings: LocalSettings | None = None, *, faults: Callable[[Sequence[Session]], str] = lambda _sessions: ""
+    settings: LocalSettings | None = None,
+    *,
+    faults: Callable[[Sequence[Session]], str] = lambda _sessions: "",
+    voice: Voice | None = None,
 ) -> Model:
     """Start a model on the loopback.
 
     :param faults: makes the script of a connection, from the sessions that there were before it.
+    :param voice: which others speak with, too; it stays open
     """
     sessions: list[Session] = []
 
@@ -206,7 +215,7 @@ async def open_model(
         sessions.append(Session(len(sessions) + 1))
         return _Tapped(sessions[-1], replace(given, faults=script) if script.faults else given, **more)
 
-    server = await _serve(settings or LocalSettings(), make, port=0)
+    server = await _serve(settings or LocalSettings(), make, port=0, voice=voice)
     return Model(server, sessions)
 
 
@@ -215,9 +224,11 @@ async def serve_tapped(settings: LocalSettings, port: int, make_tap: Callable[[]
     return await _serve(settings, lambda given, **more: _Tapped(make_tap(), given, **more), port=port)
 
 
-async def _serve(settings: LocalSettings, make: Callable[..., LocalServer], *, port: int) -> ModelServer:
-    voice: Any = _BreathingVoice(await open_voice())
-    server = ModelServer(settings, voice=voice, ear=Ear(None), random=Random(), make_machine=make)
+async def _serve(
+    settings: LocalSettings, make: Callable[..., LocalServer], *, port: int, voice: Voice | None = None
+) -> ModelServer:
+    breathing: Any = _BreathingVoice(voice or await open_voice(), is_shared=voice is not None)
+    server = ModelServer(settings, voice=breathing, ear=Ear(None), random=Random(), make_machine=make)
     await server.listen(HOST, port)
     return server
 

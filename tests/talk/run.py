@@ -20,7 +20,7 @@ from program import ROOT
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from talk import sounds
-from talk.faults import make_failures
+from talk.faults import Recovery, make_failures
 from talk.findings import Findings
 from talk.plan import QUICK, Plan
 from talk.plots import draw
@@ -61,6 +61,13 @@ def measure(plan: Plan, *, is_quick: bool, bar: Progress) -> Findings:
             list(scenes(plan)), Path(name), at_once=plan.at_once, is_realtime=plan.is_realtime, progress=steps
         )
         judgements = loop.run(calls)
+    recoveries, trouble = make_all_failures(plan, steps)
+    simulated = play_all(plan.worlds, plan.simulated_faults, progress=lambda share: steps("the simulation", share))
+    return Findings(plan, is_quick, judgements, recoveries, *simulated, monotonic() - began_at, trouble)
+
+
+def make_all_failures(plan: Plan, steps: Steps) -> tuple[Sequence[Recovery], str]:
+    """Make every failure; what went before is not to be lost when that can't be done, so it is told why."""
     with tempfile.TemporaryDirectory() as name:
         failures = make_failures(
             plan.faults,
@@ -68,9 +75,10 @@ def measure(plan: Plan, *, is_quick: bool, bar: Progress) -> Findings:
             is_realtime=plan.is_realtime,
             progress=lambda share: steps("a model that fails", share),
         )
-        recoveries = loop.run(failures)
-    simulated = play_all(plan.worlds, plan.simulated_faults, progress=lambda share: steps("the simulation", share))
-    return Findings(plan, is_quick, judgements, recoveries, *simulated, monotonic() - began_at)
+        try:
+            return loop.run(failures), ""
+        except SipagentError as error:
+            return [], f"the failures of the model could not be measured: {error}"
 
 
 def main(arguments: Sequence[str]) -> int:
