@@ -180,7 +180,8 @@ def make_silence(agent: AgentConfig) -> SilenceSettings | None:
 def make_budget(agent: AgentConfig, engine: EngineConfig) -> BudgetSettings:
     """What an agent's calls may cost, with this engine."""
     given = engine.prices
-    prices = PRICES.get(engine.model) if given is None else Prices(*astuple(given))
+    known = None if engine.is_embedded else PRICES.get(engine.model)
+    prices = known if given is None else Prices(*astuple(given))
     return BudgetSettings(prices, agent.max_cost_usd, agent.max_tokens)
 
 

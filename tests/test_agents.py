@@ -40,10 +40,11 @@ OWN = "prices: {text_in: 1, text_cached: 2, text_out: 3, audio_in: 4, audio_cach
 @pytest.mark.parametrize(
     ("engine", "prices"),
     [
-        ("", PRICES["gpt-realtime-2.1"]),
-        ("model: gpt-realtime-2.1-mini", PRICES["gpt-realtime-2.1-mini"]),
-        ("dialect: live, url: wss://x", PRICES["gpt-live-1"]),
-        ("model: another", None),
+        ("api_key: key", PRICES["gpt-realtime-2.1"]),
+        ("api_key: key, model: gpt-realtime-2.1-mini", PRICES["gpt-realtime-2.1-mini"]),
+        ("", None),  # without a key the embedded model answers, which costs nothing
+        ("api_key: key, dialect: live, url: wss://x", PRICES["gpt-live-1"]),
+        ("api_key: key, model: another", None),
         (f"model: another, {OWN}", Prices(1, 2, 3, 4, 5, 6)),
         (OWN, Prices(1, 2, 3, 4, 5, 6)),
     ],
