@@ -12,7 +12,7 @@ from sipagent.realtime.settings import SessionSettings
 FIRST_S: Final = 0.15
 """The longest wait before the first attempt: five hundred calls that lost their model together come back spread out."""
 
-MAX_DELAY_S: Final = 2.0
+MAX_DELAY_S: Final = 1.0
 """Between two attempts, once there have been some: nobody waits longer than that for a model that is back."""
 
 ATTEMPTS: Final = 3

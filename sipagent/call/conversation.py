@@ -200,12 +200,14 @@ class Conversation:
         outlet = self.outlet
         if outlet.is_announcing:
             return outlet.announce(ms), False
-        frame, begins = self._speaker.next_frame(ms)
-        while (fact := self._speaker.pop_fact()) is not None:
+        speaker = self._speaker
+        frame, begins = speaker.next_frame(ms)
+        while (fact := speaker.pop_fact()) is not None:
             self._floor.greets = False
             self._emit(self._greeting.note(fact, is_behind=outlet.has_ambience))
         is_thinking = outlet.has_ambience and self._is_thinking
-        return outlet.add(frame, ms, is_thinking=is_thinking, is_absent=self._session.is_absent), begins
+        is_absent = self._session.is_absent or (frame is None and speaker.has_begun and not speaker.is_paused)
+        return outlet.add(frame, ms, is_thinking=is_thinking, is_absent=is_absent), begins
 
     @property
     def due_at(self) -> float:

@@ -277,6 +277,7 @@ class ModelLink:
         """Take note of what the present session says, but its messages; say whether it concerns the conversation."""
         match output:
             case model.AudioReceived(item_id):
+                self.is_absent = self._is_stalled
                 self._debt.speak()
                 if item_id not in self._items:
                     self._items.append(item_id)
@@ -425,7 +426,8 @@ class ModelLink:
 
     def _resume(self, now: float) -> None:
         owed, self._owed = self._owed, None
-        self._is_away = self.is_absent = False
+        self._is_away = False
+        self.is_absent = owed is not None  # until its first word the caller waits for it all the same
         if owed is not None and owed.continues:
             self._history.mark_cut()
         gap_ms = round(max(0.0, self._ready_at - self._lost_at) * 1000)

@@ -47,8 +47,8 @@ class Plan:
     """Of every kind of noise that nothing is asked of."""
     faults: int = 5
     """Runs of each."""
-    worlds: int = 110
-    """In the simulation; each has some five barge-ins."""
+    worlds: int = 140
+    """In the simulation; each has three to five barge-ins."""
     simulated_faults: int = 200
     is_realtime: bool = False
     """Whether the program, and callers and model after it, have their processors before all others."""
