@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 
 from sipagent.audio.echo_path import LEAD, EchoPath
-from sipagent.audio.echo_search import LONGEST, MAX_LAG, RATE, resemblances
+from sipagent.audio.echo_search import LONGEST, MAX_LAG, RATE, WHOLE, resemblances
 from sipagent.audio.history import History, Samples
 from sipagent.audio.linear import to_linear
 from sipagent.audio.resample import Resampler
@@ -74,6 +74,8 @@ SOUNDED: Final = (32_768 * 10 ** (-32 / 20)) ** 2
 """Power from which on what we said would be heard if it came back."""
 SHOWN: Final = 25
 """Blocks: for half a second nothing loud came back of it."""
+UNLIKE: Final = 6.0
+"""In a loud place: the clarity below which a second of it holds no echo that could be taken for a voice."""
 
 
 STANDING: Final = 2
@@ -154,13 +156,19 @@ class EchoGuard:
         return self._near.history.take(begin - self._ahead, end - self._ahead)
 
     def _is_silent(self) -> bool:
-        """Whether we were heard for a while, and nothing loud came back."""
+        """Whether we were heard for a while, and nothing loud came back; in a loud place, nothing that is like us."""
         end = self._near.history.end + self._ahead - 3 * BLOCK
         delays = MAX_LAG // BLOCK
         sent = _powers(self._far.history.take(end - (LOOK_BACK + delays) * BLOCK, end))
         mean = np.convolve(sent, np.full(delays, 1 / delays), "valid")[-LOOK_BACK:]
         powers = _powers(self._take(end - LOOK_BACK * BLOCK, end))
-        return int(((mean > SOUNDED) & (powers < FLOOR / BLOCK)).sum()) >= SHOWN
+        sounded = mean > SOUNDED
+        if int((sounded & (powers < FLOOR / BLOCK)).sum()) >= SHOWN:
+            return True
+        if int(sounded[-WHOLE // BLOCK :].sum()) < SHOWN:
+            return False
+        best = next(resemblances(self._far.history, self._take(end - WHOLE, end), end - WHOLE), None)
+        return best is None or best.clarity < UNLIKE
 
     def _judge(self, now: float) -> Verdict:
         far, path, candidate = self._far.history, self._path, self._candidate

@@ -18,9 +18,11 @@ RATE: Final = 8_000
 MIN_LAG, MAX_LAG = -320, 4_160
 """40 ms before, for the two clocks are brought together by the arrival of a packet, to half a second."""
 LONGEST: Final = 1_600
-"""Samples that are compared at most."""
-SIZE: Final = 8_192
-"""Of the transform: those and the delays fit into it."""
+"""Samples that are compared, at most, to find one."""
+WHOLE: Final = 8_000
+"""Samples that are compared to find that there is none. Over a second what is no echo stays below 5.5."""
+SIZES: Final = {LONGEST: 8_192, WHOLE: 16_384}
+"""Of the transforms: those and the delays fit into them."""
 LOWEST_HZ, HIGHEST_HZ = 250.0, 3_450.0
 """What telephones pass on."""
 WHITENING: Final = 0.8
@@ -28,8 +30,14 @@ WHITENING: Final = 0.8
 PEAKS: Final = 2
 """How many delays are worth a closer look."""
 
-FREQUENCIES: Final = np.fft.rfftfreq(SIZE, 1 / RATE)
-BAND: Final = (np.abs(FREQUENCIES - (LOWEST_HZ + HIGHEST_HZ) / 2) < (HIGHEST_HZ - LOWEST_HZ) / 2).astype(np.float32)
+
+def _band(size: int) -> Samples:
+    frequencies = np.fft.rfftfreq(size, 1 / RATE)
+    is_in: Samples = np.abs(frequencies - (LOWEST_HZ + HIGHEST_HZ) / 2) < (HIGHEST_HZ - LOWEST_HZ) / 2
+    return is_in.astype(np.float32)
+
+
+BANDS: Final = {size: _band(size) for size in SIZES.values()}
 
 
 class Resemblance(NamedTuple):
@@ -41,11 +49,11 @@ class Resemblance(NamedTuple):
 
 def resemblances(far: History, near: Samples, begin: int) -> Iterator[Resemblance]:
     """Yield the delays at which ``near``, from number ``begin`` on, is most like what was sent, the best first."""
-    end = begin + len(near)
-    sent = np.fft.rfft(far.take(begin - MAX_LAG, end - MIN_LAG), SIZE)
-    cross = np.fft.rfft(near, SIZE) * sent.conj()
-    cross *= BAND / np.maximum(np.abs(cross), 1e-3) ** WHITENING
-    values = np.abs(np.fft.irfft(cross, SIZE)[np.arange(MIN_LAG - MAX_LAG, 0)])
+    end, size = begin + len(near), SIZES[LONGEST if len(near) <= LONGEST else WHOLE]
+    sent = np.fft.rfft(far.take(begin - MAX_LAG, end - MIN_LAG), size)
+    cross = np.fft.rfft(near, size) * sent.conj()
+    cross *= BANDS[size] / np.maximum(np.abs(cross), 1e-3) ** WHITENING
+    values = np.abs(np.fft.irfft(cross, size)[np.arange(MIN_LAG - MAX_LAG, 0)])
     spread = float(np.sqrt(values @ values / len(values)))
     for _ in range(PEAKS if spread else 0):
         at = int(values.argmax())

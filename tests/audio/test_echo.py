@@ -228,6 +228,22 @@ def test_on_a_line_without_echo_the_guard_costs_no_delay(audio_format: AudioForm
 
 
 @speech
+def test_in_a_loud_place_without_echo_the_guard_costs_next_to_no_delay() -> None:
+    """Noise 12 dB below the agent never falls below the level of an echo, and yet it is none."""
+    waits: dict[bool, list[int]] = {True: [], False: []}
+    for seed in range(12):
+        sent, said = coded(speak(4.5, seed)), speak(1.5, 1000 + seed, is_caller=True)
+        heard = white(len(sent), seed, level=32_768 * 10 ** (-32 / 20)).astype(np.float64)
+        heard[-len(said) :] += said
+        onset = (len(heard) - len(said)) // 160
+        for guards in (True, False):
+            spoken = [at for at, is_speech in enumerate(Ear(guards=guards).listen(sent, heard)) if is_speech]
+            waits[guards].append(next(at for at in spoken if at >= onset) - onset)
+    assert np.median(waits[True]) <= np.median(waits[False]) + 1
+    assert max(waits[True]) <= max(waits[False]) + 5
+
+
+@speech
 def test_in_a_wideband_call_it_is_the_same() -> None:
     sent = coded(speak(10.0, 3))
     back = echo(sent, Line(), 4) + noise(len(sent), 5)
