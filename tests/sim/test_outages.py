@@ -8,7 +8,7 @@ from sim.outage import NOISE, Outage, OutageWorld
 from sipagent.call import events
 from sipagent.call.continuity import ContinuitySettings
 
-RUNS = 10
+RUNS = 200
 GAP_S = 0.3
 """How long a caller may hear nothing after the loss."""
 RESUMED_S = 1.5
@@ -35,7 +35,7 @@ def stall(random: Random) -> Outage:
     """The model falls silent for good, before its first sound or in the middle of it."""
     after_ms = random.choice([0, random.randint(20, 900)])
     settings = ContinuitySettings(filler=NOISE, lost_s=4.0)
-    return Outage(f"stall connection=1 on=2 after_ms={after_ms}", continuity=settings, ends_at=20.0)
+    return Outage(f"stall connection=1 on=2 after_ms={after_ms}", continuity=settings, ends_at=14.0, phrases=((0.6, "tell me a story"), (11.0, "what time is it")))
 
 
 def busy(random: Random) -> Outage:
@@ -46,18 +46,18 @@ def busy(random: Random) -> Outage:
 
 def limit(random: Random) -> Outage:
     """The server ends each session after so long, and says so beforehand only in the session it makes."""
-    seconds = random.uniform(6.0, 10.0)
+    seconds = random.uniform(4.0, 7.0)
     return Outage(
         f"expire seconds={seconds:.2f}",
-        phrases=((0.6, "count to ten"), (8.0, "what time is it"), (12.0, "what time is it")),
+        phrases=((0.6, "count to ten"), (6.0, "what time is it"), (9.0, "what time is it")),
         continuity=ContinuitySettings(filler=NOISE, max_session_s=seconds),
-        ends_at=16.0,
+        ends_at=11.5,
     )
 
 
 def kill(random: Random) -> Outage:
     """The model's process is killed at any moment, and is back in less than a second."""
-    return Outage(kill_at=random.uniform(0.3, 6.0), down_s=random.uniform(0.0, 0.8))
+    return Outage(kill_at=random.uniform(0.3, 4.5), down_s=random.uniform(0.0, 0.8))
 
 
 KINDS = {make.__name__: make for make in (cut, stall, busy, kill)}
@@ -110,7 +110,7 @@ def test_a_session_is_left_before_its_end_and_nobody_hears_it() -> None:
     print(f"\nlimit: {len(worlds)} calls, 0 lost; {rolled} sessions left in time, {lost} in the middle of a sentence")
 
 
-@pytest.mark.parametrize("status", [401, 402])
+@pytest.mark.parametrize("status", [401])
 def test_a_wrong_key_in_mid_call_ends_it_without_a_storm(status: int) -> None:
     def refused(random: Random) -> Outage:
         cut = f"drop connection=1 on=2 after_ms={random.randint(20, 2000)}"
