@@ -28,7 +28,7 @@ def play(make: object, seeds: int = RUNS) -> list[OutageWorld]:
 def cut(random: Random) -> Outage:
     """The socket is cut in mid-word, in the greeting or in the story."""
     on = random.randint(1, 2)
-    return Outage(f"drop connection=1 on={on} after_ms={random.randint(20, 900 if on == 1 else 4000)}")
+    return Outage(f"drop connection=1 on={on} after_ms={random.randint(20, 900 if on == 1 else 2000)}")
 
 
 def stall(random: Random) -> Outage:
