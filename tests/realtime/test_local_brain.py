@@ -234,3 +234,13 @@ def test_it_has_an_answer_to_everything(
     steps = think(*turns, request=request_text, tools=tools, tool_choice=choice)
     assert all(isinstance(step, Say | Call) for step in steps)
     assert find_tool("", tools) is None
+
+
+def test_what_another_session_was_saying_is_taken_up_in_mid_sentence() -> None:
+    request = "You are brief.\n\nYour last words are cut off. Go on from there, and repeat nothing."
+    heard = phrases.COUNT_TO_TEN.partition("Four")[0]
+    told = (Turn("user", "count to ten"), Turn("assistant", f"{heard}—"))
+    assert think(*told, request=request) == [Say("Four. Five. Six. Seven. Eight. Nine. Ten.")]
+    assert think(Turn("user", "hello"), Turn("assistant", "Nobody knows"), request=request) == [
+        Say(phrases.LOST_THREAD)
+    ]

@@ -19,7 +19,8 @@ from sipagent.audio.noise import comfort_noise
 from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.continuity import ContinuitySettings
-from sipagent.call.conversation import ConversationSettings
+from sipagent.call.conversation_settings import ConversationSettings
+from sipagent.call.listener import ListenerSettings
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.realtime.settings import SessionSettings
@@ -44,13 +45,13 @@ class Outage:
 
     faults: str = ""
     """The embedded model's script."""
-    phrases: tuple[tuple[float, str], ...] = ((0.6, "tell me a story"), (7.0, "what time is it"))
+    phrases: tuple[tuple[float, str], ...] = ((0.6, "tell me a story"), (5.5, "what time is it"))
     """What the caller says, and when, in seconds after the answer."""
     kill_at: float | None = None
     """When the model's process dies."""
     down_s: float = 0.0
     """How long nobody answers there."""
-    ends_at: float = 14.0
+    ends_at: float = 9.0
     """The caller hangs up, if nobody else did."""
     continuity: ContinuitySettings = field(default_factory=lambda: ContinuitySettings(filler=NOISE))
 
@@ -80,7 +81,8 @@ class OutageWorld:
         self.watch = Witness(is_faulty=True)
         conversation = ConversationSettings(
             SessionSettings("sim", transcription_model="sim"),
-            'Say: "Hello, how can I help?"',
+            greeting='Say: "Hello, how can I help?"',
+            listener=ListenerSettings(echo_guard=False),  # nothing comes back here, and it is half of the cost
             continuity=outage.continuity,
         )
         random = Random(f"{seed}:call")

@@ -180,6 +180,13 @@ def _go_on(prompt: Prompt) -> Sequence[Step]:
     return [Say(phrases.CONTINUING + rest)] if rest else [Say(phrases.NOTHING_TO_CONTINUE)]
 
 
+def _take_up(prompt: Prompt) -> Sequence[Step]:
+    """Go on in mid-sentence with what another session was saying; where it ended we can't tell, ask."""
+    said = _last_said(prompt)
+    rest = _rest_after(_without_lead(said.text.rstrip(" —"))) if said is not None else ""
+    return [Say(rest or phrases.LOST_THREAD)]
+
+
 SPECIAL: Mapping[str, Callable[[Prompt], Sequence[Step]]] = {
     "time": _say_time,
     "opening_hours": _say_hours,
@@ -220,6 +227,8 @@ def _follow(request: str, prompt: Prompt) -> Sequence[Step] | None:
         name = _NAME.search(wanted) or _NAME.search(persona.partition("\n\n")[0])
         greeting = f"Hello, this is {name.group(1).strip()}. {phrases.INTRODUCTION}" if name else phrases.GREETING
         return [Say(greeting)]
+    if words >= {"cut", "go", "on"}:
+        return _take_up(prompt)
     if words & {"goodbye", "farewell", "bye"}:
         return _reply("goodbye", prompt)
     return None

@@ -35,6 +35,7 @@ YES = "Very well. What would you like to hear?"
 NO = "All right. Say goodbye when you are done."
 NOTHING_SAID = "I have not said anything yet."
 NOTHING_TO_CONTINUE = "I had already finished. Is there anything else?"
+LOST_THREAD = "Where was I? Please ask me again."
 
 STORY = (
     "Once upon a time, in a small town by the sea, there stood a telephone in the middle of the market square. "
