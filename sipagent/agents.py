@@ -160,6 +160,8 @@ def make_session(agent: AgentConfig, engine: EngineConfig, tools: Sequence[dict[
         server_vad=ServerVad(*astuple(agent.turn.server)),
         transcription_model=engine.transcription_model,
         language=agent.language,
+        keywords=agent.keywords,
+        noise_reduction=agent.noise_reduction,
         tools=tuple(tools),
         max_output_tokens=engine.max_output_tokens,
         speed=agent.speed,

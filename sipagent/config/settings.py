@@ -236,6 +236,8 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     voice: Text = "marin"
     speed: Annotated[float, Meta(ge=0.25, le=1.5)] = 1.0
     language: Text | None = None
+    keywords: Annotated[tuple[Text, ...], Meta(max_length=1_000)] = ()
+    noise_reduction: Literal["near_field", "far_field"] | None = None
     tools: tuple[ToolReference, ...] = (ToolReference("hang_up"),)
     turn: TurnConfig = field(default_factory=TurnConfig)
     barge_in: BargeInConfig = field(default_factory=BargeInConfig)

@@ -15,7 +15,7 @@ Every other model refuses the whole update for a field it doesn't know.
 """
 
 MODELS_WITH_LANGUAGES = frozenset({"gpt-live-transcribe", "gpt-transcribe"})
-"""Transcription models that take a list ``languages``; the others take one ``language``."""
+"""Transcription models that take the lists ``languages`` and ``keywords``; the others take one ``language``."""
 
 
 LONGEST_SILENCE_MS = {"low": 8_000, "auto": 4_000, "medium": 4_000, "high": 2_000}
@@ -59,6 +59,8 @@ class SessionSettings:
     transcription_model: str | None = None
     language: str | None = None
     """ISO 639-1, a hint to the transcription."""
+    keywords: tuple[str, ...] = ()
+    """Names and terms that callers use: another hint, for the models that take lists; the others never see it."""
     noise_reduction: Literal["near_field", "far_field"] | None = None
     tools: tuple[Event, ...] = field(default=(), repr=False)  # in one of an MCP server there may be a key
     max_output_tokens: int | Literal["inf"] = 4096
@@ -118,11 +120,13 @@ def _transcription(settings: SessionSettings) -> Event | None:
     model, language = settings.transcription_model, settings.language
     if model is None:
         return None
-    if language is None:
-        return {"model": model}
-    if model in MODELS_WITH_LANGUAGES:
-        return {"model": model, "languages": [language]}
-    return {"model": model, "language": language}
+    takes_lists = model in MODELS_WITH_LANGUAGES
+    wanted: Event = {"model": model}
+    if language is not None:
+        wanted |= {"languages": [language]} if takes_lists else {"language": language}
+    if settings.keywords and takes_lists:
+        wanted["keywords"] = list(settings.keywords)
+    return wanted
 
 
 def _turn_detection(settings: SessionSettings) -> Event | None:

@@ -103,6 +103,14 @@ def test_pitfall_21_transcription_language(model: str | None, language: str | No
     assert session["audio"]["input"]["transcription"] == expected
 
 
+def test_pitfall_21_keywords_for_the_transcription_models_that_take_them() -> None:
+    known = replace(SETTINGS, transcription_model="gpt-live-transcribe", keywords=("mainspring", "Harbour"))
+    transcription = session_object(known)["audio"]["input"]["transcription"]
+    assert transcription == {"model": "gpt-live-transcribe", "keywords": ["mainspring", "Harbour"]}
+    other = replace(known, transcription_model="gpt-realtime-whisper")
+    assert session_object(other)["audio"]["input"]["transcription"] == {"model": "gpt-realtime-whisper"}
+
+
 def test_the_other_settings_are_sent() -> None:
     tool = {"type": "function", "name": "hang_up"}
     settings = replace(
