@@ -1,17 +1,23 @@
 """Agents of the Agents SDK, as the configuration names them."""
 
+from datetime import UTC, datetime
 from importlib import util
 from pathlib import Path
 
 import pytest
 
 from sipagent.agent.tools import CallInfo, Tool
+from sipagent.aio.engine import Engine
+from sipagent.aio.staff import Staff
 from sipagent.config import Config, ConfigFileError, load
 from sipagent.config.sdk_checks import NEEDS_SDK
 from sipagent.errors import SipagentError
+from sipagent.lines import make_lines
 from sipagent.sdk import load_sdk_agents
 
 pytest.importorskip("agents", reason="the extra agents")
+
+from sipagent.aio.agents_sdk import become
 
 FILE = """
 lines: [{name: line, agent: agent}]
@@ -111,3 +117,28 @@ def test_it_is_an_agent_as_if_written_for_us(tmp_path: Path) -> None:
     assert (transfer.name, transfer.needs_approval) == ("transfer_to_billing", False)
     assert "Bills." in transfer.description
     assert not load_sdk_agents(config_of(tmp_path, "instructions: Be brief."))
+
+
+def test_who_is_hired_brings_its_own_and_the_files(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(AGENT)
+    config = config_of(tmp_path, "sdk: 'mine.py:agent', tools: [hang_up]")
+    line = make_lines(config, {"model": Engine("ws://127.0.0.1:1", {})})["line"]
+    info = CallInfo("a1", caller="alice", agent="agent")
+    moment = datetime(2030, 1, 2, tzinfo=UTC)
+    staff = Staff(line, info, None, moment=lambda: moment, report=lambda *_: None)
+    assert [tool.name for tool in staff.tools] == ["hang_up", "pay", "transfer_to_billing"]
+    assert line.settings(info, None).conversation.tells_words
+    refused = staff.change_to("agent")
+    assert isinstance(refused, str)
+    assert "Agents SDK" in refused
+
+    hired = become(line, "Billing", "You are {billing}.", line.tools[:1], [])
+    change = staff.hire(hired)
+    assert (change.before, change.agent) == ("agent", "Billing")
+    session = change.conversation.session
+    assert session.instructions == "You are {billing}.", "it is no template"
+    assert [tool["name"] for tool in session.tools] == ["hang_up"]
+    assert [tool.name for tool in staff.tools] == ["hang_up", "pay", "transfer_to_billing"], "not yet"
+    staff.changed("Billing")
+    assert [tool.name for tool in staff.tools] == ["hang_up"]
+    assert staff.info.agent == "Billing"

@@ -20,7 +20,7 @@ def test_the_sdk_runs_tools_hand_offs_and_guardrails(tmp_path: Path) -> None:
         call(f"sip:agent@127.0.0.1:{port}", *(part for each in says for part in ("--say", each)))
         events = of_last_call(program, *KINDS)
         kinds = {entry["event"] for entry in program.entries}
-    assert not kinds & {"call_crashed", "tool_failed", "model_complained", "agent_kept"}
+    assert not kinds & {"agent_wrote", "call_crashed", "tool_failed", "model_complained", "agent_kept"}
     assert texts(events, "tool_called", "name") == ["order_status", "transfer_to_billing"]
     status = texts(events, "tool_returned", "output")[0]
     assert status.endswith("leaves the workshop on Friday."), "the SDK ran the tool, with the call as its context"

@@ -76,7 +76,7 @@ class SdkAgent:
         own = tuple(tool for tool in line.tools if not isinstance(tool.arguments, PassedOn))
 
         def prepare(name: str, words: str, tools: Sequence[SdkTool], handoffs: Sequence[Handoff[Any, Any]]) -> None:
-            coming[:] = [_become(line, name, words, own, self._make_tools(tools, handoffs))]
+            coming[:] = [become(line, name, words, own, self._make_tools(tools, handoffs))]
 
         def begin(handle: CallHandle) -> None:
             desk = Desk(self._agent, handle, info=info, prepare=prepare, report=report)
@@ -146,8 +146,8 @@ class SdkAgent:
         return Tool(name, description, function, PassedOn(schema), timeout_s, needs_approval)
 
 
-def _become(line: Line, name: str, words: str, own: Sequence[Tool], tools: Sequence[Tool]) -> Line:
-    """The line with another agent of the SDK; what the file says of the first one holds for it as well."""
+def become(line: Line, name: str, words: str, own: Sequence[Tool], tools: Sequence[Tool]) -> Line:
+    """Return the line with another agent of the SDK; what the file says of the first one holds for it as well."""
     names = {tool.name for tool in own}
     all_tools = (*own, *(tool for tool in tools if tool.name not in names))
     session = line.call.conversation.session
