@@ -1,4 +1,8 @@
-"""An agent of the OpenAI Agents SDK as one of ours: its words and its tools are the model's, and the SDK runs them."""
+"""An agent of the OpenAI Agents SDK as one of ours: its words and its tools are the model's, and the SDK runs them.
+
+A tool that is a plain function the SDK runs in a thread of the loop's own pool, which all calls share and which our
+exit waits for: one that may hang is better a coroutine function.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
