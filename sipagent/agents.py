@@ -126,6 +126,7 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: AgentTool
         stopgap=_make_stopgap(agent.thinking),
         key_tools=names & KEY_TOOLS.keys(),
         call_tools=names & CALL_TOOLS.keys(),
+        tells_words=agent.sdk is not None,
         music=make_sound(agent.hold.sound, agent.hold.level_dbfs) if HOLD.name in names else None,
     )
 

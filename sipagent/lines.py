@@ -21,7 +21,7 @@ from sipagent.agents import (
     read_knowledge,
 )
 from sipagent.aio.engine import Engine
-from sipagent.aio.line import Line
+from sipagent.aio.line import Companion, Line
 from sipagent.audio.clip import Clip
 from sipagent.audio.codecs import available_codecs
 from sipagent.call.settings import CallSettings
@@ -33,6 +33,7 @@ from sipagent.config.settings import AgentConfig, LineConfig
 from sipagent.config.values import Server
 from sipagent.errors import RemoteProtocolError, SipagentError
 from sipagent.outages import make_continuity, make_farewell
+from sipagent.sdk import load_sdk_agents
 from sipagent.sdp.negotiation import DEFAULT_CODECS
 from sipagent.sip.account import Account
 from sipagent.sip.digest import Credentials
@@ -195,6 +196,7 @@ class Supplies:
     agents: Mapping[str, Agent]
     toolbox: Toolbox
     spoken: Mapping[str, Clip]
+    companions: Mapping[str, Companion]
 
 
 def make_lines(
@@ -217,7 +219,9 @@ def make_lines(
     """
     known = outsides or {}
     box = toolbox or Toolbox(config, random=Random(), report=_report_nothing)
-    supplies = Supplies(engines, agents or {}, box, spoken or {})
+    loaded = load_sdk_agents(config)
+    python = {**(agents or {}), **{name: each.agent for name, each in loaded.items()}}
+    supplies = Supplies(engines, python, box, spoken or {}, loaded)
     made = {line.name: _make_line(config, line, supplies) for line in config.lines}
     return {name: replace(line, external_address=known.get(name)) for name, line in made.items()}
 
@@ -226,7 +230,8 @@ def _make_line(config: Config, line: LineConfig, supplies: Supplies) -> Line:
     """The line with its own agent, and the same with each that its routes lead to, or to whom calls are handed over."""
     made: dict[str, Line] = {}
     for name in config.agents_of(line):
-        made[name] = replace(_make_line_of(name, config, line, supplies), others=made)
+        own = _make_line_of(name, config, line, supplies)
+        made[name] = replace(own, others=made, companion=supplies.companions.get(name))
     routes = [_make_route(each, config) for each in line.routes]
     return replace(made[line.agent], routes=tuple((route, made.get(route.agent)) for route in routes))
 

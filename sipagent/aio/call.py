@@ -135,6 +135,8 @@ class CallRunner:
         self._recordings = 0
         self.handle: CallHandle | None = None
         """What a program holds of the call, if it wants to."""
+        self.companion: CallHandle | None = None
+        """What holds of it whoever runs an agent that is not ours."""
         self._observer = observer
         self._ended = ended
         self.driver: Driver[events.Output] = Driver(call, carry=self._carry, crashed=self._on_crash)
@@ -325,6 +327,10 @@ class CallRunner:
         if isinstance(fact, AgentChanged):
             self._staff.changed(fact.agent)
             self._tools.change(self._staff.tools, self._staff.info, self._staff.approval)
+        if self.companion is not None:
+            self.companion.note(fact, now=now)
+        if isinstance(fact, events.AgentWrote):  # words as they are; what everybody is told of them is AgentSaid
+            return
         if self.handle is not None:
             self.handle.note(fact, now=now)
         if isinstance(fact, events.AgentStarted) and not fact.was_queued:
@@ -360,8 +366,9 @@ class CallRunner:
         self._tools.cancel_all()
         self._media.close()
         self._close_recording()
-        if self.handle is not None:
-            self.handle.close()
+        for handle in (self.handle, self.companion):
+            if handle is not None:
+                handle.close()
         self._ended(self)
 
 

@@ -62,6 +62,10 @@ class CallHandle:
         """Have the agent say something in the next pause, in its own words or in these."""
         await self._do(self._commands.say, text, verbatim=verbatim, is_interruptible=interruptible)
 
+    async def prompt(self, instructions: str) -> None:
+        """Have the agent speak in the next pause, as these instructions say."""
+        await self._do(self._commands.prompt, instructions)
+
     async def interrupt(self) -> None:
         """Have the agent fall silent now, in mid-word; what waits to be said is forgotten."""
         await self._do(self._commands.interrupt)

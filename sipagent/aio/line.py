@@ -1,21 +1,47 @@
 """A line: what becomes of the calls that come in by it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Protocol
 
 from sipagent.agent.approval import ApprovalPolicy
 from sipagent.agent.profile import Profile
 from sipagent.agent.routing import Route
 from sipagent.agent.tool_set import ToolSource
 from sipagent.agent.tools import CallInfo, Tool
+from sipagent.aio.call_handle import CallHandle
+from sipagent.aio.driver import Driver
 from sipagent.aio.engine import Engine
+from sipagent.call import events
+from sipagent.call.commands import Commands
 from sipagent.call.settings import CallSettings
+from sipagent.call.succession import AgentChange
 from sipagent.sdp.negotiation import SrtpMode
 from sipagent.sip.identity import Identity, Party
 from sipagent.sip.targets import Targets
 
 NOT_FOUND = 404
+
+
+class Companion(Protocol):
+    """What runs agents of somebody else's making beside their calls."""
+
+    def follow(
+        self,
+        commands: Commands,
+        driver: Driver[events.Output],
+        *,
+        info: CallInfo,
+        line: "Line",
+        hire: Callable[["Line"], AgentChange],
+        report: Callable[[str, BaseException], None],
+    ) -> CallHandle:
+        """Take part in a call.
+
+        :param hire: makes of a line with another agent what that agent brings.
+        :param report: is told what failed, and what it raised.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +77,8 @@ class Line:
     others: Mapping[str, "Line"] = field(default_factory=dict)
     """The same line with the agents to whom its calls may be handed over, by their names."""
     srtp: SrtpMode = "off"
+    companion: Companion | None = None
+    """What runs the agent, where it is not ours."""
 
     def choose(self, identity: Identity, moment: datetime) -> "Line | int":
         """Return the line with the agent that takes such a call, or the status with which it is refused.

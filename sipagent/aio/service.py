@@ -24,6 +24,7 @@ from sipagent.aio.tools import ToolRunner, make_places
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call.call import Call
+from sipagent.call.commands import Commands
 from sipagent.call.events import Dialled, Fact, Invited
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.staffing import TurnedAway
@@ -341,9 +342,18 @@ class Service:
             keep=self._on_dialled,
             speech=self._speech,
         )
-        if self._programs is not None:
-            runner.handle = self._programs.follow(call, runner.driver, staff)
+        self._hand_out(runner, line, staff)
         return runner
+
+    def _hand_out(self, runner: CallRunner, line: Line, staff: Staff) -> None:
+        """Give the call to those who follow it: the user's program, and what runs an agent that is not ours."""
+        call, driver = runner.call, runner.driver
+        if self._programs is not None:
+            runner.handle = self._programs.follow(call, driver, staff)
+        if line.companion is not None:
+            report = self._observer.observe_tool_error
+            follow = partial(line.companion.follow, info=staff.info, line=line, hire=staff.hire, report=report)
+            runner.companion = follow(Commands(call), driver)
 
     def _make_recorder(self, call_id: str, number: int) -> Recorder:
         stamp = strftime("%Y%m%dT%H%M%SZ", gmtime())

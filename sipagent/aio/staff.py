@@ -33,6 +33,7 @@ class Staff:
         self._identity = identity
         self._moment = moment
         self._report = report
+        self._hired: Line | None = None
         self.tools = gather(line.tools, line.sources)
         """Those of the present agent."""
         self.info = info
@@ -65,6 +66,8 @@ class Staff:
         line = self._line.others.get(agent)
         if line is None:
             return f"There is no agent {agent} for this call."
+        if line.companion is not None:
+            return f"The agent {agent} is run by the Agents SDK, which begins with the call."
         try:
             tools = gather(line.tools, line.sources)
             settings = line.settings(self._info_of(agent), self._identity, tools)
@@ -73,9 +76,16 @@ class Staff:
             return f"The agent {agent} can't take over now."
         return AgentChange(agent, self.info.agent, settings.conversation, settings.transfer, reason=reason)
 
+    def hire(self, line: Line) -> AgentChange:
+        """Return what an agent brings that the configuration does not know."""
+        self._hired = line
+        settings = line.settings(self._info_of(line.agent), self._identity, gather(line.tools, line.sources))
+        return AgentChange(line.agent, self.info.agent, settings.conversation, settings.transfer)
+
     def changed(self, agent: str) -> None:
         """Take note that another agent talks."""
-        self._line = self._line.others[agent]
+        hired, self._hired = self._hired, None
+        self._line = hired if hired is not None and hired.agent == agent else self._line.others[agent]
         self.tools = gather(self._line.tools, self._line.sources)
         self.info = self._info_of(agent)
 

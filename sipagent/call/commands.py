@@ -58,6 +58,12 @@ class Commands:
         instructions = (EXACTLY if verbatim else SAY).format(text=text)
         self._call.conversation.remark(Remark(instructions, is_interruptible), now=now)
 
+    def prompt(self, instructions: str, *, now: float) -> None:
+        """Have the agent speak in the next pause, as these instructions say."""
+        if not instructions.strip() or len(instructions) > MAX_TEXT:
+            raise LocalProtocolError(f"instructions have 1 to {MAX_TEXT} characters, not {len(instructions)}")
+        self._call.conversation.remark(Remark(instructions), now=now)
+
     def interrupt(self, *, now: float) -> None:
         """Have the agent fall silent now, in mid-word; what waits to be said is forgotten."""
         self._call.conversation.stop(now=now)

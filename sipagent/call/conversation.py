@@ -435,6 +435,8 @@ class Conversation:
                 self._speaker.finish_audio(item_id, content_index)
             case model.AgentTranscript(item_id, content_index, text, final):
                 self._floor.agent_said(item_id, content_index, text, is_final=final)
+                if self._settings.tells_words and not final:
+                    self._emit(events.AgentWrote(item_id, text))
 
     def _on_response(self, response: model.ResponseCreated | model.ResponseDone, now: float) -> None:
         if isinstance(response, model.ResponseDone):

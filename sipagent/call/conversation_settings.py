@@ -39,5 +39,7 @@ class ConversationSettings:
     """What a caller on hold hears, as loud as he is to hear it; ``None`` for silence."""
     may_transfer: bool = False
     """Whether the model can have the call handed on."""
+    tells_words: bool = False
+    """Whether the agent's words are told as they come, for somebody judges them."""
     continuity: ContinuitySettings = field(default_factory=ContinuitySettings)
     """What is done when the model fails in mid-call."""

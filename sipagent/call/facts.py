@@ -241,6 +241,14 @@ class AgentSaid:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentWrote:
+    """The next words of what the agent says, mostly before they are heard; told only to whoever judges them."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class DigitPressed:
     """The caller pressed a key."""
 
@@ -405,6 +413,7 @@ Fact: TypeAlias = (
     | Truncated
     | CallerSaid
     | AgentSaid
+    | AgentWrote
     | DigitPressed
     | ToolCalled
     | ToolReturned

@@ -14,6 +14,7 @@ from sipagent.audio import silero
 from sipagent.config.decode import suggest
 from sipagent.config.document import Node, Reader
 from sipagent.config.engine import EngineConfig
+from sipagent.config.sdk_checks import problems_of_agents
 from sipagent.config.settings import AgentConfig, Config, LineConfig, SipConfig
 from sipagent.config.tool_checks import names_of_tools, problems_of
 from sipagent.errors import RemoteProtocolError
@@ -49,7 +50,7 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
                 _report(root, ("lines", number, "callers", name), f"a caller of line {callers[name]}, too", reader)
     if len({listener.socket for listener in config.sip.listen}) < len(config.sip.listen):
         _report(root, ("sip", "listen"), "the same address twice", reader)
-    for path, message in problems_of(config):
+    for path, message in (*problems_of(config), *problems_of_agents(config)):
         _report(root, path, message, reader)
     _check_tls(root, config.sip, reader)
     if config.rtp.ports.pairs < config.sip.max_calls:

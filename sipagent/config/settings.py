@@ -226,7 +226,8 @@ class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Who talks to the caller."""
 
     engine: Text
-    instructions: Words
+    instructions: Words = Words("")
+    sdk: ToolReference | None = None
     greeting: Words | None = None
     greeting_by: Delivery = Delivery("instructions")
     greeting_after: Literal["answer", "caller"] = "answer"

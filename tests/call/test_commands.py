@@ -51,6 +51,7 @@ def program() -> Program:
 
 EVERY: list[tuple[str, tuple[Any, ...]]] = [
     ("say", ("Hello.",)),
+    ("prompt", ("Say hello.",)),
     ("interrupt", ()),
     ("pause", ()),
     ("resume", ()),
@@ -474,3 +475,24 @@ class TestTheSentenceIsFinished:
         stage.play(TAIL_MS + 20)
         assert stage.ended.reason == "agent"
         assert json.dumps(stage.sent("conversation.item.truncate")) == "[]"
+
+
+def test_a_prompt_is_answered_in_the_next_pause(program: Program) -> None:
+    program.do("prompt", "Tell the caller a joke.")
+    assert program.asked == ["Tell the caller a joke."]
+    for text in (" ", "x" * (MAX_TEXT + 1)):
+        with pytest.raises(LocalProtocolError, match="1 to 4000"):
+            program.do("prompt", text)
+
+
+@pytest.mark.parametrize("tells_words", [True, False])
+def test_words_are_told_as_they_come_to_whoever_judges_them(tells_words: bool) -> None:
+    program = Program(greeting="Greet.", talks={"tells_words": tells_words}).answered()
+    ids = {"response_id": "resp", "item_id": "item", "output_index": 0, "content_index": 0}
+    program.stage.say("response.created", response={"id": "resp"})
+    for delta in ("Good day ", "to you."):
+        program.stage.say("response.output_audio_transcript.delta", delta=delta, **ids)
+    program.stage.transcribe("Good day to you.")
+    wrote = program.stage.of(events.AgentWrote)
+    assert "".join(fact.text for fact in wrote) == ("Good day to you." if tells_words else "")
+    assert {fact.item_id for fact in wrote} == ({"item"} if tells_words else set())
