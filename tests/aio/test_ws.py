@@ -3,6 +3,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from sipagent.sip.events import Flow
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 
+SILENT_BEFORE_17 = (b"405", b"414") if int(version("websockets").partition(".")[0]) < 17 else ()
+"""What the library closes on without a word, in its older versions."""
 UPGRADE = b"\r\n".join(
     [
         b"GET / HTTP/1.1",
@@ -204,7 +207,8 @@ class TestServer:
                 peer = await connect(bench)
                 peer.send(octets)
                 answer = await peer.end()
-                assert answer.split(b" ")[1:2] == ([status] if status else [])
+                said = answer.split(b" ")[1:2]
+                assert said == ([status] if status else []) or (said == [] and status in SILENT_BEFORE_17)
                 assert bench.streams.broken == 1
                 await peer.close()
 

@@ -32,6 +32,7 @@ AGENT = {
     "greeting": "Talk.",
     "turn": {"detection": "server"},  # the model gets every frame
     "barge_in": {"enabled": False},  # both sides speak at once
+    "continuity": {"filler": "none", "stalled_s": 60.0, "lost_s": 120.0},  # an echo is silent when its caller is
 }
 
 

@@ -29,17 +29,20 @@ PHRASES = (
 )
 """What a caller may say."""
 
-LOWEST_HZ = 400
-STEP_HZ = 150
+LOWEST_HZ = 300
+STEP_HZ = 100
+BUZZ_HZ = 100
+"""The caller's own pitch: a tone alone is no voice."""
 
 
-def _hum(seconds: float, hz: float, roughness: float, seed: int) -> Pcm:
-    """A tone in syllables, with a seeded roughness that repeats nowhere."""
+def _hum(seconds: float, hz: float, roughness: float, seed: int, *, buzz_hz: float = 0.0) -> Pcm:
+    """A tone in syllables, with a seeded roughness that repeats nowhere, and swelling so many times a second."""
     size = round(seconds * SAMPLE_RATE)
     time = np.arange(size) / SAMPLE_RATE
     syllables = 0.05 + 0.95 * np.abs(np.sin(np.pi * time / SYLLABLE_S)) ** 0.5
     noise = np.random.Generator(np.random.PCG64(seed)).standard_normal(size)
-    wave = syllables * (np.sin(2 * np.pi * hz * time) + roughness * noise)
+    swell = (1 + np.cos(2 * np.pi * buzz_hz * time)) / 2
+    wave = syllables * (swell * np.sin(2 * np.pi * hz * time) + roughness * noise)
     return np.clip(wave * 8000, -32000, 32000).astype(np.int16)
 
 
@@ -56,7 +59,7 @@ def speak(text: str, codec: str) -> bytes:
 def say(phrase: str) -> bytes:
     """The caller says one of :data:`PHRASES`, in μ-law."""
     pitch = LOWEST_HZ + STEP_HZ * PHRASES.index(phrase)
-    return encode_ulaw(_hum(0.4 + 0.04 * len(phrase), pitch, 0.1, pitch))
+    return encode_ulaw(_hum(0.4 + 0.04 * len(phrase), pitch, 0.1, pitch, buzz_hz=BUZZ_HZ))
 
 
 def hear(audio: bytes, codec: str) -> str:
