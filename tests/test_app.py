@@ -15,7 +15,7 @@ from loopback import HOST, WITHIN_S, Caller, make_model, run_clean, until, withi
 from program import Server, free_port
 from sim.registrar import Registrar, password_of
 
-from sipagent.aio import loop
+from sipagent.aio import breaker, loop
 from sipagent.aio.udp import UdpSocket
 from sipagent.app import Application
 from sipagent.config import Config, EngineConfig, load
@@ -113,7 +113,11 @@ def test_lines_register_with_the_service_and_say_goodbye_with_it(tmp_path: Path)
     run(main())
 
 
-def test_a_wrong_key_makes_it_unready_and_a_right_one_ready_again(tmp_path: Path) -> None:
+def test_a_wrong_key_makes_it_unready_and_a_right_one_ready_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "PROBE_S", 0.2)
+
     async def main() -> None:
         model = make_model(api_key="another")
         await model.listen(HOST, 0)
@@ -133,9 +137,10 @@ def test_a_wrong_key_makes_it_unready_and_a_right_one_ready_again(tmp_path: Path
             await model.close()
             model = make_model(api_key="right")
             await model.listen(HOST, port)
+            while (await get(config, "ready"))[0] != 200:  # noqa: ASYNC110 - nobody would set an event
+                await asyncio.sleep(0.05)
             caller = await dialled(config)
             await caller.expect(Accepted)
-            assert (await get(config, "ready"))[0] == 200
             assert (await get(config, "health"))[0] == 200
             status, page = await get(config, "metrics")
             assert status == 200

@@ -16,13 +16,9 @@ Probe: TypeAlias = Callable[[], Awaitable[str | None]]
 
 
 class Breaker:
-    """One engine's.
+    """One engine's."""
 
-    :param probe_s: between two probes.
-    """
-
-    def __init__(self, *, probe_s: float = PROBE_S) -> None:
-        self._probe_s = probe_s
+    def __init__(self) -> None:
         self._probing: asyncio.Task[None] | None = None
         self.code = 0
         """What a connection is refused with while it is open: as if the server had done so again."""
@@ -46,7 +42,7 @@ class Breaker:
 
     async def _watch(self, probe: Probe) -> None:
         while self.reason is not None:
-            await asyncio.sleep(self._probe_s)
+            await asyncio.sleep(PROBE_S)
             reason = await probe()
             if reason is None:
                 self.reason = self._probing = None

@@ -8,6 +8,7 @@ import pytest
 from loopback import HOST, Clean, make_model, until, within
 from serving import serving
 
+from sipagent.aio import breaker as breaker_module
 from sipagent.aio.breaker import Breaker
 from sipagent.aio.engine import Engine
 from sipagent.aio.probe import probe
@@ -17,7 +18,9 @@ from sipagent.realtime.settings import SessionSettings
 pytestmark = pytest.mark.usefixtures("nothing_unheard")
 
 
-def test_it_opens_once_and_closes_when_a_probe_is_let_in(run: Clean) -> None:
+def test_it_opens_once_and_closes_when_a_probe_is_let_in(run: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker_module, "PROBE_S", 0.01)
+
     async def main() -> None:
         answers = ["still no", None]
         told: list[str | None] = []
@@ -25,7 +28,7 @@ def test_it_opens_once_and_closes_when_a_probe_is_let_in(run: Clean) -> None:
         async def ask() -> str | None:
             return answers.pop(0)
 
-        breaker = Breaker(probe_s=0.01)
+        breaker = Breaker()
         breaker.changed = told.append
         breaker.trip(401, "a wrong key", ask)
         breaker.trip(402, "no money", ask)
@@ -36,12 +39,14 @@ def test_it_opens_once_and_closes_when_a_probe_is_let_in(run: Clean) -> None:
     run(main())
 
 
-def test_it_can_be_stopped(run: Clean) -> None:
+def test_it_can_be_stopped(run: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker_module, "PROBE_S", 0.01)
+
     async def main() -> None:
         async def ask() -> str | None:
             raise AssertionError("it was stopped")
 
-        breaker = Breaker(probe_s=0.01)
+        breaker = Breaker()
         breaker.trip(401, "a wrong key", ask)
         breaker.stop()
         breaker.stop()
