@@ -71,6 +71,16 @@ ServerName: TypeAlias = Literal[
 ]
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "losing": {
+        "agents": {
+            "tested": {
+                "engine": "model",
+                "instructions": "Be brief.",
+                "greeting": "Greet the caller.",
+                "continuity": {"give_up_s": 0},  # the call is to end with its model
+            }
+        }
+    },
     "small": {"sip": {"max_calls": 2}},
     "guarded": {"lines": [{"name": "phones", "agent": "tested", "callers": {"alice": "wonderland"}}]},
     "closed": {"lines": [{"name": "trunk", "agent": "tested", "peers": ["192.0.2.0/24"]}]},
