@@ -68,6 +68,9 @@ PROVEN: Final = 2
 DOUBTS: Final = 5
 """Frames: 100 ms more is what an echo that is searched for needs to show itself."""
 
+HELD: Final = 4
+"""Frames after one that was a voice which are taken for more of it: to judge is dear, and who speaks speaks on."""
+
 LOOK_BACK: Final = 60
 """Blocks that show whether what we say comes back at all."""
 SOUNDED: Final = (32_768 * 10 ** (-32 / 20)) ** 2
@@ -107,6 +110,7 @@ class EchoGuard:
         self._candidate: EchoPath | None = None
         self._doubts = 0
         self._is_quiet = False
+        self._held = 0
         self._standing = 0
         """Of the last three loud frames, as bits, which stood out."""
 
@@ -129,6 +133,10 @@ class EchoGuard:
         """Say whether the last frame that was heard, which is loud, is an echo. Not thought for soft ones."""
         if now - self._sounded_at > LATEST_S:
             return False
+        if self._held and now - self._loud_at <= PAUSE_S:
+            self._held -= 1
+            self._loud_at = now
+            return False
         self._synchronize()
         if now - self._loud_at > PAUSE_S:
             self._burst_at = now
@@ -140,7 +148,9 @@ class EchoGuard:
         if verdict is Verdict.ECHO:
             self._echo_at = now
         self._standing = (self._standing << 1 | (verdict is not Verdict.ECHO)) & 7
-        return verdict is not Verdict.VOICE and self._standing.bit_count() < STANDING
+        is_echo = verdict is not Verdict.VOICE and self._standing.bit_count() < STANDING
+        self._held = 0 if is_echo else HELD
+        return is_echo
 
     def _synchronize(self) -> None:
         """Number the samples of both sides alike, by when they went out and came in."""
