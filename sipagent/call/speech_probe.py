@@ -3,7 +3,8 @@
 A *burst* is sound above the gate, with the silences in it and some after it. Its windows are put out to be judged, by
 the shell, which answers some milliseconds later or never; silence costs nothing. The ladder: one window at
 :data:`SUSPECTED` may be speech, two in a row at :data:`CERTAIN` are; where none of the first :data:`DENIED_AFTER` is
-suspected, or none of so many later on, it is noise, however loud. Whoever gets no answers goes by loudness alone.
+suspected, or none of so many later on, it is noise, however loud. Where loudness is asked first (``fused``) nothing
+more is asked of a burst that is certain: most of what is loud is speech. Without answers loudness decides alone.
 """
 
 from collections import deque
@@ -67,6 +68,8 @@ class SpeechProbe:
         self._certain = 0
         """Windows in a row that are."""
         self._was_suspected = False
+        self._is_settled = False
+        """Whether what is heard is speech for certain, so that loudness may go on alone until the burst is over."""
         self._gets_answers = True
 
     @property
@@ -108,6 +111,8 @@ class SpeechProbe:
         if now >= self._ends_at:
             self._end(payload)
             return is_speech
+        if self._is_settled:
+            return is_speech
         self._audio += payload
         while len(self._audio) >= self._window_bytes:
             self._ask()
@@ -128,7 +133,9 @@ class SpeechProbe:
         self._silent = 0 if chance >= CERTAIN else self._silent + 1
         self._certain = self._certain + 1 if chance >= CERTAIN else 0
         self._was_suspected |= chance >= SUSPECTED
-        return self._certain >= 2 and not self._is_deaf
+        is_certain = self._certain >= 2 and not self._is_deaf
+        self._is_settled |= is_certain and not self._needs_answers
+        return is_certain
 
     @property
     def _is_deaf(self) -> bool:
@@ -150,7 +157,7 @@ class SpeechProbe:
         self._audio = bytearray(b"".join(self._recent))
         self._lead = round(len(self._audio) / self._window_bytes)
         self._asked = self._judged = self._low = self._silent = self._certain = 0
-        self._was_suspected = False
+        self._was_suspected = self._is_settled = False
 
     def _end(self, payload: bytes) -> None:
         self._is_open = False

@@ -128,7 +128,7 @@ def test_speech_behind_the_noise_is_a_turn_with_what_was_before_it() -> None:
 
 def test_a_soft_end_belongs_to_the_turn() -> None:
     """The model hears speech that is no louder than the noise."""
-    loud, soft = up("fused"), up("fused")
+    loud, soft = up("silero"), up("silero")
     for stage, chance in ((loud, 0.05), (soft, 0.9)):
         hear(stage, "s" * 20, 0.9)
         hear(stage, "." * 10, chance)
@@ -137,11 +137,22 @@ def test_a_soft_end_belongs_to_the_turn() -> None:
 
 
 def test_noise_behind_the_words_does_not_keep_the_turn_open() -> None:
-    stage = up("fused")
+    stage = up("silero")
     hear(stage, "s" * 20, 0.9)
     hear(stage, "s" * 40, 0.1)
     assert stage.of(events.SpeechStopped)
     assert len(stage.sent("response.create")) == 1
+
+
+def test_what_is_certain_is_asked_about_no_more_until_its_end(fused: Stage) -> None:
+    """The model costs more than all the rest of a call; most of what is loud is speech."""
+    hear(fused, "s" * 40, 0.9)
+    asked = len(fused.of(events.JudgeSpeech))
+    assert asked < 8
+    hear(fused, "s" * 40, 0.9)
+    assert len(fused.of(events.JudgeSpeech)) == asked
+    hear(fused, "." * 30 + "s" * 10, 0.9)
+    assert len(fused.of(events.JudgeSpeech)) > asked
 
 
 def test_by_periodicity_hiss_does_not_interrupt_and_a_voice_does() -> None:
