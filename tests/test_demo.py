@@ -111,7 +111,7 @@ def test_the_demonstration(tmp_path: Path) -> None:
     assert (report["ok"], report["faults"]) == (True, [])
     figures = report["figures"]
     assert 0 < figures["invite_to_answer_ms"] < 1000
-    assert 0 < figures["onset_to_silence_ms"] <= demo_module.STOPS_WITHIN_MS
+    assert 0 <= figures["onset_to_silence_ms"] <= demo_module.STOPS_WITHIN_MS
     assert 0 < figures["truncated_ms"] < figures["received_ms"]
     assert figures["question_to_answer"]["count"] >= 3
     rate, samples = read_wav((build / "demo.wav").read_bytes())

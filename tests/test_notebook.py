@@ -16,7 +16,7 @@ def filled() -> Notebook:
         (102.6, events.ToolReturned("find", "nothing")),
         (103.0, events.DigitPressed("#")),
         (103.5, events.Truncated("item", 0, 500, 2000)),
-        (104.0, events.AgentSaid("Good —", 500, True)),
+        (104.0, events.AgentSaid("Good —", 500, True, "item")),
     ):
         notebook.note(fact, at)
     return notebook
@@ -37,7 +37,8 @@ def test_a_transcript_counts_from_the_answer() -> None:
 def test_facts_for_a_file() -> None:
     data = filled().as_data()
     assert data[0] == {"at_s": -1.0, "kind": "Ringing", "status": 180}
-    assert data[-1] == {"at_s": 3.0, "kind": "AgentSaid", "text": "Good —", "heard_ms": 500, "is_cut": True}
+    said = {"text": "Good —", "heard_ms": 500, "is_cut": True, "item_id": "item"}
+    assert data[-1] == {"at_s": 3.0, "kind": "AgentSaid"} | said
 
 
 def test_a_call_that_was_never_answered_counts_from_its_beginning() -> None:

@@ -105,6 +105,7 @@ class AgentStopped:
     """The agent was interrupted: so long after our first audible sample came its last audible packet."""
 
     after_ms: float
+    """0 where it was between two words, and did not come to the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +353,7 @@ class Phone:
         if self._spoken_since is None or self._audible_at is None:
             return
         if self._interrupted_at is not None:
-            self._outputs.append(AgentStopped((self._audible_at - self._interrupted_at) * 1000))
+            self._outputs.append(AgentStopped(max(0.0, self._audible_at - self._interrupted_at) * 1000))
             self._interrupted_at = None
         self._outputs.append(AgentSilent((self._audible_at - self._spoken_since) * 1000))
         self._spoken_since = None
