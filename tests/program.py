@@ -100,6 +100,12 @@ class Program(Stoppable):
         ids = [entry["call"] for entry in entries if begins(entry)]
         return {call: [entry for entry in entries if entry.get("call") == call] for call in ids}
 
+    def wait_for_calls(self, begins: Callable[[Entry], bool], count: int, *, timeout_s: float) -> int:
+        """Wait until so many have begun, or no longer; return how many have. The log may lag."""
+        with self._news:
+            self._news.wait_for(lambda: sum(map(begins, self._entries)) >= count or self._has_ended, timeout_s)
+            return sum(map(begins, self._entries))
+
     def terminate(self) -> None:
         """Ask it to end, and don't wait."""
         self._process.send_signal(signal.SIGTERM)

@@ -85,7 +85,7 @@ def test_what_is_never_suspected_is_noise_and_counts_no_more() -> None:
 def test_speech_in_what_was_noise_counts_again() -> None:
     scene = Probe()
     scene.hear("..." + "s" * 30, 0.1)
-    assert scene.hear("sss", 0.8)[-1]
+    assert scene.hear("sss", 0.4)[-1]
     assert not scene.probe.is_noise
     scene.hear("s" * 20, 0.1)
     assert scene.probe.verdict is Verdict.NOISE
@@ -108,8 +108,18 @@ def test_the_model_alone_waits_for_a_suspicion() -> None:
     assert scene.hear("sss", 0.3)[-1]
 
 
-def test_in_a_turn_speech_ends_when_the_model_says_so() -> None:
+def test_what_is_certain_is_asked_about_no_more_until_it_is_over() -> None:
     scene = Probe()
+    scene.hear("..." + "s" * 10, 0.9)
+    asked = len(scene.asked)
+    assert all(scene.hear("s" * 20, 0.0, is_open=True))
+    assert len(scene.asked) == asked
+    scene.hear("." * 40 + "ss")
+    assert len(scene.asked) > asked
+
+
+def test_in_a_turn_speech_ends_when_the_model_says_so() -> None:
+    scene = Probe("silero")
     scene.hear("..." + "s" * 10, 0.9)
     heard = scene.hear("s" * 10, 0.4, is_open=True)
     assert heard[0]

@@ -241,6 +241,9 @@ def test_what_another_session_was_saying_is_taken_up_in_mid_sentence() -> None:
     heard = phrases.COUNT_TO_TEN.partition("Four")[0]
     told = (Turn("user", "count to ten"), Turn("assistant", f"{heard}—"))
     assert think(*told, request=request) == [Say("Four. Five. Six. Seven. Eight. Nine. Ten.")]
+    twenty = (Turn("user", "count to twenty"), Turn("assistant", f"{heard}—"))
+    rest = phrases.COUNT_TO_TWENTY.removeprefix(heard)
+    assert think(*twenty, request=request) == [Say(rest)]
     assert think(Turn("user", "hello"), Turn("assistant", "Nobody knows"), request=request) == [
         Say(phrases.LOST_THREAD)
     ]

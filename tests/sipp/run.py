@@ -339,11 +339,11 @@ def _read_statistics(path: Path) -> dict[str, str]:
 
 def _judge(run: Run, server: Server, begins: Callable[[Entry], bool]) -> Iterator[str]:
     expectation = run.expectation
-    calls = server.calls_where(begins)
     wanted = expectation.invited * run.calls
-    if len(calls) != wanted:
-        yield f"{len(calls)} calls in our log instead of {wanted}"
-    for call in calls:
+    begun = server.wait_for_calls(begins, wanted, timeout_s=END_S)
+    if begun != wanted:
+        yield f"{begun} calls in our log instead of {wanted}"
+    for call in server.calls_where(begins):
         try:
             server.wait_for(_is_end_of(call), timeout_s=END_S)
         except TimeoutError:

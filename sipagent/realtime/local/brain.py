@@ -176,14 +176,14 @@ def _repeat(prompt: Prompt) -> Sequence[Step]:
 def _go_on(prompt: Prompt) -> Sequence[Step]:
     """Take up the last text that was cut, from the end of what was heard of it."""
     cut = next((turn for turn in reversed(prompt.turns) if turn.kind == "assistant" and turn.is_cut), None)
-    rest = _rest_after(_without_lead(cut.text)) if cut is not None else ""
+    rest = _rest_after(_without_lead(cut.text), prompt) if cut is not None else ""
     return [Say(phrases.CONTINUING + rest)] if rest else [Say(phrases.NOTHING_TO_CONTINUE)]
 
 
 def _take_up(prompt: Prompt) -> Sequence[Step]:
     """Go on in mid-sentence with what another session was saying; where it ended we can't tell, ask."""
     said = _last_said(prompt)
-    rest = _rest_after(_without_lead(said.text.rstrip(" —"))) if said is not None else ""
+    rest = _rest_after(_without_lead(said.text.rstrip(" —")), prompt) if said is not None else ""
     return [Say(rest or phrases.LOST_THREAD)]
 
 
@@ -287,14 +287,20 @@ def _flat(value: Any) -> str:
             return str(value)
 
 
-def _rest_after(heard: str) -> str:
-    """What follows ``heard`` in one of our long texts; it is found by its last words."""
+def _rest_after(heard: str, prompt: Prompt) -> str:
+    """What follows ``heard`` in one of our long texts, found by its last words; first in those that were asked for."""
     tail = heard[-60:].strip()
-    for text in phrases.LONG_TEXTS:
+    for text in (*_texts_asked_for(prompt), *phrases.LONG_TEXTS):
         position = text.rfind(tail) if tail else -1
         if position >= 0 and (heard in text or len(tail) >= 20):
-            return text[position + len(tail) :].strip(" .,;:")
+            return text[position + len(tail) :].lstrip(" .,;:").rstrip()
     return ""
+
+
+def _texts_asked_for(prompt: Prompt) -> list[str]:
+    """The latest first: the counts to ten and to twenty begin alike."""
+    asked = (understand(turn.text[:MAX_TEXT]) for turn in reversed(prompt.turns) if turn.kind == "user")
+    return [FIXED[intent] for intent in asked if intent in FIXED]
 
 
 def _without_lead(text: str) -> str:
