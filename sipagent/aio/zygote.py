@@ -161,12 +161,19 @@ class _Nursery:
             readable, _, _ = select.select([self._control, self._wake], [], [])
             if self._wake in readable:
                 self._reap()
-            if self._control in readable:
-                data, descriptors, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
-                if not data:
-                    break
-                self._make(ORDER.unpack(data)[0], descriptors[0])
+            if self._control in readable and not self._take():
+                break
         self._end()
+
+    def _take(self) -> bool:
+        """Do what we are told; return whether there is somebody who tells."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
+        except OSError:  # it was closed before all our news were read
+            return False
+        if data:
+            self._make(ORDER.unpack(data)[0], descriptors[0])
+        return bool(data)
 
     def _make(self, number: int, descriptor: int) -> None:
         link = socket.socket(fileno=descriptor)
