@@ -87,8 +87,8 @@ class CallWorker:
             "failed": self._signalling.failed,
             "figures": self._figures,
             "follow": self._follow,
-            "drain": lambda: self._do(self._service.drain(timeout_s=0.0)),
-            "stop": lambda: self._do(self._service.stop()),
+            "drain": self._drain,
+            "stop": self._stop,
             "close": self._over.set,
         }
         crashed = partial(self._log.error, "worker_crashed")
@@ -126,6 +126,16 @@ class CallWorker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _drain(self) -> None:
+        """Have the calls say goodbye."""
+        if self._is_open:
+            self._do(self._service.drain(timeout_s=0.0))
+
+    def _stop(self) -> None:
+        """Have them end now."""
+        if self._is_open:
+            self._do(self._service.stop())
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

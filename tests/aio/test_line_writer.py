@@ -1,5 +1,6 @@
 import io
 import json
+from itertools import pairwise
 from threading import Event
 
 from sipagent.aio.line_writer import MAX_WAITING, WHOLE, LineWriter, pieces_of
@@ -70,4 +71,4 @@ def test_lines_of_several_processes_stay_whole_on_a_pipe() -> None:
     assert all(piece.endswith("\n") for piece in pieces)
     sizes = [len(piece.encode()) for piece in pieces]
     assert [size for size in sizes if size > WHOLE] == [6001, 4097], "only what is too long by itself"
-    assert all(sum(pair) > WHOLE for pair in zip(sizes, sizes[1:], strict=False)), "and no more pieces than needed"
+    assert all(sum(pair) > WHOLE for pair in pairwise(sizes)), "and no more pieces than needed"

@@ -21,9 +21,7 @@ class Ends:
         self.lost: list[str] = []
         self.crashes: list[Exception] = []
         self.theirs = theirs
-        self.far = Link(
-            theirs, serves=serves, lost=lambda: self.lost.append("far"), crashed=self.crashes.append
-        )
+        self.far = Link(theirs, serves=serves, lost=lambda: self.lost.append("far"), crashed=self.crashes.append)
         self.near = Link(ours, serves={}, lost=lambda: self.lost.append("near"), crashed=self.crashes.append)
 
     def close(self) -> None:
