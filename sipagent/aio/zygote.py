@@ -10,6 +10,7 @@ A worker's end of its link is passed to the zygote, which tells of births and de
 or we are gone, it gives its children :data:`LEAVE_S` and ends them.
 """
 
+import gc
 import os
 import select
 import signal
@@ -157,6 +158,7 @@ class _Nursery:
         for name in HANDLED:
             signal.signal(name, _heed_not)
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        gc.freeze()  # what the collector does not look at it does not write to, so its pages stay shared
         while True:
             readable, _, _ = select.select([self._control, self._wake], [], [])
             if self._wake in readable:
