@@ -30,13 +30,13 @@ class Input(Protocol):
         """Take the input."""
 
 
-Origin = TypeVar("Origin", contravariant=True)
+Origin_contra = TypeVar("Origin_contra", contravariant=True)
 
 
-class DataInput(Protocol[Origin]):
+class DataInput(Protocol[Origin_contra]):
     """A machine's method for a packet from an address, or a message of a connection."""
 
-    def __call__(self, data: bytes, origin: Origin, /, *, now: float) -> object:
+    def __call__(self, data: bytes, origin: Origin_contra, /, *, now: float) -> object:
         """Take it; say whether it may have brought a deadline near."""
 
 
@@ -81,7 +81,7 @@ class Driver(Generic[Output]):
         finally:
             self._is_busy = False
 
-    def feed_data(self, receive: DataInput[Origin], data: bytes, origin: Origin, now: float) -> None:
+    def feed_data(self, receive: DataInput[Origin_contra], data: bytes, origin: Origin_contra, now: float) -> None:
         """The same for data that was read at ``now``; flat, for all of a call's packets and messages come through it.
 
         A look at the machine's timer afterwards would be a tenth of the cost, so there is one only when ``receive``
