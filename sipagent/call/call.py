@@ -100,10 +100,11 @@ class Call:
         """Do what is due."""
         if self.phase is Phase.ENDED:
             return
-        self._leg.handle_timer(now=now)
-        self._hear(self._leg.take_released(), now)
-        self._hearing.take_keys(now=now)
-        if self._conversation:
+        if now >= self._leg.due_at:
+            self._leg.handle_timer(now=now)
+            self._hear(self._leg.take_released(), now)
+            self._hearing.take_keys(now=now)
+        if self._conversation and now >= self._conversation.due_at:
             self._conversation.handle_timer(now=now)
         while (key := self._timers.pop_due(now)) is not None:
             self._on_timer(key, now)
@@ -258,7 +259,7 @@ class Call:
         if leg.is_held or not leg.is_open or not self._credit.lasts(heard_at=leg.heard_at, now=now):
             leg.skip_frame()
             return None
-        frame, begins = conversation.next_frame(leg.frame_ms)
+        frame, begins = conversation.next_frame(leg.frame_ms, now=now)
         heard = frame or leg.silence
         record = self.recording.record
         if record is not None:
@@ -279,11 +280,13 @@ class Call:
         if self._conversation and self.phase is not Phase.ENDED:
             self._conversation.model_connected(number, now=now)
 
-    def receive_model(self, data: bytes | str, number: int = 1, *, now: float) -> None:
-        """Take a message of the model's."""
+    def receive_model(self, data: bytes | str, number: int = 1, *, now: float) -> bool:
+        """Take a message of the model's; say whether a deadline may be near: of audio none is, as a rule."""
         if self._conversation and self.phase is not Phase.ENDED:
-            self._conversation.receive_model(data, number, now=now)
+            if not self._conversation.receive_model(data, number, now=now):
+                return bool(self._outputs)
             self._follow(now)
+        return True
 
     def model_lost(self, code: int, reason: str, number: int = 1, *, now: float) -> None:
         """Take note that a WebSocket closed or could not be opened; the code is 0 when it never was open."""
