@@ -92,6 +92,7 @@ class Front:
         self._past: Counter[Figure] = Counter()
         self._urls: Mapping[str, str] = {}
         self._is_followed = False
+        self._has_started = False
         self._is_stopping = False
         self._changed = asyncio.Event()
         self._unfit = ""
@@ -126,6 +127,7 @@ class Front:
             raise SipagentError(f"a worker was not ready within {START_S:.0f} s") from None
         if self._unfit:
             raise SipagentError(self._unfit)
+        self._has_started = True
         self._after(LOOK_S, self._look)
 
     @property
@@ -318,8 +320,9 @@ class Front:
 
     def worker_unfit(self, post: Post, reason: str) -> None:
         """It can't be used; its end follows. At our start that is ours, too."""
+        if self._has_started:
+            self._log.error("worker_unfit", worker=post.number, reason=reason)
         self._unfit = self._unfit or reason
-        self._log.error("worker_unfit", worker=post.number, reason=reason)
         self._notify()
 
     def worker_lost(self, post: Post) -> None:
