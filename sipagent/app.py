@@ -21,6 +21,7 @@ from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import local_address_toward
 from sipagent.aio.zygote import Zygote
+from sipagent.call.admission import Verdict
 from sipagent.config import Config
 from sipagent.config.engine import LOCAL
 from sipagent.config.values import SIP_PORT, Server
@@ -93,6 +94,8 @@ class Application:
             shell_counters=self._counters,
             workers=self._workers,
             others=self._gather if zygote is not None else None,
+            verdict=self._judge,
+            refusals=lambda: self.service.refusals,
         )
         self.observer = CallObserver(metrics)
         self._zygote = zygote
@@ -143,7 +146,7 @@ class Application:
             UserAgentSettings(
                 user_agent=config.sip.user_agent,
                 reliable_ringing=config.sip.reliable_ringing,
-                max_sessions=SESSIONS_A_CALL * config.sip.max_calls,
+                max_sessions=SESSIONS_A_CALL * config.most_calls,
                 guard=make_guard(config, trusts_itself=self._trusts_itself),
             ),
             make_accounts(config, outsides),
@@ -182,7 +185,7 @@ class Application:
         return Front(
             zygote,
             count=self._config.worker_count,
-            max_calls=self._config.sip.max_calls,
+            max_calls=self._config.most_calls,
             random=self._random,
             audience=self.observer,
         )
@@ -229,6 +232,10 @@ class Application:
         """Let a PBX that asks by OPTIONS know whether calls would be taken."""
         self.endpoint.agent.ready = trouble is None
 
+    def _judge(self) -> Verdict:
+        """Whether there is room for a call."""
+        return self.service.judge()
+
     def _counters(self) -> dict[str, int]:
         """What the shell counted."""
         beside = {"calls_refused": self._front.refused} if self._front is not None else self._workplace.counters
@@ -242,8 +249,11 @@ class Application:
 
     def reasons(self) -> list[str]:
         """Why no call would be taken."""
+        verdict = self._judge()
         reasons = ["draining"] if self.endpoint.agent.draining else []
-        return reasons + ([self.observer.model_trouble] if self.observer.model_trouble else [])
+        reasons += [verdict.words] if verdict.refusal is not None else []
+        reasons += [self.observer.model_trouble] if self.observer.model_trouble else []
+        return list(dict.fromkeys(reasons))
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; then drain, and on a second signal stop. SIGHUP: read certificates again."""

@@ -63,6 +63,7 @@ class CallWorker:
             active_calls=lambda: self._service.calls,
             sip_counters=dict,
             shell_counters=lambda: self._workplace.counters,
+            refusals=lambda: self._service.refusals,
         )
         self._observer = CallObserver(self._metrics)
         self._workplace = Workplace(
@@ -106,17 +107,19 @@ class CallWorker:
         try:
             self._service: Service = await self._workplace.open(urls)
         except SipagentError as error:
-            self._link.tell("unfit", str(error))
+            self._tell("unfit", str(error))
             self._over.set()
             return
         self._is_open = True
         self._service.attach(self._signalling)
         self._service.over = partial(self._tell, "over")
         self._observer.on_trouble = partial(self._tell, "troubled")
+        self._workplace.on_pressure = partial(self._tell, "judged")
         collector = Collector(calls=lambda: self._service.calls, begun=lambda: self._service.begun)
         collector.start()
         self._closing.callback(collector.stop)
-        self._link.tell("ready")
+        self._tell("judged", self._service.judge())
+        self._tell("ready")
 
     async def _end(self) -> None:
         """End what calls there are, and wait until all is written."""
@@ -152,7 +155,7 @@ class CallWorker:
         self._signalling.learn_address(address)
         self._service.take(event, call_id)
         if not self._service.has(call_id):
-            self._link.tell("over", call_id)
+            self._tell("over", call_id)
 
     def _receive(self, event: Event) -> None:
         """Take an event of a dialog that was handed over."""
@@ -169,6 +172,7 @@ class CallWorker:
     async def _figures(self) -> Figures:
         if not self._is_open:
             raise SipagentError("nothing has been counted yet")
+        self._tell("judged", self._service.judge())
         self._metrics.look()
         return await asyncio.get_running_loop().run_in_executor(None, self._metrics.figures)
 

@@ -1,6 +1,6 @@
 """Everything that runs calls in one process, built from a Config: in ours, or in each worker."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from random import Random
@@ -14,6 +14,7 @@ from sipagent.aio.programs import OnCall
 from sipagent.aio.service import Service
 from sipagent.aio.speech_model import SpeechModel, load_model
 from sipagent.aio.udp import RtpPorts
+from sipagent.call.admission import Verdict
 from sipagent.call.rehearsal import rehearse
 from sipagent.config import Config
 from sipagent.control.observer import CallObserver
@@ -48,6 +49,8 @@ class Workplace:
         self._random = random
         self._closing = AsyncExitStack()
         self._speech: SpeechModel | None = None
+        self.on_pressure: Callable[[Verdict], None] | None = None
+        """Is told when the load closes the door to calls, and when it opens again."""
 
     async def open(self, urls: Mapping[str, str]) -> Service:
         """Make all of it.
@@ -69,7 +72,9 @@ class Workplace:
             lines=make_lines(config, engines, outsides, agents=self._agents, toolbox=toolbox, spoken=spoken),
             ports=RtpPorts("0.0.0.0", ports, random=self._random),
             ports6=RtpPorts("::", ports, random=self._random),
-            max_calls=config.sip.max_calls,
+            max_calls=config.most_calls,
+            by_health=config.sip.max_calls == "auto",
+            pressed=self._note_pressure,
             recordings=config.recording.directory,
             recording_format=config.recording.format,
             observer=self._observer,
@@ -94,6 +99,16 @@ class Workplace:
             "skipped_beats": self.service.skipped_beats,
             **(self._speech.counters if self._speech is not None else {}),
         }
+
+    def _note_pressure(self, verdict: Verdict) -> None:
+        """The load has come to close the door to calls, or to open it again."""
+        fields = {"calls": verdict.calls, "cpu": round(verdict.cpu, 3), "late": round(verdict.late, 3)}
+        if verdict.is_pressed:
+            get_logger().warning("calls_refused", reason=verdict.words, **fields)
+        else:
+            get_logger().info("calls_welcome", **fields)
+        if self.on_pressure is not None:
+            self.on_pressure(verdict)
 
     def _load_speech_model(self) -> SpeechModel | None:
         """Load what tells speech from noise, if an agent is to have it."""

@@ -12,16 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from random import Random
 from time import monotonic
 from typing import Protocol
 
-from sipagent.aio.figures import Figure, Figures
+from sipagent.aio.figures import Figures, Tally
 from sipagent.aio.log import get_logger
 from sipagent.aio.post import Post
 from sipagent.aio.roster import Roster, Ticket
 from sipagent.aio.signalling import Signalling
 from sipagent.aio.zygote import News, Zygote
+from sipagent.call.admission import Pressure, Verdict
 from sipagent.call.events import Ended as CallEnded
 from sipagent.call.events import Fact
 from sipagent.errors import SipagentError
@@ -88,8 +90,8 @@ class Front:
         self._posts: dict[int, Post] = {}
         self._fallen: dict[int, int] = {}
         self._troubles: dict[int, str] = {}
-        self._figures: dict[int, Figures] = {}
-        self._past: Counter[Figure] = Counter()
+        self._verdicts: dict[int, Verdict] = {}
+        self._tally = Tally()
         self._urls: Mapping[str, str] = {}
         self._is_followed = False
         self._has_started = False
@@ -101,8 +103,8 @@ class Front:
         self._signalling: Signalling | None = None
         self._log = get_logger()
         self._loop = asyncio.get_running_loop()
-        self.refused = 0
-        """Calls that found us full."""
+        self.refusals: Counter[str] = Counter()
+        """Calls that found no room, by why."""
         self.skipped_beats = 0
         """There is no beat here; the workers tell theirs."""
 
@@ -150,6 +152,26 @@ class Front:
         """How many ever died."""
         return self._roster.deaths
 
+    def judge(self) -> Verdict:
+        """Say whether a call would be taken: by the number of all, and by each worker of its own load."""
+        known = self._verdicts.values()
+        calls, most = self.calls, self._max_calls
+        refusal: Pressure | None = None
+        if self._roster.up == 0:
+            refusal = "nobody"
+        elif calls >= most:
+            refusal = "calls"
+        elif self._roster.choose() is None:
+            refusal = next((verdict.refusal for verdict in known if verdict.is_pressed), "cpu")
+        room = 0 if refusal is not None else max(1, min(most - calls, sum(verdict.room for verdict in known)))
+        cpu, late = (max(map(attrgetter(name), known), default=0.0) for name in ("cpu", "late"))
+        return Verdict(refusal, calls, room, cpu, late)
+
+    @property
+    def refused(self) -> int:
+        """Calls that found no room here."""
+        return self.refusals.total()
+
     # SIP
 
     def receive(self, event: Event) -> None:
@@ -174,9 +196,9 @@ class Front:
         if event.replaces is not None:
             self._on_replacement(event, event.replaces, signalling)
             return
-        worker = self._roster.choose()
-        if worker is None or self._roster.calls >= self._max_calls:
-            self.refused += 1
+        verdict, worker = self.judge(), self._roster.choose()
+        if verdict.refusal is not None or worker is None:
+            self.refusals[verdict.refusal or "nobody"] += 1
             signalling.reject(event.handle, UNAVAILABLE, (("Retry-After", str(RETRY_AFTER_S)),))
             return
         call_id = self._new_call_id()
@@ -202,8 +224,11 @@ class Front:
         """Call somebody by a line; errors, and what comes of it, as :meth:`Service.dial` has them."""
         check_headers(headers)
         signalling = self._signalling
-        if signalling is None or signalling.is_draining or self._roster.calls >= self._max_calls:
-            raise SipagentError("no call can be made now: there are too many, or we are about to stop")
+        if signalling is None or signalling.is_draining:
+            raise SipagentError("no call can be made now: we are about to stop")
+        verdict = self.judge()
+        if verdict.refusal is not None:
+            raise SipagentError(f"no call can be made now: {verdict.words}")
         flow = await signalling.find_way(line_name, target)
         address = signalling.address_toward(flow.remote)
         worker = self._roster.choose()
@@ -331,8 +356,8 @@ class Front:
         loss = self._roster.worker_died(post.number, now=now)
         self._posts.pop(post.number, None)
         self._troubles.pop(post.number, None)
-        if post.number in self._figures:
-            self._past.update(self._figures.pop(post.number).counts)
+        self._verdicts.pop(post.number, None)
+        self._tally.lose(post.number)
         if self._signalling is not None:
             for handle in loss.handles:
                 self._signalling.hang_up(handle)
@@ -388,6 +413,11 @@ class Front:
         trouble = next(iter(self._troubles.values()), None)
         self._audience.take_trouble(trouble if self._roster.up else NOBODY)
 
+    def judged(self, post: Post, verdict: Verdict) -> None:
+        """Whether a worker has room for a call."""
+        self._verdicts[post.number] = verdict
+        self._roster.worker_pressed(post.number, verdict.is_pressed)
+
     def follow(self, is_followed: bool) -> None:
         """Have the workers tell every fact and delay, or not."""
         self._is_followed = is_followed
@@ -404,11 +434,7 @@ class Front:
     async def gather(self) -> Figures:
         """Return what all workers there are and were have counted, as new as it can be had."""
         await asyncio.gather(*map(self._fetch, list(self._posts.values())))
-        counts, states = self._past.copy(), Counter[Figure]()
-        for figures in self._figures.values():
-            counts.update(figures.counts)
-            states.update(figures.states)
-        return Figures(counts, states)
+        return self._tally.sum()
 
     async def _fetch(self, post: Post) -> None:
         try:
@@ -420,7 +446,7 @@ class Front:
             post.heard_at = monotonic()
             return
         if self._posts.get(post.number) is post:
-            self._figures[post.number] = figures
+            self._tally.update(post.number, figures)
             post.heard_at = monotonic()
 
     def _look(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from sipagent.aio.link import Link
 from sipagent.aio.roster import Roster
 from sipagent.aio.signalling import Signalling
+from sipagent.call.admission import Verdict
 from sipagent.call.events import Fact
 from sipagent.sip.core import HeaderList
 from sipagent.sip.uri import Uri
@@ -34,6 +35,9 @@ class Desk(Protocol):
 
     def troubled(self, post: "Post", trouble: str | None) -> None:
         """Why its model can't be used, ``None`` when it can."""
+
+    def judged(self, post: "Post", verdict: Verdict) -> None:
+        """Whether it has room for a call."""
 
     def noted(self, call_id: str, fact: Fact, now: float) -> None:
         """A fact, for who follows the calls."""
@@ -76,6 +80,7 @@ class Post:
             "unfit": partial(desk.worker_unfit, self),
             "over": desk.call_over,
             "troubled": partial(desk.troubled, self),
+            "judged": partial(desk.judged, self),
             "noted": desk.noted,
             "timed": desk.timed,
         }

@@ -39,6 +39,7 @@ class _Seat:
     """The place of a worker, and of those that come after it."""
 
     is_up: bool = False
+    is_pressed: bool = False
     started_at: float = 0.0
     pause_s: float = 0.0
     calls: int = 0
@@ -76,13 +77,17 @@ class Roster:
         """It takes calls from now on."""
         self._seats[number].is_up = True
 
+    def worker_pressed(self, number: int, is_pressed: bool) -> None:
+        """It has as much to do as it can, or not any more."""
+        self._seats[number].is_pressed = is_pressed
+
     def worker_died(self, number: int, *, now: float) -> Loss:
         """It is gone; say what with it."""
         self.deaths += 1
         seat = self._seats[number]
         is_brief = now < seat.started_at + BRIEF_S
         seat.pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * seat.pause_s)) if is_brief else 0.0
-        seat.is_up, seat.calls = False, 0
+        seat.is_up, seat.is_pressed, seat.calls = False, False, 0
         calls = tuple(ticket for ticket in self._calls.values() if ticket.worker == number)
         handles = tuple(handle for handle, ticket in self._by_handle.items() if ticket.worker == number)
         for ticket in calls:
@@ -92,9 +97,9 @@ class Roster:
         return Loss(calls, handles, seat.pause_s)
 
     def choose(self) -> int | None:
-        """The worker with the fewest calls; ``None`` when none is up."""
-        up = [number for number, seat in self._seats.items() if seat.is_up]
-        return min(up, key=lambda number: self._seats[number].calls, default=None)
+        """Of the workers that are up, and not pressed, the one with the fewest calls; ``None`` when there is none."""
+        free = [number for number, seat in self._seats.items() if seat.is_up and not seat.is_pressed]
+        return min(free, key=lambda number: self._seats[number].calls, default=None)
 
     # Calls
 

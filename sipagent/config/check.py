@@ -56,7 +56,7 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
     _check_tls(root, config.sip, reader)
     if config.worker_count > 1 and not hasattr(os, "fork"):
         _report(root, ("workers",), "more than one needs a system whose processes can fork", reader)
-    if config.rtp.ports.pairs < config.sip.max_calls:
+    if config.rtp.ports.pairs < config.most_calls:
         message = f"room for {config.rtp.ports.pairs} calls, two ports each; sip.max_calls is {config.sip.max_calls}"
         _report(root, ("rtp", "ports"), message, reader)
 

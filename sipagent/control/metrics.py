@@ -4,7 +4,7 @@ What is a state rather than an event (open calls, the counters of the user agent
 so that keeping it costs a call nothing. No label holds what a stranger sent.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from sipagent.aio.figures import Figure, Figures
+from sipagent.call.admission import Verdict
 from sipagent.control.http import Page
 from sipagent.rtp.session import Quality
 
@@ -51,6 +52,9 @@ STATES = frozenset(
 )
 """Gauges that add up over processes; the others are told by the one in front alone."""
 
+NOTHING = Verdict(None, calls=0, room=0)
+"""Before the first look."""
+
 
 @dataclass(frozen=True, slots=True)
 class MediaTotals:
@@ -76,23 +80,30 @@ class _State(Collector):
         sip_counters: Callable[[], Mapping[str, int]],
         shell_counters: Callable[[], Mapping[str, int]],
         workers: Callable[[], tuple[int, int]],
+        verdict: Callable[[], Verdict],
+        refusals: Callable[[], Mapping[str, int]],
     ) -> None:
         self._workers = workers
         self._active_calls = active_calls
         self._registered_lines = registered_lines
         self._sip_counters = sip_counters
         self._shell_counters = shell_counters
+        self._judge = verdict
+        self._refusals = refusals
         self._calls = 0
         self._lines = 0
         self._up, self._deaths = workers()
         self._sip: Mapping[str, int] = {}
         self._shell: Mapping[str, int] = {}
+        self._verdict = NOTHING
+        self._refused: Mapping[str, int] = {}
 
     def look(self) -> None:
         """Read them."""
         self._calls, self._lines = self._active_calls(), self._registered_lines()
         self._sip, self._shell = dict(self._sip_counters()), dict(self._shell_counters())
         self._up, self._deaths = self._workers()
+        self._verdict, self._refused = self._judge(), dict(self._refusals())
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily("sipagent_active_calls", "Calls that have not ended.", self._calls)
@@ -103,10 +114,21 @@ class _State(Collector):
         yield CounterMetricFamily("sipagent_worker_deaths", "Those that died, with their calls.", self._deaths)
         yield _family("sip", "What the SIP user agent counted, by its own names.", self._sip)
         yield _family("shell", "What the sockets and the clock refused, lost and skipped.", self._shell)
+        yield _family("admission_refused", "Calls that found no room, by why.", self._refused, label="reason")
+        for name, words, value in _gauges(self._verdict):
+            yield GaugeMetricFamily(f"sipagent_admission_{name}", words, value)
 
 
-def _family(name: str, words: str, counts: Mapping[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(f"sipagent_{name}", words, labels=["what"])
+def _gauges(verdict: Verdict) -> Iterator[tuple[str, str, float]]:
+    """Whether a call would be taken, and what that is judged by."""
+    yield "open", "Whether there is room for one more call.", verdict.refusal is None
+    yield "room", "How many more calls would be taken.", verdict.room
+    yield "cpu_ratio", "Of one core, with max_calls: auto; what new calls will take is added.", verdict.cpu
+    yield "late_ratio", "Of the beats, those more than 10 ms late, with max_calls: auto.", verdict.late
+
+
+def _family(name: str, words: str, counts: Mapping[str, int], *, label: str = "what") -> CounterMetricFamily:
+    family = CounterMetricFamily(f"sipagent_{name}", words, labels=[label])
     for what, count in sorted(counts.items()):
         family.add_metric([what], count)
     return family
@@ -147,6 +169,8 @@ class Metrics:
     :param shell_counters: the counters of the shell.
     :param workers: how many processes run calls, and how many that did so died.
     :param others: fetches what the workers have counted, where calls are run by others than us.
+    :param verdict: whether a call would be taken.
+    :param refusals: how many were not, by why.
     """
 
     def __init__(
@@ -158,9 +182,11 @@ class Metrics:
         shell_counters: Callable[[], Mapping[str, int]] = dict,
         workers: Callable[[], tuple[int, int]] = lambda: (1, 0),
         others: Callable[[], Awaitable[Figures]] | None = None,
+        verdict: Callable[[], Verdict] = lambda: NOTHING,
+        refusals: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         registry = CollectorRegistry()
-        self._state = _State(active_calls, registered_lines, sip_counters, shell_counters, workers)
+        self._state = _State(active_calls, registered_lines, sip_counters, shell_counters, workers, verdict, refusals)
         self._others = others
         self._theirs = Figures({}, {})
         registry.register(self._state)

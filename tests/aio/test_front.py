@@ -21,6 +21,7 @@ from sipagent.aio.link import Link
 from sipagent.aio.remote import RemoteSignalling
 from sipagent.aio.zygote import News
 from sipagent.call import events as facts
+from sipagent.call.admission import Verdict
 from sipagent.errors import SipagentError
 from sipagent.sip.events import (
     Accepted,
@@ -256,7 +257,7 @@ def test_there_is_room_for_so_many_in_all(run: Clean) -> None:
             world.front.receive(incoming(4))
             assert world.agent.told == [("reject", 4, 503, (("Retry-After", "10"),))]
             assert world.front.refused == 1
-            with pytest.raises(SipagentError, match="too many"):
+            with pytest.raises(SipagentError, match="there may be no more than 3"):
                 await world.front.dial("main", TARGET)
             calls[0][0].tell("over", calls[0][1])
             await until(lambda: world.front.calls == 2)
@@ -346,6 +347,27 @@ def test_a_death(run: Clean) -> None:
     run(main())
 
 
+def test_a_worker_that_is_pressed_gets_no_more_and_when_all_are_nobody_is_taken(run: Clean) -> None:
+    async def main() -> None:
+        async with World() as world:
+            first, second = world.workers
+            first.tell("judged", Verdict("cpu", calls=70, room=0, cpu=0.9))
+            second.tell("judged", Verdict(None, calls=3, room=40, cpu=0.3, late=0.01))
+            await until(lambda: world.front.judge().cpu == 0.9)
+            assert world.front.judge() == Verdict(None, calls=0, room=40, cpu=0.9, late=0.01)
+            assert [(await world.take(handle))[0] for handle in (1, 2, 3)] == [second] * 3
+            second.tell("judged", Verdict("late", calls=3, room=0, cpu=0.5, late=0.2))
+            await until(lambda: world.front.judge().refusal)
+            world.front.receive(incoming(4))
+            assert world.agent.told == [("reject", 4, 503, (("Retry-After", "10"),))]
+            assert world.front.refusals == {"cpu": 1}
+            first.tell("judged", Verdict(None, calls=10, room=20))
+            await until(lambda: world.front.judge().refusal is None)
+            assert (await world.take(5))[0] is first
+
+    run(main())
+
+
 def test_without_a_worker_nobody_is_taken(run: Clean) -> None:
     async def main() -> None:
         async with World(count=1) as world:
@@ -357,6 +379,8 @@ def test_without_a_worker_nobody_is_taken(run: Clean) -> None:
             assert world.audience.trouble == NOBODY
             world.front.receive(incoming(1))
             assert world.agent.told == [("reject", 1, 503, (("Retry-After", "10"),))]
+            assert world.front.refusals == {"nobody": 1}
+            assert world.front.judge().words == NOBODY
             with pytest.raises(SipagentError, match=NOBODY):
                 await within(world.front.dial("main", TARGET))
 
