@@ -199,11 +199,16 @@ class Front:
         verdict, worker = self.judge(), self._roster.choose()
         if verdict.refusal is not None or worker is None:
             self.refusals[verdict.refusal or "nobody"] += 1
-            signalling.reject(event.handle, UNAVAILABLE, (("Retry-After", str(RETRY_AFTER_S)),))
+            self._refuse(event.handle)
             return
         call_id = self._new_call_id()
         self._roster.begin(call_id, worker, event.handle)
         self._hand_over(worker, call_id, event, signalling)
+
+    def _refuse(self, handle: int) -> None:
+        """Let whoever calls try elsewhere, or later."""
+        if self._signalling is not None:
+            self._signalling.reject(handle, UNAVAILABLE, (("Retry-After", str(RETRY_AFTER_S)),))
 
     def _on_replacement(self, event: IncomingInvite, replaced: int, signalling: Signalling) -> None:
         """Somebody else is put through to an agent; whose the call is has the new dialog, too."""
@@ -358,8 +363,11 @@ class Front:
         self._troubles.pop(post.number, None)
         self._verdicts.pop(post.number, None)
         self._tally.lose(post.number)
-        if self._signalling is not None:
-            for handle in loss.handles:
+        for ticket in loss.calls:
+            if ticket.invite is not None:
+                self._refuse(ticket.invite)
+        for handle in set(loss.handles) - {ticket.invite for ticket in loss.calls}:
+            if self._signalling is not None:
                 self._signalling.hang_up(handle)
         for ticket in loss.calls:
             self._audience.observe(ticket.call_id, _last_word(ticket, now), now=now)

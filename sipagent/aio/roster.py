@@ -20,6 +20,8 @@ class Ticket:
     call_id: str
     worker: int
     handles: set[int] = field(default_factory=set)
+    invite: int | None = None
+    """The handle of the INVITE that it is of, as long as that is not answered."""
     answered_at: float | None = None
 
 
@@ -105,7 +107,7 @@ class Roster:
 
     def begin(self, call_id: str, worker: int, handle: int | None = None) -> None:
         """A call goes to a worker."""
-        self._calls[call_id] = Ticket(call_id, worker)
+        self._calls[call_id] = Ticket(call_id, worker, invite=handle)
         self._seats[worker].calls += 1
         self.begun += 1
         if handle is not None:
@@ -123,7 +125,7 @@ class Roster:
         """A dialog is up; the first one makes the call answered."""
         ticket = self._by_handle.get(handle)
         if ticket is not None and ticket.answered_at is None:
-            ticket.answered_at = now
+            ticket.invite, ticket.answered_at = None, now
 
     def ticket_of(self, handle: int) -> Ticket | None:
         """The call of a dialog, which may be over."""

@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -75,10 +76,14 @@ class Zygote:
         """Fork; to be called before there is a thread or a loop.
 
         :param work: what workers do.
-        :raises SipagentError: when the system can't.
+        :raises SipagentError: when the system can't, or it is too late.
         """
         if not hasattr(os, "fork") or not hasattr(socket, "send_fds"):
             raise SipagentError("more than one worker needs a system that can fork")
+        threads = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+        if threads:
+            reason = "a fork would leave them behind, with what they hold; begin them in on_call, or have one worker"
+            raise SipagentError(f"more than one worker can't be made beside threads ({', '.join(threads)}): {reason}")
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -314,7 +314,7 @@ def test_a_second_dialog_goes_where_its_call_is(run: Clean) -> None:
             assert world.agent.told == [("reject", 4, 481)]
             worker.die()
             await until(lambda: len(world.agent.told) == 3)
-            assert sorted(world.agent.told[1:]) == [("hang_up", 2), ("hang_up", 3)]
+            assert sorted(world.agent.told[1:]) == [("hang_up", 3), ("reject", 2, 503, (("Retry-After", "10"),))]
 
     run(main())
 
@@ -331,7 +331,7 @@ def test_a_death(run: Clean) -> None:
             assert await within(world.front.gather()) == dead.figures
             dead.die()
             await until(lambda: len(world.agent.told) == 3)
-            assert sorted(world.agent.told[1:]) == [("hang_up", 1), ("hang_up", 3)]
+            assert sorted(world.agent.told[1:]) == [("hang_up", 1), ("reject", 3, 503, (("Retry-After", "10"),))]
             assert [each for each, _ in world.audience.facts] == [one, three]
             durations = [fact.duration_s for _, fact in world.audience.facts]
             assert durations[0] > 0.0 == durations[1], "the second was not answered"

@@ -74,6 +74,7 @@ def test_a_death_costs_its_own_calls() -> None:
     roster.over("just over")  # and its dialog is not
     loss = roster.worker_died(1, now=100.0)
     assert [(ticket.call_id, ticket.answered_at) for ticket in loss.calls] == [("one", None), ("three", 5.0)]
+    assert [ticket.invite for ticket in loss.calls] == [10, None], "one still waits for an answer"
     assert sorted(loss.handles) == [10, 30, 31, 40]
     assert (roster.calls, roster.deaths, roster.up, roster.choose()) == (1, 1, 1, 2)
     roster.worker_started(1, now=100.0)

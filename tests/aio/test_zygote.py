@@ -76,6 +76,24 @@ def test_it_makes_workers_tells_of_them_and_ends_with_us() -> None:
     assert "ZeroDivisionError: a bug" in done.stderr
 
 
+def test_threads_come_too_early() -> None:
+    """In this process there may be some of others', so it is one of its own."""
+    program = """
+import threading
+from sipagent.aio.zygote import Zygote
+end = threading.Event()
+threading.Thread(target=end.wait, name="of the user").start()
+try:
+    Zygote.start(print)
+finally:
+    end.set()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "SipagentError: more than one worker can't be made beside threads (of the user)" in done.stderr
+
+
 ORPHANS = """
 import os, signal, socket, sys
 from sipagent.aio import zygote
