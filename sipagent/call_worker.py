@@ -4,6 +4,7 @@ It ends when it is told to, or when nobody is at the other end any more.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -119,7 +120,7 @@ class CallWorker:
         collector.start()
         self._closing.callback(collector.stop)
         self._tell("judged", self._service.judge())
-        self._tell("ready")
+        self._tell("ready", os.getpid())
 
     async def _end(self) -> None:
         """End what calls there are, and wait until all is written."""

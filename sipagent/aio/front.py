@@ -89,6 +89,7 @@ class Front:
         self._roster = Roster(count)
         self._posts: dict[int, Post] = {}
         self._fallen: dict[int, int] = {}
+        self._news: dict[int, News] = {}
         self._troubles: dict[int, str] = {}
         self._verdicts: dict[int, Verdict] = {}
         self._tally = Tally()
@@ -105,8 +106,6 @@ class Front:
         self._loop = asyncio.get_running_loop()
         self.refusals: Counter[str] = Counter()
         """Calls that found no room, by why."""
-        self.skipped_beats = 0
-        """There is no beat here; the workers tell theirs."""
 
     def attach(self, signalling: Signalling) -> None:
         """Take the calls of this user agent."""
@@ -339,8 +338,9 @@ class Front:
         self._roster.worker_started(number, now=monotonic())
         post.tell("begin", dict(self._urls))
 
-    def worker_ready(self, post: Post) -> None:
+    def worker_ready(self, post: Post, pid: int) -> None:
         """It takes calls."""
+        post.pid = pid
         self._roster.worker_ready(post.number)
         self._log.info("worker_ready", worker=post.number, pid=post.pid)
         if self._is_followed:
@@ -373,6 +373,7 @@ class Front:
             self._audience.observe(ticket.call_id, _last_word(ticket, now), now=now)
         if not self._is_stopping:
             self._fallen[post.number] = len(loss.calls)
+            self._bury(post.number)
             self._after(loss.pause_s, partial(self._make, post.number))
         self._judge()
         self._notify()
@@ -387,12 +388,17 @@ class Front:
             self._take(each)
 
     def _take(self, news: News) -> None:
-        if news.status is None:
-            if news.number in self._posts:
-                self._posts[news.number].pid = news.pid
-        elif not self._is_stopping:
-            calls = self._fallen.pop(news.number, 0)
-            self._log.error("worker_died", worker=news.number, pid=news.pid, how=news.words, calls_lost=calls)
+        if news.status is not None:
+            self._news[news.number] = news
+            self._bury(news.number)
+        elif news.number in self._posts:
+            self._posts[news.number].pid = news.pid
+
+    def _bury(self, number: int) -> None:
+        """Say what is known of a death, once both the link and the zygote have told of it."""
+        if number in self._fallen and number in self._news:
+            news, calls = self._news.pop(number), self._fallen.pop(number)
+            self._log.error("worker_died", worker=number, pid=news.pid, how=news.words, calls_lost=calls)
 
     def _after(self, seconds: float, then: Callable[[], None]) -> None:
         def fire() -> None:

@@ -21,8 +21,8 @@ PLAIN = ("ring", "reject", "refresh", "hang_up", "accept_refer", "refuse_refer",
 class Desk(Protocol):
     """Who is told what a worker says besides."""
 
-    def worker_ready(self, post: "Post") -> None:
-        """It takes calls."""
+    def worker_ready(self, post: "Post", pid: int) -> None:
+        """It takes calls, under this process id."""
 
     def worker_unfit(self, post: "Post", reason: str) -> None:
         """It can't, and ends."""
@@ -65,7 +65,7 @@ class Post:
     ) -> None:
         self.number = number
         self.pid = 0
-        """Once the zygote has told it."""
+        """Once it is known."""
         self.heard_at = monotonic()
         """When it last told its figures."""
         self._roster = roster

@@ -113,7 +113,7 @@ class Worker:
         return lambda *arguments: self.told.append((name, *arguments))
 
     def _begin(self, urls: dict[str, str]) -> None:
-        self.tell("ready") if self.is_fit else self.tell("unfit", "a tool is none")
+        self.tell("ready", PID) if self.is_fit else self.tell("unfit", "a tool is none")
 
     async def _tell_figures(self) -> Figures:
         if self.figures is None:
