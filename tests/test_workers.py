@@ -68,8 +68,12 @@ def hears(caller: Caller, packets: int = 25) -> Any:
 
 
 def missing(caller: Caller) -> int:
-    """How many packets between the first and the last did not come, or came twice."""
-    numbers = [int.from_bytes(packet[2:4], "big") for packet in caller.packets]
+    """How many packets of the agent's between its first and its last did not come, or came twice.
+
+    Others may send to this port, too: a machine that runs several tests gives it to one after the other.
+    """
+    (ssrc, _), *_ = Counter(packet[8:12] for packet in caller.packets).most_common(1)
+    numbers = [int.from_bytes(packet[2:4], "big") for packet in caller.packets if packet[8:12] == ssrc]
     return sum((later - sooner) % 65_536 != 1 for sooner, later in pairwise(numbers))
 
 
