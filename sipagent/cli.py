@@ -13,6 +13,7 @@ from sipagent.aio import log, loop
 from sipagent.aio.model_server import ModelSettings, run_model
 from sipagent.aio.tls import Tls
 from sipagent.aio.voice import open_voice
+from sipagent.aio.zygote import Zygote
 from sipagent.app import Application
 from sipagent.audio.codecs import available_codecs
 from sipagent.bench.plan import QUICK, Plan
@@ -26,7 +27,7 @@ from sipagent.errors import SipagentError
 from sipagent.lines import make_account
 from sipagent.realtime.local.faults import KINDS, FaultScript
 from sipagent.realtime.local.settings import LocalSettings
-from sipagent.serving import by_name, configure, find_agents, run_until_stopped, set_up_log
+from sipagent.serving import by_name, configure, find_agents, make_zygote, run_until_stopped, set_up_log
 
 CONFIG = Path("config.yaml")
 """The file that is read when none is named."""
@@ -58,15 +59,18 @@ def _run(arguments: argparse.Namespace, console: Console) -> bool:
     else:
         known = by_name(agents)
         config = configure(agents, arguments.config)
-    set_up_log(config)
-    loop.run(_serve(config, console, places_call=arguments.demo, stays=True, agents=known))
+    with make_zygote(config, agents=known) as zygote:
+        set_up_log(config)
+        loop.run(_serve(config, console, places_call=arguments.demo, stays=True, agents=known, zygote=zygote))
     return True
 
 
 def _demo(arguments: argparse.Namespace, console: Console) -> bool:
     config = load(arguments.config)
-    set_up_log(config, level="warning")  # the demonstration itself tells what happened
-    return loop.run(_serve(config, console, places_call=True, stays=False))
+    level = "warning"  # the demonstration itself tells what happened
+    with make_zygote(config, level=level) as zygote:
+        set_up_log(config, level=level)
+        return loop.run(_serve(config, console, places_call=True, stays=False, zygote=zygote))
 
 
 async def _serve(
@@ -76,8 +80,9 @@ async def _serve(
     places_call: bool,
     stays: bool,
     agents: Mapping[str, Agent] | None = None,
+    zygote: Zygote | None = None,
 ) -> bool:
-    application = Application(config, trusts_itself=places_call, agents=agents)
+    application = Application(config, trusts_itself=places_call, agents=agents, zygote=zygote)
     await application.start()
     try:
         went_right = await _place_call(application, console) if places_call else True
@@ -90,12 +95,12 @@ async def _serve(
 
 async def _place_call(application: Application, console: Console) -> bool:
     demo = Demo(console=console)
-    application.observer.follower = demo
+    application.follow(demo)
     voice = await open_voice()
     try:
         return await demo.run(application.uri("127.0.0.1"), voice)
     finally:
-        application.observer.follower = None
+        application.follow(None)
         await voice.close()
 
 
