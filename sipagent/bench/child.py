@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Set
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import connection, get_context
 from types import TracebackType
@@ -32,16 +33,34 @@ class Order(Enum):
     """Finish."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """Have so many calls up: dial, or hang up those that came last."""
+
+    calls: int
+    per_s: float
+    """How many are dialled each second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """From now on dial without end, and hang up each call after a while."""
+
+    per_s: float
+    call_s: float
+
+
 class Boss:
     """The child's end of the pipe."""
 
     def __init__(self, pipe: "connection.Connection[Any, Any]") -> None:
         self._pipe = pipe
 
-    async def order(self) -> Order:
+    async def order(self) -> Order | Resize | Churn:
         """Wait for the next order; a boss who is gone wants us to stop."""
         try:
-            return Order(await asyncio.to_thread(self._pipe.recv))
+            order: Order | Resize | Churn = await asyncio.to_thread(self._pipe.recv)
+            return order
         except (EOFError, OSError):
             return Order.STOP
 
@@ -79,7 +98,7 @@ class Child:
             self._process.kill()
             self._process.join()
 
-    def order(self, order: Order) -> None:
+    def order(self, order: Order | Resize | Churn) -> None:
         """Tell the child.
 
         :raises SipagentError: when it is gone.
