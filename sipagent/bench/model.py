@@ -8,9 +8,11 @@ a response with its time.
 
 import asyncio
 import ssl
+import sys
 from array import array
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from random import Random
@@ -232,9 +234,27 @@ async def _serve(pipe: "connection.Connection[Any, Any]", tls: ssl.SSLContext | 
     server.close()
 
 
+async def _serve_alone(port: int) -> None:
+    model = BeatModel()
+    numbers = iter(range(1 << 30))
+    server = await ws_create_server(lambda _request: Session(model, next(numbers)), HOST, port)
+    await server.serve_forever()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve on a port until killed, for other generators than ours: ``python -m sipagent.bench.model PORT``."""
+    with suppress(KeyboardInterrupt):
+        loop.run(_serve_alone(int(arguments[0])))
+    return 0
+
+
 def _deltas() -> list[tuple[bytes, bytes]]:
     """What the agent says, 200 ms each, every frame marked: as audio and in base64."""
     mark = make_mark(AGENT, 0.0)
     marked = [mark + frame[MARK_BYTES:] for frame in frames(speak(VOICE_S, pitch_hz=PITCH_HZ, random=Random(1)))]
     pieces = [b"".join(marked[at : at + FRAMES_PER_DELTA]) for at in range(0, len(marked), FRAMES_PER_DELTA)]
     return [(piece, b2a_base64(piece, newline=False)) for piece in pieces]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from contextlib import ExitStack
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -213,3 +213,15 @@ def _free_port(kind: int) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print settings, for other generators than ours: ``python -m sipagent.bench.program SIP CONTROL MODEL server``."""
+    sip, control, model, detection = arguments
+    plan = Plan(detection="local" if detection == "local" else "server", vad="energy")
+    sys.stdout.write(write_config(plan, sip_port=int(sip), control_port=int(control), model_port=int(model)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
