@@ -92,6 +92,10 @@ SETUP_P95_MS: Final = 10.0
 SOAK_CALLS: Final = 100
 SOAK_CALL_S: Final = 60.0
 SOAK_MINUTES: Final = 20.0
+SOAK_WARM_UP_S: Final = 40.0
+"""Beyond a call's length: so long SIP remembers a call that has ended (64*T1), and a little more."""
+SOAK_JUDGED_MINUTES: Final = 5.0
+"""In less a program may still learn what it needs for calls that come and go."""
 SOAK_MAX_MEMORY_GROWTH_KB_MINUTE: Final = 100.0
 """By the straight line through the looks after the warm-up: 20 minutes of it are 2 MB."""
 SOAK_MAX_COUNT_GROWTH_MINUTE: Final = 0.2

@@ -82,10 +82,9 @@ def measure_one(ramp: Ramp, *, console: Console, runs: int, foreign: Foreign | N
 
 def climb_all(ramps: Sequence[Ramp], *, console: Console, runs: int, foreign: Foreign | None = None) -> Capacity:
     """Climb them in turn, and again."""
-    workers = ramps[0].plan.workers
-    with open_stage(console, workers=workers) as (kit, show):
+    with open_stage(console, ramps[0].plan) as (kit, show):
         limits = Limits(kit)
-        climbed = tuple(Climbed(ramp) for ramp in ramps)
+        climbed = tuple(Climbed(ramp, foreign.name if foreign else None) for ramp in ramps)
         for run in range(1, runs + 1):
             for each in climbed:
                 _climb_once(each, kit, show, limits, console=console, name=f"run {run}", foreign=foreign)
@@ -97,7 +96,7 @@ def climb_all(ramps: Sequence[Ramp], *, console: Console, runs: int, foreign: Fo
 def _climb_once(
     each: Climbed, kit: Kit, show: Show, limits: Limits, *, console: Console, name: str, foreign: Foreign | None
 ) -> None:
-    title = f"{name}, {each.title}" if foreign is None else name
+    title = f"{name}, {each.title}"
     line = show(title)
     if foreign is None:
         limits.measure(each.ramp.steps, line)

@@ -74,14 +74,22 @@ class Child:
     """The bench's end; use it as ``with``.
 
     :param main: runs in the child, with the pipe and ``arguments``, which travel as pickles do.
+    :param priority: real-time, if it is to have that.
     """
 
-    def __init__(self, name: str, main: Callable[..., None], *arguments: object, processors: Set[int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        main: Callable[..., None],
+        *arguments: object,
+        processors: Set[int],
+        priority: int | None = None,
+    ) -> None:
         context = get_context("spawn")
         self._name = name
         self._pipe, self._far_end = context.Pipe()
         self._process = context.Process(
-            target=_run, args=(processors, main, self._far_end, *arguments), name=name, daemon=True
+            target=_run, args=(processors, priority, main, self._far_end, *arguments), name=name, daemon=True
         )
 
     def __enter__(self) -> Self:
@@ -136,7 +144,9 @@ class _Nothing:
     """What a child that is at work reports."""
 
 
-def _run(processors: Set[int], main: Callable[..., None], *arguments: object) -> None:
+def _run(processors: Set[int], priority: int | None, main: Callable[..., None], *arguments: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the bench, which then ends us
     os.sched_setaffinity(0, processors)
+    if priority is not None:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     main(*arguments)

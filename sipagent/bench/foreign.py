@@ -22,6 +22,7 @@ class Foreign:
 
     def __init__(self, uri: str, *, pid: int | None = None) -> None:
         self._pid = pid
+        self.name = uri
         self.target = find_target(uri)
 
     def __enter__(self) -> Self:

@@ -162,7 +162,8 @@ class Generator:
         until = monotonic() + ANSWER_S
         while len(self._answer) + len(self._failed) < calls:
             if monotonic() > until:
-                self._failed.append(f"no answer within {ANSWER_S:g} s")
+                missing = calls - len(self._answer) - len(self._failed)
+                self._failed += [f"no answer within {ANSWER_S:g} s"] * missing
                 return
             await asyncio.sleep(TOLD_EVERY_S / 10)
 

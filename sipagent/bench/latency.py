@@ -57,7 +57,7 @@ def measure_latency(plan: Plan, *, console: Console, config_out: Path | None = N
         raise SipagentError(f"the bench measures 1 to {MAX_CALLS} calls for at least 1 s")
     loads: list[Measurement] = []
     second = replace(plan, detection="local", seconds=max(1.0, plan.seconds * SECOND_SHARE))
-    with open_stage(console, workers=plan.workers) as (kit, show):
+    with open_stage(console, plan) as (kit, show):
         limits = Limits(kit)
         for each in (plan, second):
             line = show(f"{each.calls} calls, {TITLES[each.detection]}")

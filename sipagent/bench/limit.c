@@ -1,11 +1,12 @@
 /* The limit: the system calls that no program can spare that carries calls between telephones and a model, and no more.
  *
- *     limit CALLS SECONDS OUR_PROCESSOR OTHER_PROCESSOR PACKET_BYTES APPEND_BYTES DELTA_BYTES
+ *     limit CALLS SECONDS OUR_PROCESSOR OTHER_PROCESSOR PRIORITY PACKET_BYTES APPEND_BYTES DELTA_BYTES
  *
  * Of every call and second: fifty packets received by a UDP socket of its own and fifty sent by it, fifty messages as
  * long as an append written to a TCP connection of its own, five audio deltas read from that. Packets come spread over
  * the 20 ms, a share each millisecond, and are sent in four turns of 5 ms. One epoll waits for everything. Nothing is
- * parsed, kept or judged. A second process on another processor is telephones and model. Printed is a line of JSON:
+ * parsed, kept or judged. A second process on another processor is telephones and model. PRIORITY is a real-time one, 0
+ * for none. Printed is a line of JSON:
  * the processor time that the kernel counted for the first, and what it did in it.
  */
 
@@ -44,12 +45,16 @@ static void fail(const char *what) {
     exit(1);
 }
 
-static void pin(int processor) {
+/* Stay on a processor; a priority above zero is a real-time one. */
+static void settle(int processor, int priority) {
+    struct sched_param parameters = {.sched_priority = priority};
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(processor, &set);
     if (sched_setaffinity(0, sizeof set, &set) < 0)
         fail("sched_setaffinity");
+    if (priority > 0 && sched_setscheduler(0, SCHED_FIFO, &parameters) < 0)
+        fail("sched_setscheduler");
 }
 
 static int open_socket(int kind, struct sockaddr_in *address) {
@@ -181,17 +186,18 @@ static double microseconds(struct timeval from, struct timeval to) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 8) {
-        fputs("limit CALLS SECONDS OUR_PROCESSOR OTHER_PROCESSOR PACKET_BYTES APPEND_BYTES DELTA_BYTES\n", stderr);
+    if (argc != 9) {
+        fputs("limit CALLS SECONDS OUR_PROCESSOR OTHER_PROCESSOR PRIORITY PACKET_BYTES APPEND_BYTES DELTA_BYTES\n", stderr);
         return 2;
     }
     double seconds = atof(argv[2]);
+    int priority = atoi(argv[5]);
     struct rusage before, after;
     volatile int *is_over = mmap(NULL, sizeof *is_over, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     count = atoi(argv[1]);
-    packet_bytes = atoi(argv[5]);
-    append_bytes = atoi(argv[6]);
-    delta_bytes = atoi(argv[7]);
+    packet_bytes = atoi(argv[6]);
+    append_bytes = atoi(argv[7]);
+    delta_bytes = atoi(argv[8]);
     calls = calloc(count, sizeof *calls);
     if (!calls || is_over == MAP_FAILED)
         fail("memory");
@@ -201,11 +207,11 @@ int main(int argc, char **argv) {
         fail("fork");
     if (other == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        pin(atoi(argv[4]));
+        settle(atoi(argv[4]), priority - 1);
         serve(is_over);
         _exit(0);
     }
-    pin(atoi(argv[3]));
+    settle(atoi(argv[3]), priority);
     int clock = open_clock(), epoll = open_epoll(clock), turn_ms = PACKET_MS / TURNS;
     carry(epoll, clock, WARM_UP_MS / turn_ms);
     getrusage(RUSAGE_SELF, &before);

@@ -63,7 +63,7 @@ def measure_limit(calls: int, seconds: float, *, processors: Processors, program
         return _measure_here(seconds, processors)
     sizes = (len(PACKET), len(APPEND), len(DELTA))
     ours, others = min(processors.program), min(processors.others)
-    command = [str(program), *map(str, (calls, seconds, ours, others, *sizes))]
+    command = [str(program), *map(str, (calls, seconds, ours, others, processors.priority or 0, *sizes))]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + PATIENCE_S, check=True)
     except subprocess.CalledProcessError as error:

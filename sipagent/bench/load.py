@@ -3,11 +3,12 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from sipagent.bench.compiler import build_tools
 from sipagent.bench.figures import Measurement
-from sipagent.bench.plan import Plan, Processors
+from sipagent.bench.plan import PRIORITY, Plan, Processors
 from sipagent.bench.rig import Kit, Progress, Rig
 from sipagent.errors import SipagentError
 
@@ -28,6 +29,8 @@ def run_load(plan: Plan, *, processors: Processors, folder: Path, progress: Prog
     :param folder: where the program's settings and log go.
     :raises SipagentError: when one of the three fails, or a call does not stand.
     """
+    if plan.is_realtime:
+        processors = replace(processors, priority=PRIORITY)
     with open_kit(processors, folder) as kit:
         return run_in(kit, plan, progress=progress)
 

@@ -19,13 +19,14 @@ from random import Random
 from time import monotonic, process_time
 from typing import Any
 
-from picows import WSMsgType, WSTransport, ws_create_server
+from picows import WSFrame, WSMsgType, WSTransport, ws_create_server
 
 from sipagent.aio import loop
 from sipagent.bench.certificate import Certificate
 from sipagent.bench.child import Boss, Order
 from sipagent.bench.mark import AGENT, AGENT_BEGINS, CALLER, MARK_BYTES, MARK_CHARACTERS, make_mark, read_age
-from sipagent.bench.plan import HOST
+from sipagent.bench.naps import Naps
+from sipagent.bench.plan import HOST, PACKETS_PER_S
 from sipagent.bench.session import APPEND, ModelSession, encode
 from sipagent.bench.speech import FRAME_BYTES, frames, speak
 from sipagent.realtime.protocol import append_audio
@@ -49,6 +50,9 @@ ENVELOPE = len(append_audio(b""))
 ONE_FRAME = len(append_audio(bytes(FRAME_BYTES)))
 """How long it is with the audio of one packet."""
 
+CALLER_FRAME = APPEND + b2a_base64(make_mark(CALLER, 0.0), newline=False)[:2]
+"""How it begins when that audio bears a mark of the caller's: his byte and the upper half of any digit."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelReady:
@@ -59,7 +63,7 @@ class ModelReady:
 
 @dataclass(frozen=True, slots=True)
 class ModelFigures:
-    """What the model counted; ``delays`` are seconds from a caller's packet to its message.
+    """What the model counted; ``delays`` are seconds from a caller's packet to its message, of some of them.
 
     ``cpu_s`` is the processor time of the model itself.
     """
@@ -80,6 +84,9 @@ class BeatModel:
 
     def __init__(self) -> None:
         self.deltas = _deltas()
+        self.naps = Naps()
+        self.sessions = 0
+        self.naps.begin()
         self.begin()
 
     def begin(self) -> None:
@@ -96,18 +103,24 @@ class BeatModel:
         )
 
     def receive_append(self, message: bytes) -> None:
-        """Count audio; messages of one packet are timed, longer ones hold what was said before the turn began."""
-        now = monotonic()
+        """Count audio that is not one frame of the caller's: what was said before a turn began, or silence."""
         self.appends += 1
-        if len(message) != ONE_FRAME:
-            self.frames += (len(message) - ENVELOPE) * 3 // 4 // FRAME_BYTES
-            return
+        frames = (len(message) - ENVELOPE) * 3 // 4 // FRAME_BYTES
+        self.frames += frames
+        self.unmarked += frames == 1
+
+    def receive_frame(self, message: bytes) -> None:
+        """Count a frame of the caller's, and time it when that can be done."""
+        self.appends += 1
         self.frames += 1
-        mark = a2b_base64(message[len(APPEND) : len(APPEND) + MARK_CHARACTERS])
-        if mark[0] == CALLER:
-            self.delays.append(read_age(mark, now))
-        else:
-            self.unmarked += 1
+        if self.naps.is_watching:
+            mark = a2b_base64(message[len(APPEND) : len(APPEND) + MARK_CHARACTERS])
+            self.delays.append(read_age(mark, monotonic()))
+
+    def count_session(self, difference: int) -> None:
+        """One more, or one fewer."""
+        self.sessions += difference
+        self.naps.expect(self.sessions * PACKETS_PER_S)
 
 
 class Session(ModelSession):
@@ -124,10 +137,20 @@ class Session(ModelSession):
         self._next_at = 0.0
         self._edges = (b"", b"")
         self._words = b""
+        model.count_session(1)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take an event; nearly all are frames of the caller's, and they go the shortest way."""
+        message = frame.get_payload_as_bytes()
+        if message.startswith(CALLER_FRAME) and len(message) == ONE_FRAME:
+            self._model.receive_frame(message)
+        else:
+            super().on_ws_frame(transport, frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Say no more."""
         self._set_timer(None)
+        self._model.count_session(-1)
 
     def _on_append(self, message: bytes) -> None:
         self._model.receive_append(message)

@@ -74,6 +74,8 @@ def _sections(record: Data, picture: str | None) -> Iterator[str]:
     capacity = record.get("capacity")
     if capacity is not None:
         yield from _capacity(capacity, picture)
+    if "target" in record:
+        yield from _target(record["target"])
     if "setup" in record:
         yield from _setup(record["setup"])
     if "soak" in record:
@@ -91,6 +93,16 @@ def _capacity(capacity: Data, picture: str | None) -> Iterator[str]:
     for load in capacity["loads"]:
         yield f"### {load['title']}: {_knee(load)}\n"
         yield table(STEPS, load["steps"])
+        yield from _notes(load)
+
+
+def _target(target: Data) -> Iterator[str]:
+    """Another's bridge: what its callers heard."""
+    yield "## Another bridge\n"
+    yield machine_line({**target, "limit_in": None})
+    for load in target["loads"]:
+        yield f"### {load['title']}: {_knee(load)}\n"
+        yield table(TARGET, load["steps"])
         yield from _notes(load)
 
 
@@ -181,6 +193,17 @@ STEPS: Final[tuple[Column, ...]] = (
     ("callers · model, µs", pair("generator_us", "model_us", ".0f")),
     ("clean", lambda row: "yes" if row["is_clean"] else "no"),
 )  # fmt: skip
+
+TARGET: Final[tuple[Column, ...]] = (
+    *(
+        column
+        for column in STEPS
+        if column[0] not in ("× limit", "uplink p50 · p99, ms", "callers · model, µs", "clean")
+    ),
+    ("reply p50 · p95, ms", pair("reply_p50_ms", "reply_p95_ms", ".0f")),
+    STEPS[-1],
+)
+"""Reply: from a caller's last packet of speech to the agent's first."""
 
 VERDICT: Final[tuple[Column, ...]] = (
     ("what", lambda row: row["what"] + (f", {row['calls']} calls" if row["calls"] else "")),

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 Detection: TypeAlias = Literal["server", "local"]
@@ -14,6 +14,8 @@ Detector: TypeAlias = Literal["auto", "energy", "silero", "fused"]
 
 HOST = "127.0.0.1"
 PACKETS_PER_S = 50
+PRIORITY = 10
+"""Real-time, where it is asked for."""
 MAX_CALLS = 2000
 """More than one process takes."""
 SETTLE_S = 3.0
@@ -54,6 +56,8 @@ class Processors:
 
     program: Set[int]
     others: Set[int]
+    priority: int | None = None
+    """Of the program, before everything but the kernel's own, on a busy machine; the others come right behind it."""
 
     @property
     def are_shared(self) -> bool:
@@ -61,12 +65,13 @@ class Processors:
         return not self.program.isdisjoint(self.others)
 
 
-def share_processors(wanted: int = 1) -> Processors:
+def share_processors(wanted: int = 1, *, is_realtime: bool = False) -> Processors:
     """Divide what this machine gives us; with a single one there is nothing to divide.
 
     :param wanted: for the program; at least one is left for the others.
     """
-    return divide(sorted(os.sched_getaffinity(0)), wanted)
+    processors = divide(sorted(os.sched_getaffinity(0)), wanted)
+    return replace(processors, priority=PRIORITY if is_realtime else None)
 
 
 def divide(available: list[int], wanted: int) -> Processors:

@@ -17,7 +17,7 @@ from typing import Self
 from sipagent.aio.udp import Address
 from sipagent.bench.certificate import Certificate
 from sipagent.bench.generator import Target
-from sipagent.bench.plan import HOST, MAX_CALLS, Plan
+from sipagent.bench.plan import HOST, MAX_CALLS, PRIORITY, Plan
 from sipagent.bench.process import Usage, read_usage
 from sipagent.bench.stall import Staller
 from sipagent.errors import SipagentError
@@ -27,8 +27,6 @@ LOOK_EVERY_S = 0.1
 ASK_S = 2.0
 STOP_S = 5.0
 """How long the program may take after SIGTERM, with no call left, and again after a second one, before it is killed."""
-PRIORITY = 10
-"""Before everything but the kernel's own."""
 LOG_LINES = 15
 """How much of its log is shown when it does not start."""
 

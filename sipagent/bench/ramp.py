@@ -31,12 +31,14 @@ class Climbed:
     """A ramp and what came of it, run for run."""
 
     ramp: Ramp
+    target: str | None = None
+    """The bridge that was called, when it is not ours."""
     runs: list[list[Step]] = field(default_factory=list)
 
     @property
     def title(self) -> str:
         """Of the load."""
-        return self.ramp.plan.title
+        return self.target or self.ramp.plan.title
 
     @property
     def knees(self) -> list[int]:

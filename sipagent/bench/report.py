@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from sipagent.bench.bars import MAX_CPU_US, MAX_DEVIATION_P99_MS
 from sipagent.bench.figures import Measurement
-from sipagent.bench.page import STEPS
+from sipagent.bench.page import number, pair
 from sipagent.bench.steps import Step
 from sipagent.bench.tail import Tail
 from sipagent.bench.verdict import Judgement
@@ -60,6 +61,23 @@ ROWS: tuple[Row, ...] = (
 )
 
 
+COLUMNS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+    ("\ncalls", number("calls")),
+    ("CPU\n%", number("cpu_percent", ".3f")),
+    ("×\nlimit", number("ratio_to_limit", ".2f")),
+    ("setup\np95", number("setup_p95_ms", ".1f")),
+    ("grid\np99", number("deviation_p99_ms", ".2f")),
+    ("grid\np99.9", number("deviation_p999_ms", ".2f")),
+    ("lost\nlate", pair("lost", "late", ".0f")),
+    ("up\np99", number("uplink_p99_ms", ".2f")),
+    ("reply\np50", number("reply_p50_ms")),
+    ("stop\np95", number("stop_p95_ms", ".0f")),
+    ("memory\nkB", number("memory_kb")),
+    ("\nclean", lambda row: "yes" if row["is_clean"] else "no"),
+)
+"""Of a step; times are milliseconds. The page has some more."""
+
+
 def _count(tail: Tail | None) -> int:
     return 0 if tail is None else tail.count
 
@@ -106,11 +124,12 @@ def print_capacity(load: Mapping[str, Any], *, console: Console) -> None:
     """Print a ramp."""
     more = " or more" if load["knee_is_open"] else ""
     knee = f"{load['knee']}{more} clean calls" if load["knee"] else "no clean step"
-    table = Table(title=f"{load['title']}: {knee}", title_justify="left")
-    for name, _ in STEPS:
-        table.add_column(name, justify="right")
+    table = Table(title=f"{load['title']}: {knee}", title_justify="left", box=SIMPLE, padding=(0, 0, 0, 1))
+    columns = [(name, show) for name, show in COLUMNS if any(show(step) != "–" for step in load["steps"])]
+    for name, _ in columns:
+        table.add_column(name, justify="right", no_wrap=True)
     for step in load["steps"]:
-        table.add_row(*(show(step) for _, show in STEPS), style=None if step["is_clean"] else "yellow")
+        table.add_row(*(show(step) for _, show in columns), style=None if step["is_clean"] else "yellow")
     console.print(table)
 
 

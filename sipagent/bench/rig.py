@@ -77,10 +77,10 @@ class Rig:
         self._progress("starting", 0.0)
         with ExitStack() as stack:
             self.subject = self._foreign or self._start(stack)
-            others, library = self._kit.processors.others, self._kit.tools.callers
             self._idle = self.subject.usage()
-            child = Child("generator", run_generator, self.subject.target, library, processors=others)
-            self._generator = stack.enter_context(child)
+            self._generator = self._child(
+                stack, "generator", run_generator, self.subject.target, self._kit.tools.callers
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -93,10 +93,16 @@ class Rig:
                 self._model.order(Order.STOP)
         self._stack.close()
 
+    def _child(self, stack: ExitStack, name: str, main: Callable[..., None], *arguments: object) -> Child:
+        """One of ours, right behind the program where that comes first."""
+        given = self._kit.processors
+        priority = None if given.priority is None else given.priority - 1
+        return stack.enter_context(Child(name, main, *arguments, processors=given.others, priority=priority))
+
     def _start(self, stack: ExitStack) -> Program:
         folder, processors = self._kit.folder, self._kit.processors
         certificate = make_certificate(folder, now=datetime.fromtimestamp(time(), UTC)) if self.plan.tls else None
-        self._model = stack.enter_context(Child("model", run_model, certificate, processors=processors.others))
+        self._model = self._child(stack, "model", run_model, certificate)
         port = self._model.receive(ModelReady, within_s=CHILD_START_S).port
         program = Program(
             self.plan, model_port=port, folder=folder, processors=processors.program, certificate=certificate

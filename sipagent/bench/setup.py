@@ -64,7 +64,7 @@ def measure_setup(plan: Plan, *, per_s: float, console: Console) -> Setup:
     :raises SipagentError: when it can't be measured.
     """
     with (
-        open_stage(console, workers=plan.workers) as (kit, show),
+        open_stage(console, plan) as (kit, show),
         Rig(plan, kit, progress=show(f"{per_s:g} new calls a second")) as rig,
     ):
         rig.churn(per_s, CALL_S)

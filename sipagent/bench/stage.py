@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from sipagent.bench.load import open_kit
-from sipagent.bench.plan import share_processors
+from sipagent.bench.plan import Plan, share_processors
 from sipagent.bench.records import FOLDER
 from sipagent.bench.rig import Kit
 from sipagent.errors import SipagentError
@@ -39,7 +39,7 @@ class Line:
 
 
 @contextmanager
-def open_stage(console: Console, *, workers: int | None = None) -> Iterator[tuple[Kit, Show]]:
+def open_stage(console: Console, plan: Plan) -> Iterator[tuple[Kit, Show]]:
     """Set it up.
 
     :raises SipagentError: where this system can't be measured on.
@@ -47,7 +47,7 @@ def open_stage(console: Console, *, workers: int | None = None) -> Iterator[tupl
     if sys.platform != "linux":
         raise SipagentError("the bench reads /proc and the kernel's time stamps, so it needs Linux")
     FOLDER.mkdir(exist_ok=True)
-    processors = share_processors(workers or 1)
+    processors = share_processors(plan.workers or 1, is_realtime=plan.is_realtime)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with _interruptible(), open_kit(processors, FOLDER) as kit:
         if kit.tools.missing:

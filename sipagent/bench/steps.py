@@ -20,6 +20,11 @@ def _per(value: Value, divisor: float) -> Value:
     return None if value is None else value / divisor
 
 
+def _reply(found: Measurement, name: str) -> Value:
+    """Our model answers when it pleases, so only another's bridge is judged by it."""
+    return _of(found.reply, name) if found.packet_to_message is None else None
+
+
 FIGURES: Final[Mapping[str, Callable[[Measurement], Value]]] = {
     "cpu_us": lambda found: found.cpu_us,
     "cpu_percent": lambda found: _per(found.cpu_us, 10_000),
@@ -41,8 +46,8 @@ FIGURES: Final[Mapping[str, Callable[[Measurement], Value]]] = {
     "stop_p50_ms": lambda found: _of(found.onset_to_stop, "p50_ms"),
     "stop_p95_ms": lambda found: _of(found.onset_to_stop, "p95_ms"),
     "unstopped": lambda found: found.unstopped,
-    "reply_p50_ms": lambda found: _of(found.reply, "p50_ms"),
-    "reply_p95_ms": lambda found: _of(found.reply, "p95_ms"),
+    "reply_p50_ms": lambda found: _reply(found, "p50_ms"),
+    "reply_p95_ms": lambda found: _reply(found, "p95_ms"),
     "generator_us": lambda found: found.others.generator_us,
     "model_us": lambda found: found.others.model_us,
     "others_share": lambda found: found.others.share,

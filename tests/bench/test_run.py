@@ -150,7 +150,9 @@ def test_callers_are_spread_over_the_script_however_many_there_are() -> None:
 def test_the_limit_does_what_it_is_to_do(tools: Tools) -> None:
     if tools.limit is None:
         pytest.skip(tools.missing)
-    done = subprocess.run([tools.limit, "4", "0.2", "0", "0", "172", "271", "2300"], capture_output=True, check=True)
+    done = subprocess.run(
+        [tools.limit, "4", "0.2", "0", "0", "0", "172", "271", "2300"], capture_output=True, check=True
+    )
     counts = json.loads(done.stdout)
     assert counts["sent"] == 40  # its turns are counted, whatever time they take
     assert counts["packets"] == counts["appends"] > 0
