@@ -153,7 +153,8 @@ class Caller:
     def _time_stop(self, onset_at: float, at: float, *, begins: bool) -> None:
         """Decide whether the agent has stopped; it has, too, when it begins something new."""
         if begins or at - self._audible_at > self._stopped_s:
-            self.figures.stop.append(self._audible_at - onset_at)
+            if self._audible_at > onset_at:  # else it had stopped by itself
+                self.figures.stop.append(self._audible_at - onset_at)
         elif at - onset_at > UNSTOPPED_S:
             self.figures.unstopped += 1
         else:

@@ -135,9 +135,10 @@ static int is_loud(const uint8_t *payload, size_t length) {
 
 static void time_stop(Callers *all, Caller *caller, double at, int begins) {
     Counts *counts = &caller->counts;
-    if (begins || at - caller->audible_at > all->stopped_s)
-        append_time(&counts->stops, caller->audible_at - caller->onset_at);
-    else if (at - caller->onset_at > UNSTOPPED_S)
+    if (begins || at - caller->audible_at > all->stopped_s) {
+        if (caller->audible_at > caller->onset_at) /* else it had stopped by itself */
+            append_time(&counts->stops, caller->audible_at - caller->onset_at);
+    } else if (at - caller->onset_at > UNSTOPPED_S)
         counts->unstopped++;
     else
         return;

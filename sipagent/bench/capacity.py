@@ -60,7 +60,7 @@ def measure_all(
     ramps = [
         Ramp(plan, steps, refines=not quick),
         Ramp(replace(plan, tls=True), steps, refines=not quick),
-        Ramp(replace(plan, vad="fused"), (CALLS,), refines=False),
+        Ramp(replace(plan, vad="fused"), (min(CALLS, steps[-1]),), refines=False),
     ]
     found = climb_all(ramps, console=console, runs=1 if quick else runs)
     loads = _loads(found, with_knees=not quick)

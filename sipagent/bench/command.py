@@ -1,6 +1,7 @@
 """``sipagent bench``: its options, and which of its commands does what with them."""
 
 import argparse
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sipagent.bench.ramp import Ramp
 from sipagent.bench.records import PAGE, RECORD, keep, publish
 from sipagent.bench.setup import measure_setup
 from sipagent.bench.soak import measure_soak
+from sipagent.errors import SipagentError
 
 QUICK_SETUP_S = 5.0
 QUICK_SOAK_CALLS, QUICK_SOAK_CALL_S, QUICK_SOAK_MINUTES = 10, 2.0, 0.25
@@ -61,6 +63,16 @@ reading the figures:
 """
 
 COMMANDS = ("capacity", "latency", "setup", "soak")
+
+_PROGRAM = frozenset({"tls", "vad", "workers"})
+MEANT: Mapping[str | None, Set[str]] = {
+    None: {"max", "steps", "runs"},
+    "capacity": {"max", "steps", "runs", "target", "pid", "detection", *_PROGRAM},
+    "latency": {"calls", "stall", "config_out", *_PROGRAM},
+    "setup": {"rate", "detection", *_PROGRAM},
+    "soak": {"calls", "call_s", "minutes", "detection", *_PROGRAM},
+}
+"""The options that mean something to each command, besides those that do to all."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +121,7 @@ def run(arguments: argparse.Namespace, console: Console) -> bool:
 
     :raises SipagentError: when it can't be measured.
     """
+    _refuse_idle(arguments)
     commands = {
         None: _run_all,
         "capacity": _run_capacity,
@@ -121,6 +134,20 @@ def run(arguments: argparse.Namespace, console: Console) -> bool:
     page = publish(arguments.page or PAGE)
     console.print(f"[dim]Figures: {RECORD} · report: {page} · the program's logs: build/bench-*.log[/dim]")
     return bool(data["ok"])
+
+
+def _refuse_idle(given: argparse.Namespace) -> None:
+    """Refuse options that would be ignored.
+
+    :raises SipagentError: naming one.
+    """
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    command = given.command_of_bench
+    for name in sorted(frozenset().union(*MEANT.values()) - MEANT[command]):
+        if getattr(given, name) != parser.get_default(name):
+            fit = ", ".join(each or "bench alone" for each, names in MEANT.items() if name in names)
+            raise SipagentError(f"--{name.replace('_', '-')} is not for {command or 'bench alone'}, but for: {fit}")
 
 
 def _run_all(given: argparse.Namespace, console: Console) -> tuple[str, dict[str, Any]]:

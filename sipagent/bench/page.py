@@ -195,11 +195,7 @@ STEPS: Final[tuple[Column, ...]] = (
 )  # fmt: skip
 
 TARGET: Final[tuple[Column, ...]] = (
-    *(
-        column
-        for column in STEPS
-        if column[0] not in ("× limit", "uplink p50 · p99, ms", "callers · model, µs", "clean")
-    ),
+    *(column for column in STEPS[:-1] if not column[0].startswith(("× limit", "uplink", "callers"))),
     ("reply p50 · p95, ms", pair("reply_p50_ms", "reply_p95_ms", ".0f")),
     STEPS[-1],
 )

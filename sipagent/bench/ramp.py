@@ -1,6 +1,6 @@
 """The ramp: more and more calls, each step measured, until one is too much; and the same a few times over."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median_low
 from typing import Any
@@ -10,6 +10,7 @@ from sipagent.bench.limit import Limit, measure_limit
 from sipagent.bench.plan import Plan
 from sipagent.bench.rig import Kit, Progress, Rig, Subject
 from sipagent.bench.steps import Step, bring_together
+from sipagent.errors import SipagentError
 
 LIMIT_S = 2.0
 """Before, between and after the loads: other work on the machine comes and goes."""
@@ -119,23 +120,39 @@ def climb(
     """Measure step after step.
 
     :param shown: is given each as it is measured.
-    :raises SipagentError: when it can't be measured.
+    :raises SipagentError: when nothing can be measured; a program that fails under more calls than were clean before
+        has had too many.
     """
     steps: list[Step] = []
-    while (calls := next_calls(_tried(steps), steps=ramp.steps, refines=ramp.refines)) is not None:
-        plan = replace(ramp.plan, calls=calls)
-        with Rig(plan, kit, progress=progress, foreign=foreign) as rig:
-            while True:
-                rig.resize(calls)
-                rig.settle()
-                step = Step.of(rig.measure(ramp.plan.seconds))
-                steps.append(step)
-                shown(step)
-                following = next_calls(_tried(steps), steps=ramp.steps, refines=ramp.refines)
-                if following is None or not step.is_clean or following < calls:
-                    break  # one that had too much begins anew
-                calls = following
+    while (calls := _next(ramp, steps)) is not None:
+        try:
+            with Rig(replace(ramp.plan, calls=calls), kit, progress=progress, foreign=foreign) as rig:
+                for step in _climb_on(rig, ramp, steps, calls):
+                    shown(step)
+        except SipagentError as error:
+            failed_at = _next(ramp, steps)
+            if failed_at is None or not any(step.is_clean for step in steps):
+                raise
+            steps.append(Step.failed(failed_at, str(error).splitlines()[0]))
+            shown(steps[-1])
     return steps
+
+
+def _climb_on(rig: Rig, ramp: Ramp, steps: list[Step], calls: int) -> Iterator[Step]:
+    """Measure with one and the same program until it has had too much, or nothing higher is to be measured."""
+    while True:
+        rig.resize(calls)
+        rig.settle()
+        steps.append(Step.of(rig.measure(ramp.plan.seconds)))
+        yield steps[-1]
+        following = _next(ramp, steps)
+        if following is None or not steps[-1].is_clean or following < calls:
+            return
+        calls = following
+
+
+def _next(ramp: Ramp, steps: Sequence[Step]) -> int | None:
+    return next_calls(_tried(steps), steps=ramp.steps, refines=ramp.refines)
 
 
 def _tried(steps: Sequence[Step]) -> list[Tried]:

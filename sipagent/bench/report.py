@@ -113,7 +113,8 @@ def print_step(title: str, step: Step, *, console: Console) -> None:
     parts = [f"{step.calls} calls"]
     if figures.get("cpu_percent") is not None:
         parts.append(f"{figures['cpu_percent']:.3f} % of a core each")
-    parts.append(f"deviation p99 {figures['deviation_p99_ms']:.2f} ms")
+    if figures.get("deviation_p99_ms") is not None:
+        parts.append(f"deviation p99 {figures['deviation_p99_ms']:.2f} ms")
     if figures.get("uplink_p99_ms") is not None:
         parts.append(f"uplink p99 {figures['uplink_p99_ms']:.2f} ms")
     flaws = "clean" if step.is_clean else f"[yellow]not clean: {'; '.join(step.flaws[:2])}[/yellow]"

@@ -75,6 +75,11 @@ class Step:
         figures = {name: read(found) for name, read in FIGURES.items()}
         return cls(found.plan.calls, not flaws, figures, flaws, tuple(found.doubts()))
 
+    @classmethod
+    def failed(cls, calls: int, reason: str) -> "Step":
+        """What could not be measured, because the program ended or did not answer."""
+        return cls(calls, False, dict.fromkeys(FIGURES), (reason,))
+
     def with_limit(self, limit: Limit | None) -> "Step":
         """The same, compared with the limit at as many calls."""
         us = self.figures.get("cpu_us")

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from sipagent.audio import silero
+from sipagent.bench import command
 from sipagent.bench.command import _steps
 from sipagent.bench.foreign import Foreign, find_target
 from sipagent.bench.plan import Detector, Plan, divide
@@ -105,6 +107,24 @@ def test_what_makes_no_sense_is_refused(words: str, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         _parser().parse_args(["bench", *words.split()])
     assert "usage: sipagent bench" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("--calls 5", "--calls is not for bench alone, but for: latency, soak"),
+        ("setup --target sip:a@b", "--target is not for setup, but for: capacity"),
+        ("capacity --config-out x", "--config-out is not for capacity, but for: latency"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(words: str, reason: str) -> None:
+    with pytest.raises(SipagentError, match=reason):
+        command.run(_parser().parse_args(["bench", *words.split()]), Console())
+
+
+def test_every_option_of_a_command_is_known() -> None:
+    given = vars(_parser().parse_args(["bench"]))
+    assert frozenset().union(*command.MEANT.values()) <= set(given)
 
 
 def test_a_slope_is_that_of_the_line() -> None:

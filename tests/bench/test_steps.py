@@ -45,6 +45,13 @@ def test_a_ratio_carries_the_spread_of_the_limit() -> None:
     assert figures["ratio_spread"] == pytest.approx(0.125)
 
 
+def test_a_step_that_failed_has_no_figures_and_is_not_clean() -> None:
+    failed = Step.failed(100, "the program ended with status -9")
+    middle = bring_together([[failed], [failed], [step(100, 900)]])[0]
+    assert (middle.is_clean, middle.flaws) == (False, failed.flaws)
+    assert middle.figures["cpu_us"] == 900
+
+
 def test_the_knee_of_several_runs_is_the_middle_one() -> None:
     flaw = ("late",)
     climbed = Climbed(Ramp(Plan(), (50, 100)))
