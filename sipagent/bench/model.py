@@ -121,6 +121,8 @@ class BeatModel:
         """One more, or one fewer."""
         self.sessions += difference
         self.naps.expect(self.sessions * PACKETS_PER_S)
+        if difference > 0:
+            self.naps.stay_awake()
 
 
 class Session(ModelSession):

@@ -13,6 +13,8 @@ CYCLE_S = 0.97
 """Naps and a watch make one; it shares no multiple with the callers' script."""
 TIMED_PER_S = 1000.0
 """So many messages are enough to time; who has fewer does not nap at all."""
+AWAKE_S = 0.1
+"""It does not nap for so long after somebody new has come: a call that is being set up waits for us."""
 SETTLE_S = 0.003
 """From the last nap to the watch: until what had come meanwhile is read."""
 
@@ -23,7 +25,7 @@ class Naps:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._messages_per_s = 0.0
-        self._next_at = 0.0
+        self._next_at = self._awake_until = 0.0
         self.is_watching = False
         """Whether a message that is read now has just come."""
 
@@ -34,6 +36,10 @@ class Naps:
     def expect(self, messages_per_s: float) -> None:
         """Say how many are to come."""
         self._messages_per_s = messages_per_s
+
+    def stay_awake(self) -> None:
+        """Somebody new has come."""
+        self._awake_until = monotonic() + AWAKE_S
 
     def _cycle(self) -> None:
         """A watch first, then naps."""
@@ -54,6 +60,9 @@ class Naps:
         self.is_watching = False
         if now >= self._next_at:
             self._cycle()
+            return
+        if now < self._awake_until:
+            self._loop.call_later(self._awake_until - now, self._nap)
             return
         select((), (), (), NAP_S - now % NAP_S)
         self._loop.call_soon(self._nap)

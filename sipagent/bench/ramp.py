@@ -12,7 +12,7 @@ from sipagent.bench.rig import Kit, Progress, Rig, Subject
 from sipagent.bench.steps import Step, bring_together
 from sipagent.errors import SipagentError
 
-LIMIT_S = 2.0
+LIMIT_S = 1.5
 """Before, between and after the loads: other work on the machine comes and goes."""
 
 
