@@ -1,5 +1,6 @@
 """Where the bench plays: processors divided, C built, progress on the terminal, and everything ended on SIGTERM."""
 
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,8 @@ def open_stage(console: Console, plan: Plan) -> Iterator[tuple[Kit, Show]]:
     if sys.platform != "linux":
         raise SipagentError("the bench reads /proc and the kernel's time stamps, so it needs Linux")
     FOLDER.mkdir(exist_ok=True)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for all that we start: a call is three files or four
     processors = share_processors(plan.workers or 1, is_realtime=plan.is_realtime)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with _interruptible(), open_kit(processors, FOLDER) as kit:
