@@ -84,6 +84,8 @@ def _sections(record: Data, picture: str | None) -> Iterator[str]:
 
 def _capacity(capacity: Data, picture: str | None) -> Iterator[str]:
     yield machine_line(capacity)
+    if capacity.get("missing"):
+        yield f"**In doubt: {capacity['missing']}.**\n"
     if capacity["verdict"]:
         yield "## What it is held to\n"
         yield table(VERDICT, capacity["verdict"])

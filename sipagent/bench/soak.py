@@ -131,7 +131,7 @@ def slope(at: Sequence[float], values: Sequence[float]) -> float:
     """Return by how much values grow with each unit of ``at``, by the line with the least squares."""
     if len(at) < 2:
         return 0.0
-    return float(np.polyfit(np.asarray(at), np.asarray(values, np.float64), 1)[0])
+    return round(float(np.polyfit(np.asarray(at), np.asarray(values, np.float64), 1)[0]), 9)
 
 
 def measure_soak(plan: Plan, *, call_s: float, minutes: float, console: Console) -> Soak:
