@@ -62,7 +62,7 @@ def measure_all(
         Ramp(replace(plan, tls=True), steps, refines=not quick),
         Ramp(replace(plan, vad="fused"), (min(CALLS, steps[-1]),), refines=False),
     ]
-    found = climb_all(ramps, console=console, runs=1 if quick else runs)
+    found = climb_all(ramps, console=console, runs=runs)
     loads = _loads(found, with_knees=not quick)
     judgements = tuple(judge(loads))
     sentences = tuple(shortcomings(loads, judgements, wants_all=not quick, calls=CALLS))

@@ -153,7 +153,7 @@ def _refuse_idle(given: argparse.Namespace) -> None:
 def _run_all(given: argparse.Namespace, console: Console) -> tuple[str, dict[str, Any]]:
     found = measure_all(
         console=console,
-        runs=given.runs or RUNS,
+        runs=_runs(given),
         steps=_steps(given),
         seconds=given.seconds or (QUICK_STEP_S if given.quick else STEP_S),
         quick=given.quick,
@@ -166,7 +166,7 @@ def _run_all(given: argparse.Namespace, console: Console) -> tuple[str, dict[str
 def _run_capacity(given: argparse.Namespace, console: Console) -> tuple[str, dict[str, Any]]:
     foreign = Foreign(given.target, pid=given.pid) if given.target else None
     ramp = Ramp(_plan(given, Plan(seconds=QUICK_STEP_S if given.quick else STEP_S)), _steps(given), not given.quick)
-    found = measure_one(ramp, console=console, runs=given.runs or (1 if given.quick else RUNS), foreign=foreign)
+    found = measure_one(ramp, console=console, runs=_runs(given), foreign=foreign)
     show_capacity(found, console=console)
     return ("target" if foreign else "capacity"), found.as_data()
 
@@ -201,6 +201,10 @@ def _plan(given: argparse.Namespace, usual: Plan) -> Plan:
         is_realtime=given.realtime,
         stalls=given.stall,
     )
+
+
+def _runs(given: argparse.Namespace) -> int:
+    return int(given.runs or (1 if given.quick else RUNS))
 
 
 def _steps(given: argparse.Namespace) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """The ramp: more and more calls, each step measured, until one is too much; and the same a few times over."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from statistics import median_low
 from typing import Any
@@ -14,6 +15,7 @@ from sipagent.errors import SipagentError
 
 LIMIT_S = 1.5
 """Before, between and after the loads: other work on the machine comes and goes."""
+LIMIT_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,24 @@ class Limits:
         self._measured: dict[int, list[float]] = {}
 
     def measure(self, calls: Sequence[int], progress: Progress) -> None:
-        """Once more."""
+        """Once more.
+
+        :raises SipagentError: when it says nothing however often it is asked.
+        """
         for done, number in enumerate(calls):
             progress("the limit", done / len(calls))
-            us = measure_limit(number, self._seconds, processors=self._kit.processors, program=self._kit.tools.limit)
-            self._measured.setdefault(number, []).append(us)
+            self._measured.setdefault(number, []).append(self._measure_one(number))
+
+    def _measure_one(self, calls: int) -> float:
+        """On a busy machine it may say nothing, and is asked again."""
+        for _ in range(LIMIT_TRIES - 1):
+            with suppress(SipagentError):
+                return self._ask(calls)
+        return self._ask(calls)
+
+    def _ask(self, calls: int) -> float:
+        kit = self._kit
+        return measure_limit(calls, self._seconds, processors=kit.processors, program=kit.tools.limit)
 
     def of(self, calls: int) -> Limit | None:
         """At so many calls, or the nearest number of them."""

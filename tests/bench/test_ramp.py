@@ -11,7 +11,7 @@ from bench.test_figures import measurement
 from sipagent.bench import ramp
 from sipagent.bench.compiler import Tools
 from sipagent.bench.plan import Plan, Processors
-from sipagent.bench.ramp import Climbed, Ramp, climb
+from sipagent.bench.ramp import Climbed, Limits, Ramp, climb
 from sipagent.bench.rig import Kit
 from sipagent.errors import SipagentError
 
@@ -84,3 +84,24 @@ def test_a_program_that_ends_has_had_too_many(climbed: Climb, started: list[int]
 def test_a_program_that_never_was_clean_is_an_error(climbed: Climb) -> None:
     with pytest.raises(SipagentError, match="status -9"):
         climbed((200,))
+
+
+def test_a_limit_that_says_nothing_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([SipagentError("packets 40"), 500.0, 520.0, *[SipagentError("packets 41")] * 3])
+
+    def answer(*_: object, **__: object) -> float:
+        match next(answers):
+            case SipagentError() as error:
+                raise error
+            case us:
+                return us
+
+    monkeypatch.setattr(ramp, "measure_limit", answer)
+    limits = Limits(KIT)
+    assert limits.of(50) is None
+    limits.measure([50], lambda *_: None)
+    limits.measure([50], lambda *_: None)
+    assert limits.as_data() == {"50": {"us": 510.0, "spread_us": 10.0, "count": 2}}
+    assert limits.of(400) == limits.of(50)
+    with pytest.raises(SipagentError, match="packets 41"):
+        limits.measure([100], lambda *_: None)
