@@ -20,6 +20,8 @@ SCRIPT_S = 10.0
 SPEECH_S = 1.5
 PITCH_HZ = 120.0
 
+STRANGERS = 25
+"""So many packets of another source running, and it is the agent's new one."""
 STOPPED_S = 0.2
 """So long without agent, and it has stopped."""
 PAUSED_S = 0.5
@@ -56,7 +58,7 @@ class CallerFigures:
 
     sent: int = 0
     strange: int = 0
-    """Datagrams that are no packet of G.711 as agreed on."""
+    """Datagrams that are no packet of G.711 as agreed on, or somebody else's."""
     sequence_numbers: "array[int]" = field(default_factory=lambda: array("H"))
     arrived_at: "array[float]" = field(default_factory=lambda: array("d"))
     first_delta: list[float] = field(default_factory=list)
@@ -85,6 +87,9 @@ class Caller:
         self._is_marked = is_marked
         self._stopped_s = STOPPED_S if is_marked else PAUSED_S
         self.wire = Wire(random=random, host=host)
+        self._source: bytes | None = None
+        self._strangers = 0
+        self._last = self._offset = 0
         self._audible_at = 0.0
         self._onset_at: float | None = None
         self._ended_at: float | None = None
@@ -130,12 +135,26 @@ class Caller:
 
     def _receive(self, packet: bytes, at: float) -> None:
         figures = self.figures
-        if len(packet) != HEADER_LENGTH + FRAME_BYTES or packet[1] & 0x7F:
+        if len(packet) != HEADER_LENGTH + FRAME_BYTES or packet[1] & 0x7F or not self._is_agents(packet):
             figures.strange += 1
             return
-        figures.sequence_numbers.append(packet[2] << 8 | packet[3])
+        self._last = ((packet[2] << 8 | packet[3]) + self._offset) & 0xFFFF
+        figures.sequence_numbers.append(self._last)
         figures.arrived_at.append(at)
         self._hear(packet[HEADER_LENGTH:], at)
+
+    def _is_agents(self, packet: bytes) -> bool:
+        """On a machine with others somebody may still send to who had this port before."""
+        source = packet[8:HEADER_LENGTH]
+        if self._source is None or source == self._source:
+            self._strangers = 0
+        else:
+            self._strangers += 1
+            if self._strangers < STRANGERS:
+                return False
+            self._offset = (self._last + 1 - (packet[2] << 8 | packet[3])) & 0xFFFF
+        self._source = source
+        return True
 
     def _hear(self, frame: bytes, at: float) -> None:
         begins = self._is_marked and frame[0] == AGENT_BEGINS

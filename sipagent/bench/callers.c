@@ -30,6 +30,7 @@ enum {
     PAIR_TRIES = 100,
     REPORT_FRAMES = 250,  /* a sender report every five seconds */
     AUDIBLE = 0x30,       /* a sample of a law's fourth segment or louder: -31 dBFS */
+    STRANGERS = 25,       /* packets of another source running, and it is the agent's new one */
 };
 
 static const double SLOT_S = 0.001, UNSTOPPED_S = 2.0, STALLED_S = 1.0;
@@ -58,6 +59,9 @@ typedef struct {
     uint16_t sequence;
     int position;
     uint32_t packets;
+    uint32_t source, stranger; /* SSRCs: the agent's, and one that is not */
+    int knows_source, strangers;
+    uint16_t last, offset; /* the last number, and what makes a new source's go on from the old one's */
     double audible_at, onset_at, ended_at; /* the latter two below zero: not waited for */
     Counts counts;
 } Caller;
@@ -161,13 +165,33 @@ static void hear(Callers *all, Caller *caller, const uint8_t *payload, double at
     caller->audible_at = at;
 }
 
+/* Whether a packet is the agent's: on a machine with others somebody may still send to who had this port before. */
+static int is_agent(Caller *caller, const uint8_t *packet) {
+    uint32_t source;
+    uint16_t number = packet[2] << 8 | packet[3];
+    memcpy(&source, packet + 8, sizeof source);
+    if (!caller->knows_source || source == caller->source) {
+        caller->strangers = 0;
+    } else {
+        caller->strangers = source == caller->stranger ? caller->strangers + 1 : 1;
+        caller->stranger = source;
+        if (caller->strangers < STRANGERS)
+            return 0;
+        caller->offset = caller->last + 1 - number;
+    }
+    caller->source = source;
+    caller->knows_source = 1;
+    return 1;
+}
+
 static void receive(Callers *all, Caller *caller, const uint8_t *packet, size_t length, double at) {
     Counts *counts = &caller->counts;
-    if (length != HEADER + FRAME || packet[1] & 0x7F) {
+    if (length != HEADER + FRAME || packet[1] & 0x7F || !is_agent(caller, packet)) {
         counts->strange++;
         return;
     }
-    uint16_t number = packet[2] << 8 | packet[3];
+    uint16_t number = (packet[2] << 8 | packet[3]) + caller->offset;
+    caller->last = number;
     append(&counts->numbers, &number, sizeof number);
     append_time(&counts->arrived, at);
     hear(all, caller, packet + HEADER, at);

@@ -122,7 +122,8 @@ def show_capacity(found: Capacity, *, console: Console) -> None:
     for each in found.climbed:
         print_capacity(each.as_data(found.limits), console=console)
     print_judgements(found.judgements, console=console)
-    for sentence in found.sentences:
+    judged = {str(judgement) for judgement in found.judgements}
+    for sentence in (sentence for sentence in found.sentences if sentence not in judged):
         console.print(f"[bold red]short:[/bold red] {sentence}", highlight=False)
     doubts = {doubt for each in found.climbed for step in each.steps(found.limits) for doubt in step.doubts}
     for doubt in sorted(doubts):

@@ -78,6 +78,10 @@ COLUMNS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
 """Of a step; times are milliseconds. The page has some more."""
 
 
+TABLE_WIDTH = 96
+"""Where the terminal is narrower, lines wrap rather than figures get lost."""
+
+
 def _count(tail: Tail | None) -> int:
     return 0 if tail is None else tail.count
 
@@ -131,7 +135,7 @@ def print_capacity(load: Mapping[str, Any], *, console: Console) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for step in load["steps"]:
         table.add_row(*(show(step) for _, show in columns), style=None if step["is_clean"] else "yellow")
-    console.print(table)
+    console.print(table, width=max(console.width, TABLE_WIDTH), crop=False)
 
 
 def print_judgements(judgements: Iterable[Judgement], *, console: Console) -> None:

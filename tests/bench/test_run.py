@@ -12,7 +12,7 @@ from time import monotonic
 
 import pytest
 
-from sipagent.bench.caller import is_loud, make_script
+from sipagent.bench.caller import STRANGERS, is_loud, make_script
 from sipagent.bench.compiler import Tools, build_tools
 from sipagent.bench.limit import judge_limit
 from sipagent.bench.mark import AGENT, AGENT_BEGINS, CALLER, MARK_BYTES, make_mark, read_age
@@ -87,10 +87,11 @@ def test_callers_in_c_send_marked_frames_and_count_what_comes(library: Path, age
             frame = make_mark(kind, monotonic()) + bytes(151)
             agent.sendto(pack_packet(0, 65_535 + number & 0xFFFF, 0, 7, frame), caller)
         agent.sendto(b"stray", caller)
+        agent.sendto(pack_packet(0, 9_000, 0, 8, bytes(160)), caller)  # of another source
         figures = media.take(0)
         assert figures.sequence_numbers.tolist() == [65_535, 0, 1]
         assert [0 <= monotonic() - at < PATIENCE_S for at in figures.arrived_at] == [True] * 3
-        assert (len(figures.first_delta), figures.strange) == (1, 1)
+        assert (len(figures.first_delta), figures.strange) == (1, 2)
         assert 0 <= figures.first_delta[0] < PATIENCE_S
         assert len(media.take(0).arrived_at) == 0
     finally:
@@ -142,6 +143,30 @@ def test_callers_are_spread_over_the_script_however_many_there_are() -> None:
     assert sorted(first_frame(script, number, 8) for number in range(8)) == eighths
     assert [first_frame(script, number, 2000) * 4 // len(script.frames) for number in range(4)] == [0, 2, 1, 3]
     assert first_frame(script, 0, 1) == 0
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+def test_an_agent_may_change_its_source(*, is_native: bool, tools: Tools, agent: socket.socket) -> None:
+    if is_native and tools.callers is None:
+        pytest.skip(tools.missing)
+
+    async def play() -> None:
+        media = open_media(tools.callers if is_native else None, capacity=1, host=HOST, marked=False, random=Random(1))
+        try:
+            media.open(0)
+            media.talk(0, ANSWER.format(HOST, agent.getsockname()[1]).encode())
+            agent.setblocking(False)
+            _, caller = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(agent, 2048), PATIENCE_S)
+            agent.sendto(pack_packet(0, 7, 0, 1, bytes(160)), caller)
+            for number in range(STRANGERS + 1):
+                agent.sendto(pack_packet(0, 500 + number, 0, 2, bytes(160)), caller)
+            figures = media.take(0)
+            assert figures.sequence_numbers.tolist() == [7, 8, 9]
+            assert figures.strange == STRANGERS - 1
+        finally:
+            media.stop()
+
+    asyncio.run(play())
 
 
 # The limit
