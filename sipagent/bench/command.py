@@ -40,7 +40,7 @@ or say nothing."""
 
 LESSON = f"""\
 what to measure:
-  (nothing)  what the bars ask for: the ramp plain and with TLS, {bars.CALLS} calls with Silero's model; 3 runs, half an hour
+  (nothing)  what the bars ask for, in half an hour: the ramp plain and with TLS, {bars.CALLS} calls with Silero's model
   capacity   one ramp: 50, 100, 200 … calls, until one is too much, and the knee
   latency    a few calls, finely measured; turns judged by the model, and here
   setup      new calls a second, each a second long: how soon they are answered
