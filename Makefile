@@ -45,8 +45,8 @@ rate: $(TEST) tools ## how many calls of SIPp's a second are taken
 bench: $(RUN) ## measure how many calls one core carries and what each costs, against the bars; write docs/performance.md
 	@$(BIN)/sipagent bench --page docs/performance.md
 
-profile: $(TEST) ## who takes the time of a packet in our Python; build/profile.json
-	@$(BIN)/python tests/bench/hot_path.py
+profile: $(TEST) ## who takes the time: a flame graph of 100 calls, build/profile.svg; figures, build/profile.json
+	@$(BIN)/python tests/bench/run_profile.py
 
 quality: $(QUALITY) tools ## measure how it sounds: speech over bad networks, tones, delays; write docs/quality.md
 	@$(BIN)/python tests/quality/run.py

@@ -124,8 +124,8 @@ def make_conversation(agent: AgentConfig, engine: EngineConfig, tools: AgentTool
         greeting_clip=read_clip(agent.greeting_by.file) if agent.greeting_by.file is not None else None,
         ambience=_make_ambience(agent),
         stopgap=_make_stopgap(agent.thinking),
-        key_tools=names & KEY_TOOLS.keys(),
-        call_tools=names & CALL_TOOLS.keys(),
+        key_tools=frozenset(names & KEY_TOOLS.keys()),
+        call_tools=frozenset(names & CALL_TOOLS.keys()),
         tells_words=agent.sdk is not None,
         music=make_sound(agent.hold.sound, agent.hold.level_dbfs) if HOLD.name in names else None,
     )

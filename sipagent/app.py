@@ -23,6 +23,7 @@ from sipagent.aio.speech_model import SpeechModel, load_model
 from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts, local_address_toward
+from sipagent.call.admission import Verdict
 from sipagent.call.rehearsal import rehearse
 from sipagent.config import Config
 from sipagent.config.engine import LOCAL
@@ -94,6 +95,8 @@ class Application:
             registered_lines=lambda: self.endpoint.agent.registrations,
             sip_counters=lambda: self.endpoint.agent.counters,
             shell_counters=self._counters,
+            verdict=self._judge,
+            refusals=lambda: self.service.refusals,
         )
         self.observer = CallObserver(metrics)
         self._line_keeper = LineKeeper(self._accounts)
@@ -140,7 +143,9 @@ class Application:
             lines=await self._make_lines(engines, outsides),
             ports=RtpPorts("0.0.0.0", ports, random=self._random),
             ports6=RtpPorts("::", ports, random=self._random),
-            max_calls=config.sip.max_calls,
+            max_calls=config.most_calls,
+            by_health=config.sip.max_calls == "auto",
+            pressed=self._note_pressure,
             recordings=config.recording.directory,
             recording_format=config.recording.format,
             observer=self.observer,
@@ -155,7 +160,7 @@ class Application:
             UserAgentSettings(
                 user_agent=config.sip.user_agent,
                 reliable_ringing=config.sip.reliable_ringing,
-                max_sessions=SESSIONS_A_CALL * config.sip.max_calls,
+                max_sessions=SESSIONS_A_CALL * config.most_calls,
                 guard=make_guard(config, trusts_itself=self._trusts_itself),
             ),
             make_accounts(config, outsides),
@@ -228,6 +233,18 @@ class Application:
         """Let a PBX that asks by OPTIONS know whether calls would be taken."""
         self.endpoint.agent.ready = trouble is None
 
+    def _judge(self) -> Verdict:
+        """Whether there is room for a call."""
+        return self.service.judge()
+
+    def _note_pressure(self, verdict: Verdict) -> None:
+        """The load has come to close the door to calls, or to open it again."""
+        fields = {"calls": verdict.calls, "cpu": round(verdict.cpu, 3), "late": round(verdict.late, 3)}
+        if verdict.is_pressed:
+            self._log.warning("calls_refused", reason=verdict.words, **fields)
+        else:
+            self._log.info("calls_welcome", **fields)
+
     def _counters(self) -> dict[str, int]:
         """What the shell counted."""
         return {
@@ -239,7 +256,9 @@ class Application:
 
     def reasons(self) -> list[str]:
         """Why no call would be taken."""
+        verdict = self._judge()
         reasons = ["draining"] if self.endpoint.agent.draining else []
+        reasons += [verdict.words] if verdict.refusal is not None else []
         return reasons + ([self.observer.model_trouble] if self.observer.model_trouble else [])
 
     async def run(self) -> None:

@@ -125,7 +125,7 @@ def _check_ports(config: Config, checkup: Checkup) -> None:
     control = config.control.listen
     _check_port(f"control port {control}", (control.host, control.port), socket.SOCK_STREAM, checkup)
     pairs = config.rtp.ports.pairs
-    if pairs < config.sip.max_calls:
+    if pairs < config.most_calls:
         checkup.bad(f"rtp.ports {config.rtp.ports} has room for {pairs} calls, sip.max_calls is {config.sip.max_calls}")
     else:
         checkup.good(f"rtp.ports {config.rtp.ports}: room for {pairs} calls; open these UDP ports in the firewall")

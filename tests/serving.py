@@ -17,6 +17,7 @@ from sipagent.aio.service import Service
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call import events
+from sipagent.call.admission import Verdict
 from sipagent.call.continuity import ContinuitySettings
 from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.call.events import Fact
@@ -92,8 +93,10 @@ class World:
         certificate: Certificate | None = None,
         continuity: ContinuitySettings | None = None,
         on_call: OnCall | None = None,
+        by_health: bool = False,
     ) -> None:
         self.ledger = Ledger()
+        self.pressed: list[Verdict] = []
         self.crashes: list[Exception] = []
         session = SessionSettings(
             "test", transcription_model=None, tools=tuple(each.definition for each in tools), setup_timeout_s=1.0
@@ -124,6 +127,8 @@ class World:
             random=Random(5),
             certificate=certificate,
             on_call=on_call,
+            by_health=by_health,
+            pressed=self.pressed.append,
         )
         self.endpoint = SipEndpoint(
             user_agent or UserAgentSettings(),

@@ -15,9 +15,10 @@ from loopback import HOST, WITHIN_S, Caller, make_model, run_clean, until, withi
 from program import Server, free_port
 from sim.registrar import Registrar, password_of
 
-from sipagent.aio import breaker, loop
+from sipagent.aio import breaker, loop, service
 from sipagent.aio.udp import UdpSocket
 from sipagent.app import Application
+from sipagent.call.admission import Load
 from sipagent.config import Config, EngineConfig, load
 from sipagent.config.values import Secret, ToolReference
 from sipagent.engines import make_engine
@@ -108,6 +109,43 @@ def test_lines_register_with_the_service_and_say_goodbye_with_it(tmp_path: Path)
         assert bound() == 0
         assert b"Expires: 0" in received[-1]
         socket.close()
+        await model.close()
+
+    run(main())
+
+
+def test_a_process_that_is_pressed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = [Load(0.0, 0, 0)]
+
+    def load_of(ticker: object) -> Load:
+        """A process of which every beat is late."""
+        loads.append(Load(0.0, loads[-1].beats + 100, loads[-1].beats + 100))
+        return loads[-1]
+
+    monkeypatch.setattr(service, "load_of", load_of)
+
+    async def main() -> None:
+        model = make_model(api_key="right")
+        await model.listen(HOST, 0)
+        config = configure(tmp_path, model.url, {"sip": {"listen": [f"udp:{HOST}:{free_port()}"], "max_calls": "auto"}})
+        async with started(config):
+            assert await get(config, "ready") == (200, '{"ready": true, "reasons": []}')
+            caller = await dialled(config)
+            await caller.expect(Accepted)
+            while (await get(config, "ready"))[0] == 200:  # noqa: ASYNC110 - nobody would set an event
+                await asyncio.sleep(0.05)
+            reasons = json.loads((await get(config, "ready"))[1])["reasons"]
+            assert re.fullmatch(r"too busy: \d+% of the packets of 1 calls leave late", reasons[0])
+            assert (await get(config, "health"))[0] == 200
+            another = await dialled(config)
+            assert (await another.expect(Ended)).status == 503
+            await another.close()
+            page = (await get(config, "metrics"))[1]
+            assert "sipagent_admission_open 0.0" in page
+            assert 'sipagent_admission_refused_total{reason="late"} 1.0' in page
+            caller.hang_up()
+            await caller.expect(Ended)
+            await caller.close()
         await model.close()
 
     run(main())

@@ -105,8 +105,18 @@ def test_everything_given(load_text: Load, tmp_path: Path) -> None:
     assert config.recording.directory == Path("/tmp")
 
 
+def test_calls_by_number_or_as_many_as_have_ports(load_text: Load) -> None:
+    assert load_text(MINIMAL).most_calls == 500
+    assert load_text(MINIMAL + "sip: {max_calls: 7}").most_calls == 7
+    config = load_text(MINIMAL + "sip: {max_calls: auto}\nrtp: {ports: 10000-10099}")
+    assert (config.sip.max_calls, config.most_calls) == ("auto", 50)
+
+
 def test_a_section_whose_keys_are_all_commented_out_is_at_its_defaults(load_text: Load) -> None:
     assert load_text(MINIMAL + "log:\n  #level: info\ncontrol:\n") == load_text(MINIMAL)
+
+
+CALLS = "7: sip.max_calls: expected a whole number from 1 to 10000 or auto; got"
 
 
 @pytest.mark.parametrize(
@@ -115,11 +125,12 @@ def test_a_section_whose_keys_are_all_commented_out_is_at_its_defaults(load_text
         ("sip: {max_cals: 3}", "7: sip.max_cals: unknown key; did you mean max_calls?"),
         ("zip: {}", "7: zip: unknown key; did you mean sip?"),
         ("log: {colour: 1}", "7: log.colour: unknown key; there is format, level"),
-        ("sip: {max_calls: '3'}", "7: sip.max_calls: expected a whole number from 1 to 10000; got the text '3'"),
-        ("sip: {max_calls: 0}", "7: sip.max_calls: expected a whole number from 1 to 10000; got the number 0"),
-        ("sip: {max_calls: 1.5}", "7: sip.max_calls: expected a whole number from 1 to 10000; got the number 1.5"),
-        ("sip:\n  max_calls:", "8: sip.max_calls: expected a whole number from 1 to 10000; got nothing"),
-        ("sip: {max_calls: yes}", "7: sip.max_calls: expected a whole number from 1 to 10000; got true, which YAML"),
+        ("sip: {max_calls: '3'}", CALLS + " the text '3'"),
+        ("sip: {max_calls: car}", CALLS + " the text 'car'"),
+        ("sip: {max_calls: 0}", CALLS + " the number 0"),
+        ("sip: {max_calls: 1.5}", CALLS + " the number 1.5"),
+        ("sip:\n  max_calls:", CALLS.replace("7:", "8:") + " nothing"),
+        ("sip: {max_calls: yes}", CALLS + " true, which YAML"),
         ("sip: [1]", "7: sip: expected keys and values; got a list"),
         ("sip: {listen: []}", "7: sip.listen: expected a list of at least one; got a list"),
         ("sip: {listen: udp}", "7: sip.listen: expected a list of at least one; got the text 'udp'"),

@@ -12,7 +12,6 @@ from math import inf
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-from sipagent.aio.udp import Address
 from sipagent.machine import Machine
 
 Output = TypeVar("Output")
@@ -31,11 +30,14 @@ class Input(Protocol):
         """Take the input."""
 
 
-class PacketInput(Protocol):
-    """A machine's method for a packet."""
+Origin_contra = TypeVar("Origin_contra", contravariant=True)
 
-    def __call__(self, data: bytes, source: Address, *, now: float) -> object:
-        """Take the packet; say whether it may have brought a deadline near."""
+
+class DataInput(Protocol[Origin_contra]):
+    """A machine's method for a packet from an address, or a message of a connection."""
+
+    def __call__(self, data: bytes, origin: Origin_contra, /, *, now: float) -> object:
+        """Take it; say whether it may have brought a deadline near."""
 
 
 class Driver(Generic[Output]):
@@ -79,19 +81,19 @@ class Driver(Generic[Output]):
         finally:
             self._is_busy = False
 
-    def feed_packet(self, receive: PacketInput, data: bytes, source: Address, now: float) -> None:
-        """The same for a packet that was read at ``now``; flat, for fifty a second and call come through it.
+    def feed_data(self, receive: DataInput[Origin_contra], data: bytes, origin: Origin_contra, now: float) -> None:
+        """The same for data that was read at ``now``; flat, for all of a call's packets and messages come through it.
 
         A look at the machine's timer afterwards would be a tenth of the cost, so there is one only when ``receive``
         returns that a deadline may have come near.
         """
         if self._is_busy or self.is_closed:
-            self.feed(receive, data, source)
+            self.feed(receive, data, origin)
             return
         self._is_busy = True
         poll, carry, crashed = self._poll, self._carry, self._crashed
         try:
-            looks = receive(data, source, now=now)
+            looks = receive(data, origin, now=now)
             while (output := poll()) is not None:
                 carry(output)
             if looks or self._inbox:

@@ -21,6 +21,9 @@ CLOSE_S = 2.0
 BATCH = 500
 """Lines that are written at once."""
 
+BATCH_S = 0.05
+"""How long more lines are waited for once there is one: each waking of the thread holds up the calls for a moment."""
+
 
 class LineWriter:
     """Stands for a stream of text, as a logger uses it."""
@@ -30,6 +33,8 @@ class LineWriter:
         self._waiting: deque[str] = deque()
         self._news = Condition()
         self._dropped = 0
+        self._is_asleep = False
+        """Whether the thread waits for a line, and is to be woken by it."""
         self._is_closed = False
         self._thread = Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -40,8 +45,10 @@ class LineWriter:
         with self._news:
             if len(self._waiting) >= MAX_WAITING:
                 self._dropped += 1
-            else:
-                self._waiting.append(line)
+                return
+            self._waiting.append(line)
+            if self._is_asleep:
+                self._is_asleep = False
                 self._news.notify()
 
     def flush(self) -> None:
@@ -66,9 +73,13 @@ class LineWriter:
                 self._stream.flush()
 
     def _take(self) -> list[str]:
-        """Wait for lines and take them; none at the end."""
+        """Wait for lines, and a little for those that follow, and take them; none at the end."""
         with self._news:
-            self._news.wait_for(lambda: self._waiting or self._is_closed)
+            while not self._waiting and not self._is_closed:
+                self._is_asleep = True
+                self._news.wait()
+            self._is_asleep = False
+            self._news.wait_for(lambda: self._is_closed, BATCH_S)
             lines = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             if self._dropped and not self._waiting:
                 lines.append(_confession(self._dropped))

@@ -77,7 +77,7 @@ class Media:
         talker, driver = self._talker, self._driver
         if talker is not None and driver is not None:
             self.received_at = now = monotonic()
-            driver.feed_packet(talker.receive_rtp, data, source, now)
+            driver.feed_data(talker.receive_rtp, data, source, now)
             self.received_at = None
 
     def send_rtcp(self, packet: SendRtcp) -> None:

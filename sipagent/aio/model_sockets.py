@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
+from time import monotonic
 from typing import Any, TypeAlias
 
 from sipagent.aio.driver import Driver
@@ -80,7 +81,7 @@ class ModelSockets:
         self._driver.feed(partial(self._call.model_connected, number))
 
     def _on_received(self, number: int, data: bytes) -> None:
-        self._driver.feed(partial(self._call.receive_model, data, number))
+        self._driver.feed_data(self._call.receive_model, data, number, monotonic())
 
     def _on_lost(self, number: int, code: int, reason: str) -> None:
         socket = self._sockets.pop(number, None)

@@ -1,7 +1,8 @@
 """The service: it makes a call of every INVITE, keeps the calls, and brings them to an end in peace."""
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, tzinfo
 from functools import partial
@@ -11,6 +12,7 @@ from time import gmtime, monotonic, strftime, time
 
 from sipagent.agent.tools import CallInfo
 from sipagent.aio.call import CallRunner, Observer, Outgoing
+from sipagent.aio.gate import Gate, load_of
 from sipagent.aio.line import Line, info_of
 from sipagent.aio.media import Media
 from sipagent.aio.programs import OnCall, Programs
@@ -23,6 +25,7 @@ from sipagent.aio.ticker import Ticker
 from sipagent.aio.tools import ToolRunner, make_places
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
+from sipagent.call.admission import Admission, Verdict
 from sipagent.call.call import Call
 from sipagent.call.commands import Commands
 from sipagent.call.events import Dialled, Fact, Invited
@@ -53,6 +56,8 @@ class Service:
 
     :param lines: by name; the first takes the calls that are for none of them.
     :param speech: tells speech from noise for the calls that ask; without it they go by loudness.
+    :param by_health: whether calls are also refused when the process has more to do than it can.
+    :param pressed: is told when calls begin to be refused for that, and when no longer.
     :param ports6: where media to and from IPv6 peers go.
     :param recording_format: what recordings are written as, into ``recordings``.
     :param media_address: what peers beyond our own networks are told to send media to, instead of the address by which
@@ -78,6 +83,8 @@ class Service:
         zone: tzinfo | None = None,
         on_call: OnCall | None = None,
         speech: SpeechModel | None = None,
+        by_health: bool = False,
+        pressed: Callable[[Verdict], None] | None = None,
     ) -> None:
         self._speech = speech
         self._zone = zone
@@ -87,7 +94,6 @@ class Service:
         self._first = next(iter(lines.values()))
         self._ports = ports
         self._ports6 = ports6 or ports
-        self._max_calls = max_calls
         self._recordings = recordings
         self._recording_format = recording_format
         self._opens = opener_of(recording_format)
@@ -96,6 +102,12 @@ class Service:
         self._media_outside = Outside(media_address)
         self._outsides = {name: Outside(line.external_address) for name, line in lines.items() if line.external_address}
         self._ticker = Ticker()
+        self._gate = Gate(
+            Admission(max_calls, by_health=by_health),
+            calls=lambda: self.calls,
+            measure=partial(load_of, self._ticker),
+            changed=pressed,
+        )
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._places = make_places()
         self._runners: dict[str, CallRunner] = {}
@@ -105,8 +117,6 @@ class Service:
         self._endpoint: SipEndpoint | None = None
         self.begun = 0
         """Calls that there ever were."""
-        self.refused = 0
-        """Calls that found us full."""
 
     def attach(self, endpoint: SipEndpoint) -> None:
         """Take the calls of this endpoint."""
@@ -116,6 +126,20 @@ class Service:
     def calls(self) -> int:
         """How many calls there are now."""
         return len(self._runners)
+
+    def judge(self) -> Verdict:
+        """Say whether a call would be taken now."""
+        return self._gate.look()
+
+    @property
+    def refusals(self) -> Counter[str]:
+        """Calls that found no room, by why: ``calls``, ``cpu``, ``late``, or ``ports``, of which none was left."""
+        return self._gate.refusals
+
+    @property
+    def refused(self) -> int:
+        """All of them."""
+        return self.refusals.total()
 
     @property
     def skipped_beats(self) -> int:
@@ -144,8 +168,11 @@ class Service:
         endpoint, line = self._endpoint, self._lines.get(line_name)
         if endpoint is None or line is None:
             raise SipagentError(f"there is no line {line_name}")
-        if endpoint.agent.draining or len(self._runners) >= self._max_calls:
-            raise SipagentError("no call can be made now: there are too many, or we are about to stop")
+        if endpoint.agent.draining:
+            raise SipagentError("no call can be made now: we are about to stop")
+        verdict = self._gate.look()
+        if verdict.refusal is not None:
+            raise SipagentError(f"no call can be made now: {verdict.words}")
         flow = await endpoint.find_flow(endpoint.agent.first_hop(line_name, target))
         media = self._open_media(flow)
         info = CallInfo(
@@ -198,6 +225,7 @@ class Service:
         for runner in list(self._runners.values()):
             runner.driver.feed(partial(runner.call.hang_up, "stopped"))
         await self._empty.wait()
+        self._gate.close()
         for line in self._lines.values():
             for each in (line, *line.others.values()):
                 for engine in (each.engine, *each.substitutes):
@@ -218,8 +246,9 @@ class Service:
         if event.replaces is not None:
             self._on_replacement(event, event.replaces, endpoint)
             return
-        if len(self._runners) >= self._max_calls:
-            self._refuse(event.handle, 503, RETRY_AFTER_S)
+        verdict = self._gate.look()
+        if verdict.refusal is not None:
+            self._refuse(event.handle, verdict.refusal)
             return
         moment = self._moment()
         line = self._lines.get(event.line, self._first).choose(event.identity, moment)
@@ -229,7 +258,7 @@ class Service:
         try:
             media = self._open_media(event.flow)
         except SipagentError:
-            self._refuse(event.handle, 503, RETRY_AFTER_S)
+            self._refuse(event.handle, "ports")
             return
         call_id = self._new_call_id()
         try:
@@ -273,11 +302,12 @@ class Service:
         """What the calendar and the clock on the wall say."""
         return datetime.fromtimestamp(time(), UTC).astimezone(self._zone)
 
-    def _refuse(self, handle: int, status: int, retry_after_s: int) -> None:
-        self.refused += 1
+    def _refuse(self, handle: int, why: str) -> None:
+        """There is no room for a call."""
+        self.refusals[why] += 1
         if self._endpoint is not None:
-            headers = (("Retry-After", str(retry_after_s)),)
-            self._endpoint.command(self._endpoint.agent.reject, handle, status, headers=headers)
+            headers = (("Retry-After", str(RETRY_AFTER_S)),)
+            self._endpoint.command(self._endpoint.agent.reject, handle, 503, headers=headers)
 
     def _new_call_id(self) -> str:
         return f"{self._random.getrandbits(48):012x}"
@@ -368,6 +398,7 @@ class Service:
     def _keep(self, runner: CallRunner) -> None:
         self._runners[runner.call.id] = runner
         self.begun += 1
+        self._gate.watch()
         self._empty.clear()
 
     def _on_dialled(self, handle: int, call_id: str) -> None:

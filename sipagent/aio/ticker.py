@@ -14,6 +14,9 @@ BEAT_S = 0.020
 SLOTS = 4
 MAX_CATCH_UP = 3
 
+LATE_S = 0.010
+"""Later than this, a beat takes half of what the far end's jitter buffer holds, and the network wants some of that."""
+
 EARLY_S = 0.0005
 """uvloop rounds timers to milliseconds; half of one early is in time."""
 
@@ -40,6 +43,9 @@ class Ticker:
         self._timer: asyncio.TimerHandle | None = None
         self.skipped_beats = 0
         """Beats of 20 ms let go because the process was stalled."""
+        self.turns = 0
+        """Slots that came, and those of them that came more than ``LATE_S`` late."""
+        self.late_turns = 0
 
     def add(self, beat: Beat, *, every_ms: int = 20) -> None:
         """Call ``beat`` every so many milliseconds, a multiple of a slot, in the emptiest slot."""
@@ -62,6 +68,8 @@ class Ticker:
     def _on_slot(self) -> None:
         began_at = monotonic()
         now = began_at + EARLY_S
+        self.turns += 1
+        self.late_turns += began_at > self._due_at + LATE_S
         late_beats = int((now - self._due_at) / BEAT_S)
         if late_beats > MAX_CATCH_UP:
             self.skipped_beats += late_beats - MAX_CATCH_UP

@@ -69,13 +69,10 @@ class Call:
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
         self._succession = Succession(emit=self._privacy.tell, transfer=self._transfer)
         self._farewell = Farewell(settings.farewell, self._transfer, self._privacy.tell, self._timers)
-        self._offer = b""
-        self._answer = b""
+        self._offer = self._answer = b""
         self._invited_at = 0.0
         self._answered_at: float | None = None
-        self._was_held = False
-        self._is_outgoing = False
-        self._is_up = False
+        self._was_held = self._is_outgoing = self._is_up = False
 
     @property
     def session_settings(self) -> tuple[SessionSettings, ...]:
@@ -91,19 +88,18 @@ class Call:
 
     def get_timer(self) -> float | None:
         """When :meth:`handle_timer` is due."""
-        if self.phase is Phase.ENDED:
-            return None
         due_at = min(self._timers.due_at, self._leg.due_at, self._conversation.due_at if self._conversation else inf)
-        return None if due_at == inf else due_at
+        return None if due_at == inf or self.phase is Phase.ENDED else due_at
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
         if self.phase is Phase.ENDED:
             return
-        self._leg.handle_timer(now=now)
-        self._hear(self._leg.take_released(), now)
-        self._hearing.take_keys(now=now)
-        if self._conversation:
+        if now >= self._leg.due_at:
+            self._leg.handle_timer(now=now)
+            self._hear(self._leg.take_released(), now)
+            self._hearing.take_keys(now=now)
+        if self._conversation and now >= self._conversation.due_at:
             self._conversation.handle_timer(now=now)
         while (key := self._timers.pop_due(now)) is not None:
             self._on_timer(key, now)
@@ -251,14 +247,13 @@ class Call:
 
         What the agent has to say while nobody listens waits.
         """
-        conversation = self._conversation
+        conversation, leg = self._conversation, self._leg
         if conversation is None or not self._is_up:
             return None
-        leg = self._leg
         if leg.is_held or not leg.is_open or not self._credit.lasts(heard_at=leg.heard_at, now=now):
             leg.skip_frame()
             return None
-        frame, begins = conversation.next_frame(leg.frame_ms)
+        frame, begins = conversation.next_frame(leg.frame_ms, now=now)
         heard = frame or leg.silence
         record = self.recording.record
         if record is not None:
@@ -279,11 +274,13 @@ class Call:
         if self._conversation and self.phase is not Phase.ENDED:
             self._conversation.model_connected(number, now=now)
 
-    def receive_model(self, data: bytes | str, number: int = 1, *, now: float) -> None:
-        """Take a message of the model's."""
+    def receive_model(self, data: bytes | str, number: int = 1, *, now: float) -> bool:
+        """Take a message of the model's; say whether a deadline may be near: of audio none is, as a rule."""
         if self._conversation and self.phase is not Phase.ENDED:
-            self._conversation.receive_model(data, number, now=now)
+            if not self._conversation.receive_model(data, number, now=now):
+                return bool(self._outputs)
             self._follow(now)
+        return True
 
     def model_lost(self, code: int, reason: str, number: int = 1, *, now: float) -> None:
         """Take note that a WebSocket closed or could not be opened; the code is 0 when it never was open."""
@@ -382,8 +379,7 @@ class Call:
         """Act on what the conversation has come to."""
         self._hearing.take_keys(now=now)
         self._privacy.follow(self.recording, now=now)
-        conversation = self._conversation
-        if conversation is None or self.phase is Phase.ENDED:
+        if (conversation := self._conversation) is None or self.phase is Phase.ENDED:
             return
         if conversation.seat.outcome is not None:
             self._succession.follow(conversation, now=now)
@@ -394,16 +390,19 @@ class Call:
         if conversation.failure is not None:
             self._on_model_failed(conversation.failure.message, now)
         elif self.phase is Phase.RINGING and conversation.is_ready:
-            if self._is_outgoing:
-                self.phase = Phase.DIALLED
-                self._outputs.append(events.Dial(self._offer))
-            else:
-                self._outputs.append(events.Accept(self._answer))
-                self._start(conversation, now)
+            self._on_ready(conversation, now)
         elif self.phase is Phase.UP and conversation.is_ending:
             self._begin_ending("agent", now)
         elif self.phase is Phase.UP:
             self._end_if(self._bounds.look(conversation, now=now), now)
+
+    def _on_ready(self, conversation: Conversation, now: float) -> None:
+        if self._is_outgoing:
+            self.phase = Phase.DIALLED
+            self._outputs.append(events.Dial(self._offer))
+        else:
+            self._outputs.append(events.Accept(self._answer))
+            self._start(conversation, now)
 
     def _prepare(self) -> None:
         """Have the model's connection opened, for a conversation in the leg's format."""
@@ -494,7 +493,7 @@ class Call:
         self.replacement.close()
         self._hearing.take_keys(now=now)
         self.recording.close()
-        duration_s = now - self._answered_at if self._answered_at is not None else 0.0
+        duration_s = 0.0 if self._answered_at is None else now - self._answered_at
         ended = events.Ended(reason, duration_s, self._leg.stats, *self._bounds.spent)
         self._outputs += (events.CancelTools(), events.CloseModel(), ended)
         self._timers.clear()

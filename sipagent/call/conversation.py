@@ -162,11 +162,19 @@ class Conversation:
         """Have the model's connection opened."""
         self._session.connect()
 
-    def receive_model(self, data: bytes | str, number: int = 1, *, now: float) -> None:
-        """Take a message from the model, on the connection of this number."""
+    def receive_model(self, data: bytes | str, number: int = 1, *, now: float) -> bool:
+        """Take a message from the model, on the connection of this number; say whether there was more to it than audio.
+
+        Audio is nearly all that comes, and nothing follows from it but that it is played.
+        """
         self._session.receive(data, number, now=now)
+        outputs = self._session.outputs
+        if len(outputs) == 1 and isinstance(outputs[0], model.AudioReceived):
+            self._drain_session(now)
+            return False
         self._drain_session(now)
         self._make_remark(now)
+        return True
 
     def model_connected(self, number: int = 1, *, now: float) -> None:
         """Take note that a WebSocket is open."""
@@ -195,7 +203,7 @@ class Conversation:
 
     # The clock
 
-    def next_frame(self, ms: int = FRAME_MS) -> tuple[bytes | None, bool]:
+    def next_frame(self, ms: int = FRAME_MS, *, now: float) -> tuple[bytes | None, bool]:
         """Take what the caller hears in this tick, ``None`` for silence, and whether it begins a talkspurt."""
         outlet = self.outlet
         if outlet.is_announcing:
@@ -205,6 +213,7 @@ class Conversation:
         while (fact := speaker.pop_fact()) is not None:
             self._floor.greets = False
             self._emit(self._greeting.note(fact, is_behind=outlet.has_ambience))
+            self._drain_session(now)  # a session that does not know of it is told
         is_thinking = outlet.has_ambience and self._is_thinking
         is_absent = self._session.is_absent or (frame is None and speaker.has_begun and not speaker.is_paused)
         return outlet.add(frame, ms, is_thinking=is_thinking, is_absent=is_absent), begins

@@ -119,6 +119,7 @@ class Successor:
         """Take note that the connection is open."""
         if self.session is not None:
             self.session.open(now=now)
+            self._drain(now)
 
     def receive(self, data: bytes | str, *, now: float) -> None:
         """Take a message."""

@@ -53,7 +53,7 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
     for path, message in (*problems_of(config), *problems_of_agents(config)):
         _report(root, path, message, reader)
     _check_tls(root, config.sip, reader)
-    if config.rtp.ports.pairs < config.sip.max_calls:
+    if config.rtp.ports.pairs < config.most_calls:
         message = f"room for {config.rtp.ports.pairs} calls, two ports each; sip.max_calls is {config.sip.max_calls}"
         _report(root, ("rtp", "ports"), message, reader)
 

@@ -47,8 +47,7 @@ class Decoder:
             case kinds.Metadata():
                 return self.decode(node, kind.type, path)
             case kinds.UnionType():
-                some = next(each for each in kind.types if not isinstance(each, kinds.NoneType))
-                return None if node.value is None else self.decode(node, some, path)
+                return self._decode_union(node, kind, path)
             case kinds.StructType():
                 return self._decode_struct(node, kind, path)
             case kinds.DictType():
@@ -61,6 +60,16 @@ class Decoder:
                 return self._decode_text(node, kind.cls, path)
             case _:
                 return self._decode_plain(node, kind, path)
+
+    def _decode_union(self, node: Node, kind: kinds.UnionType, path: str) -> Any:
+        """What may be nothing, or one of several plain things, such as a number or a word."""
+        if kind.includes_none and node.value is None:
+            return None
+        some = _of_union(kind)
+        if len(some) == 1:
+            return self.decode(node, some[0], path)
+        fits = any(_is_plain(node.value, each) for each in some)
+        return node.value if fits else self._refuse(node, path, describe(kind))
 
     def _decode_struct(self, node: Node, kind: kinds.StructType, path: str) -> Any:
         given = {} if node.value is None else node.value
@@ -110,24 +119,33 @@ class Decoder:
             return self._refuse(node, path, str(error))
 
     def _decode_plain(self, node: Node, kind: kinds.Type, path: str) -> Any:
-        value = node.value
-        match kind:
-            case kinds.BoolType():
-                fits = isinstance(value, bool)
-            case kinds.StrType():
-                fits = isinstance(value, str) and len(value) >= (kind.min_length or 0)
-            case kinds.LiteralType():
-                fits = isinstance(value, str) and value in kind.values
-            case kinds.IntType() | kinds.FloatType():
-                numbers = int if isinstance(kind, kinds.IntType) else (int, float)
-                fits = isinstance(value, numbers) and not isinstance(value, bool) and _is_within(value, kind)
-            case _:
-                raise TypeError(f"{path}: settings of type {kind} are not supported")
-        return value if fits else self._refuse(node, path, describe(kind))
+        return node.value if _is_plain(node.value, kind) else self._refuse(node, path, describe(kind))
 
     def _refuse(self, node: Node, path: str, expected: str) -> Any:
         self._reader.report(path, node.line, f"expected {expected}; got {_show(node)}")
         return INVALID
+
+
+def _is_plain(value: object, kind: kinds.Type) -> bool:
+    """Whether a value is what ``kind`` asks for, as it stands there."""
+    match kind:
+        case kinds.BoolType():
+            return isinstance(value, bool)
+        case kinds.StrType():
+            return isinstance(value, str) and len(value) >= (kind.min_length or 0)
+        case kinds.LiteralType():
+            return isinstance(value, str) and value in kind.values
+        case kinds.IntType():
+            return isinstance(value, int) and not isinstance(value, bool) and _is_within(value, kind)
+        case kinds.FloatType():
+            return isinstance(value, int | float) and not isinstance(value, bool) and _is_within(value, kind)
+        case _:
+            raise TypeError(f"settings of type {kind} are not supported")
+
+
+def _of_union(kind: kinds.UnionType) -> list[kinds.Type]:
+    """What it may be, besides nothing."""
+    return [each for each in kind.types if not isinstance(each, kinds.NoneType)]
 
 
 def _plain(node: Node) -> Any:
@@ -156,7 +174,7 @@ def describe(kind: kinds.Type) -> str:
         case kinds.Metadata():
             return describe(kind.type)
         case kinds.UnionType():
-            return describe(next(each for each in kind.types if not isinstance(each, kinds.NoneType)))
+            return " or ".join(describe(each) for each in _of_union(kind))
         case kinds.BoolType():
             return "true or false"
         case kinds.LiteralType():

@@ -73,7 +73,7 @@ class SipConfig(Struct, frozen=True, forbid_unknown_fields=True):
     origins: tuple[Text, ...] = ()
     external_address: Host | None = None
     stun: Server | None = None
-    max_calls: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    max_calls: Annotated[int, Meta(ge=1, le=10_000)] | Literal["auto"] = 500
     user_agent: Text = "sipagent"
     reliable_ringing: bool = False
     safety: SafetyConfig = field(default_factory=SafetyConfig)
@@ -295,6 +295,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     mcp: dict[str, McpConfig] = field(default_factory=dict)
     approval: ApprovalConfig = field(default_factory=ApprovalConfig)
     messages: MessagesConfig = field(default_factory=MessagesConfig)
+
+    @property
+    def most_calls(self) -> int:
+        """How many calls there may be at once: as many as are set; where that is left to us, as have ports."""
+        return self.rtp.ports.pairs if self.sip.max_calls == "auto" else self.sip.max_calls
 
     def agents_of(self, line: LineConfig) -> list[str]:
         """The agents that may talk in calls of a line, each once, the default first."""

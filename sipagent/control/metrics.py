@@ -4,7 +4,7 @@ What is a state rather than an event (open calls, the counters of the user agent
 so that keeping it costs a call nothing. No label holds what a stranger sent.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from sipagent.call.admission import Verdict
 from sipagent.control.http import Page
 from sipagent.rtp.session import Quality
 
@@ -40,6 +41,10 @@ LOSS_BUCKETS = (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Fractions; from 0.01 on it is heard."""
 
 
+NOTHING = Verdict(None, calls=0, room=0)
+"""Before the first look."""
+
+
 @dataclass(frozen=True, slots=True)
 class MediaTotals:
     """What one call's RTP came to, in packets."""
@@ -63,20 +68,27 @@ class _State(Collector):
         registered_lines: Callable[[], int],
         sip_counters: Callable[[], Mapping[str, int]],
         shell_counters: Callable[[], Mapping[str, int]],
+        verdict: Callable[[], Verdict],
+        refusals: Callable[[], Mapping[str, int]],
     ) -> None:
         self._active_calls = active_calls
         self._registered_lines = registered_lines
         self._sip_counters = sip_counters
         self._shell_counters = shell_counters
+        self._judge = verdict
+        self._refusals = refusals
         self._calls = 0
         self._lines = 0
         self._sip: Mapping[str, int] = {}
         self._shell: Mapping[str, int] = {}
+        self._verdict = NOTHING
+        self._refused: Mapping[str, int] = {}
 
     def look(self) -> None:
         """Read them."""
         self._calls, self._lines = self._active_calls(), self._registered_lines()
         self._sip, self._shell = dict(self._sip_counters()), dict(self._shell_counters())
+        self._verdict, self._refused = self._judge(), dict(self._refusals())
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily("sipagent_active_calls", "Calls that have not ended.", self._calls)
@@ -85,10 +97,21 @@ class _State(Collector):
         )
         yield _family("sip", "What the SIP user agent counted, by its own names.", self._sip)
         yield _family("shell", "What the sockets and the clock refused, lost and skipped.", self._shell)
+        yield _family("admission_refused", "Calls that found no room, by why.", self._refused, label="reason")
+        for name, words, value in _gauges(self._verdict):
+            yield GaugeMetricFamily(f"sipagent_admission_{name}", words, value)
 
 
-def _family(name: str, words: str, counts: Mapping[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(f"sipagent_{name}", words, labels=["what"])
+def _gauges(verdict: Verdict) -> Iterator[tuple[str, str, float]]:
+    """Whether a call would be taken, and what that is judged by."""
+    yield "open", "Whether there is room for one more call.", verdict.refusal is None
+    yield "room", "How many more calls would be taken.", verdict.room
+    yield "cpu_ratio", "Of one core, with max_calls: auto; what new calls will take is added.", verdict.cpu
+    yield "late_ratio", "Of the beats, those more than 10 ms late, with max_calls: auto.", verdict.late
+
+
+def _family(name: str, words: str, counts: Mapping[str, int], *, label: str = "what") -> CounterMetricFamily:
+    family = CounterMetricFamily(f"sipagent_{name}", words, labels=[label])
     for what, count in sorted(counts.items()):
         family.add_metric([what], count)
     return family
@@ -101,6 +124,8 @@ class Metrics:
     :param registered_lines: how many lines are registered.
     :param sip_counters: the counters of the user agent.
     :param shell_counters: the counters of the shell.
+    :param verdict: whether a call would be taken.
+    :param refusals: how many were not, by why.
     """
 
     def __init__(
@@ -110,9 +135,11 @@ class Metrics:
         sip_counters: Callable[[], Mapping[str, int]],
         registered_lines: Callable[[], int] = int,
         shell_counters: Callable[[], Mapping[str, int]] = dict,
+        verdict: Callable[[], Verdict] = lambda: NOTHING,
+        refusals: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         registry = CollectorRegistry()
-        self._state = _State(active_calls, registered_lines, sip_counters, shell_counters)
+        self._state = _State(active_calls, registered_lines, sip_counters, shell_counters, verdict, refusals)
         registry.register(self._state)
         ProcessCollector(registry=registry)
         self._registry = registry

@@ -24,6 +24,9 @@ class Desk:
     def feed(self, receive: Callable[[], object]) -> None:
         receive()
 
+    def feed_data(self, receive: Callable[[bytes, int], object], data: bytes, number: int, _now: float) -> None:
+        receive(data, number)
+
     def model_connected(self, number: int) -> None:
         self.told.append(("opened", number))
 

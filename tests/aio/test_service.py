@@ -1,13 +1,18 @@
 import asyncio
+import itertools
+from itertools import pairwise
 from pathlib import Path
-from struct import pack
+from struct import pack, unpack
 
 import pytest
 from loopback import HOST, Caller, Clean, RawUdp, options, until, within
 from serving import ACCOUNT, serving
 
+from sipagent.aio import gate, service
+from sipagent.aio.ticker import Ticker
 from sipagent.aio.udp import UdpSocket
-from sipagent.call import events
+from sipagent.call import admission, events
+from sipagent.call.admission import Load
 from sipagent.call.call import Call
 from sipagent.errors import SipagentError
 from sipagent.sip.events import Acknowledged, Ended, IncomingInvite, ReinviteRejected, UpdateAccepted
@@ -65,13 +70,93 @@ def test_exactly_as_many_calls_as_there_may_be_however_many_come_at_once(run: Cl
     run(main())
 
 
+def pressed_for_a_while(monkeypatch: pytest.MonkeyPatch, late: list[float]) -> None:
+    """Have this process seem to make that share of its beats late; and have the news settle soon."""
+    beats = itertools.count(100, 100)
+
+    def load_of(ticker: object) -> Load:
+        load_of.late += round(100 * late[0])
+        return Load(0.0, next(beats), load_of.late)
+
+    load_of.late = 0
+    monkeypatch.setattr(service, "load_of", load_of)
+    monkeypatch.setattr(admission, "SMOOTHING_S", 0.05)
+    monkeypatch.setattr(admission, "SETTLING_S", 0.4)
+
+
+def test_a_process_that_is_pressed_takes_no_more_and_those_in_it_keep_their_sound(
+    run: Clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = [0.0]
+    pressed_for_a_while(monkeypatch, late)
+
+    async def main() -> None:
+        async with serving(tmp_path, max_calls=100, by_health=True) as world:
+            first = await world.answered()
+            await world.answered()
+            assert world.service.judge().refusal is None
+            late[0] = 0.5
+            await until(lambda: world.service.judge().refusal == "late")
+            peer = RawUdp()
+            for number in range(20):
+                peer.send(options(world.port, branch=f"call{number}").replace(b"OPTIONS", b"INVITE"), world.port)
+            refused = 0
+            while refused < 20:
+                response = await peer.receive()
+                assert isinstance(response, Response)
+                assert response.status in (100, 503)
+                refused += response.status == 503
+                assert response.status == 100 or int(response.headers.get("Retry-After") or 0) > 0
+            with pytest.raises(SipagentError, match="of the packets of 2 calls leave late"):
+                await world.service.dial("main", Uri.parse(f"sip:200@{HOST}"))
+            assert (world.service.calls, world.service.refusals) == (2, {"late": 20})
+            heard = len(first.packets)
+            await until(lambda: len(first.packets) >= heard + 10)
+            numbers = [unpack("!H", packet[2:4])[0] for packet in first.packets]
+            assert [after - before & 0xFFFF for before, after in pairwise(numbers)] == [1] * (len(numbers) - 1)
+            late[0] = 0.0
+            await until(lambda: world.service.judge().refusal is None)
+            await world.answered()
+            assert [verdict.refusal for verdict in world.pressed] == ["late", None]
+            peer.close()
+
+    run(main())
+
+
+def test_the_load_is_looked_at_only_while_somebody_calls(
+    run: Clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Load] = []
+
+    def load_of(ticker: Ticker) -> Load:
+        looks.append(gate.load_of(ticker))
+        return looks[-1]
+
+    monkeypatch.setattr(service, "load_of", load_of)
+    monkeypatch.setattr(gate, "LOOK_S", 0.01)
+
+    async def main() -> None:
+        async with serving(tmp_path, by_health=True) as world:
+            assert world.service.judge().refusal is None
+            assert looks == []
+            caller = await world.answered()
+            await until(lambda: len(looks) > 5)
+            assert looks[-1].cpu_s > looks[0].cpu_s
+            assert looks[-1].beats > looks[0].beats
+            caller.hang_up()
+            await world.over()
+            await until(lambda: not world.service._gate.is_looking)
+
+    run(main())
+
+
 def test_no_port_is_left(run: Clean, tmp_path: Path) -> None:
     async def main() -> None:
         with_port = UdpSocket((HOST, 0), lambda data, source: None)
         first = with_port.address[1] & ~1
         async with serving(tmp_path, ports=(first, first + 1)) as world:
             ended, _ = await world.refused()
-            assert (ended.status, world.service.refused) == (503, 1)
+            assert (ended.status, world.service.refusals) == (503, {"ports": 1})
             with_port.close()
             await until(lambda: _are_free(first))
             await world.answered()

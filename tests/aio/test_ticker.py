@@ -225,3 +225,17 @@ def test_on_a_real_loop(run: Clean) -> None:
         assert min(lateness) > -0.001, "never early by more than the loop's own rounding"
 
     run(main())
+
+
+def test_late_turns_are_counted(clock: Clock) -> None:
+    async def main() -> None:
+        ticker = Ticker()
+        ticker.add(lambda due_at: None)
+        clock.advance(1.0, late=0.009)
+        turns = ticker.turns
+        assert turns > 50
+        assert ticker.late_turns == 0
+        clock.advance(1.0, late=0.011)
+        assert ticker.late_turns > 0.4 * (ticker.turns - turns)
+
+    asyncio.run(main())

@@ -4,7 +4,7 @@ The shell's own objects of so many calls, from the socket's callback to the WebS
 nothing: so the kernel, the network and most of what the neighbours do are out of it, and two versions can be compared.
 Every call hears its agent speak and sends the model every frame. It is run once for the time, processor time told as
 the median and the best of many slices, and once under cProfile for who takes it. The table is printed, the figures go
-to ``build/profile.json``.
+to ``build/profile.json``. ``make profile`` has them beside those of the whole program under load (``run_profile.py``).
 """
 
 import argparse
@@ -26,6 +26,7 @@ from call.stage import CALLER, QUIET, Caller, describe, make_leg
 
 from sipagent.agent.tools import CallInfo
 from sipagent.aio import call as shell
+from sipagent.aio import model_sockets
 from sipagent.aio.loop import run
 from sipagent.aio.media import Media
 from sipagent.aio.replacement import Way
@@ -36,6 +37,7 @@ from sipagent.call.conversation_settings import ConversationSettings
 from sipagent.realtime.settings import SessionSettings
 
 ROOT = Path(__file__).parents[2]
+CALLS = 50
 SLICE_S = 0.2
 """Of the calls' time; of as many as there are the median and the best are told."""
 TICKS = 50
@@ -122,7 +124,8 @@ class Line:
             endpoint=nobody,
             engine=shell.Engine("", {}),
             tools=ToolRunner((), report=nobody.report, call=CallInfo("")),
-            recorder=None,
+            staff=nobody,
+            make_recorder=nobody.record,
             observer=nobody,
             ended=nobody.ended,
             way=Way(None, None, "192.0.2.1", "192.0.2.7"),
@@ -139,7 +142,7 @@ class Line:
         await asyncio.sleep(0)
         driver.feed(lambda *, now: call.receive_ack(b"", now=now))
         for _ in range(round(seconds) + 1):
-            cast(Model, self.runner._socket).speak(1000)
+            cast(Model, self.runner._models._present).speak(1000)
         self.packets = [self.caller.say(QUIET["PCMU"]) for _ in range(round((seconds + SLICE_S) * TICKS))]
         self.packets.reverse()
 
@@ -151,7 +154,7 @@ class Line:
 
 async def make_lines(calls: int, seconds: float) -> list[Line]:
     """Have them all picked up."""
-    shell.WebSocket = Model  # type: ignore[misc,assignment]
+    model_sockets.WebSocket = Model  # type: ignore[misc,assignment]
     lines = [Line(number) for number in range(calls)]
     for line in lines:
         await line.pick_up(seconds)
@@ -196,22 +199,31 @@ async def profile(calls: int, seconds: float) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["us"])
 
 
-def main() -> int:
-    """Measure, print, and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each call's time, for either run")
-    given = parser.parse_args()
-    figures = run(measure(given.calls, given.seconds))
-    rows = run(profile(given.calls, given.seconds / 3))
+def look(calls: int, seconds: float) -> dict[str, Any]:
+    """Measure, print, and return the figures."""
+    figures = run(measure(calls, seconds))
+    rows = run(profile(calls, seconds / 3))
     for key, value in figures.items():
         print(f"{key:26} {value:6.0f}")
     print(f"\n{'calls':>8} {'us':>8}  a call-second, as cProfile sees it (it doubles the time)")
     for row in rows[:SHOWN]:
         print(f"{row['calls']:>8} {row['us']:>8}  {row['function']}")
+    return {"calls": calls, "seconds": seconds, **figures, "functions": rows[: 4 * SHOWN]}
+
+
+def write(report: dict[str, Any]) -> None:
+    """Keep the figures."""
     (ROOT / "build").mkdir(exist_ok=True)
-    report = {"calls": given.calls, "seconds": given.seconds, **figures, "functions": rows[: 4 * SHOWN]}
     (ROOT / "build" / "profile.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+def main() -> int:
+    """Measure, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=CALLS)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each call's time, for either run")
+    given = parser.parse_args()
+    write(look(given.calls, given.seconds))
     return 0
 
 

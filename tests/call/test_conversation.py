@@ -523,7 +523,7 @@ def test_the_model_speaks_the_callers_codec() -> None:
     assert update["session"]["audio"]["input"]["format"] == {"type": "audio/pcma"}
     conversation.receive_model(json.dumps({"type": "session.updated", "session": update["session"]}), now=0.0)
     assert conversation.is_ready
-    assert conversation.next_frame() == (None, False)
+    assert conversation.next_frame(now=0.0) == (None, False)
 
 
 def test_a_hello_over_the_greeting_that_has_not_begun_is_known_to_the_model_and_costs_nothing() -> None:

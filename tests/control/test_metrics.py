@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sipagent.call.admission import Verdict
 from sipagent.control.metrics import MediaTotals, Metrics
 from sipagent.rtp.emodel import judge
 
@@ -16,8 +17,14 @@ class State:
         self.calls = 0
         self.sip: Counter[str] = Counter()
         self.lines = 0
+        self.verdict = Verdict(None, calls=0, room=500)
+        self.refusals: Counter[str] = Counter()
         self.metrics = Metrics(
-            active_calls=lambda: self.calls, registered_lines=lambda: self.lines, sip_counters=lambda: self.sip
+            active_calls=lambda: self.calls,
+            registered_lines=lambda: self.lines,
+            sip_counters=lambda: self.sip,
+            verdict=lambda: self.verdict,
+            refusals=lambda: self.refusals,
         )
 
     def read(self) -> dict[str, float]:
@@ -51,6 +58,17 @@ def test_state_is_read_at_the_scrape(state: State) -> None:
     assert values["sipagent_active_calls"] == 3
     assert values["sipagent_registered_lines"] == 2
     assert values["sipagent_sip_total what=malformed"] == 2
+
+
+def test_whether_a_call_would_be_taken_and_why_not(state: State) -> None:
+    values = state.read()
+    assert (values["sipagent_admission_open"], values["sipagent_admission_room"]) == (1, 500)
+    state.verdict = Verdict("cpu", calls=300, room=0, cpu=0.82, late=0.02)
+    state.refusals["cpu"] += 5
+    values = state.read()
+    assert (values["sipagent_admission_open"], values["sipagent_admission_room"]) == (0, 0)
+    assert (values["sipagent_admission_cpu_ratio"], values["sipagent_admission_late_ratio"]) == (0.82, 0.02)
+    assert values["sipagent_admission_refused_total reason=cpu"] == 5
 
 
 def test_a_call(state: State) -> None:

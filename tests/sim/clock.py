@@ -79,8 +79,11 @@ class Node(Generic[Output]):
         self._settle()
         self._is_busy = False
 
-    def feed_packet(self, receive: Callable[..., object], *args: object) -> None:
-        """The same for a packet: the timer is looked at only if the machine says so."""
+    def feed_data(self, receive: Callable[..., object], *args: object) -> None:
+        """The same for a packet or a message: the timer is looked at only if the machine says so."""
+        if self._is_busy:
+            self.feed(receive, *args)
+            return
         self._feed_frame(receive, args, outputs_count=False)
 
     def feed_beat(self, beat: Callable[..., object]) -> None:

@@ -172,7 +172,7 @@ class Model:
 
     def _on_answer(self, data: bytes, event: dict[str, Any]) -> None:
         self._watch.call_receives(event, self._number)
-        self._call.feed(self._machine.receive_model, data, self._number)
+        self._call.feed_data(self._machine.receive_model, data, self._number)
         self._watch.settled()
 
     def _on_lost(self, code: int, reason: str) -> None:

@@ -206,7 +206,7 @@ class OutageWorld:
         frame = frame.ljust(FRAME, QUIET)
         packet = pack_packet(0, self._sequence_number & 0xFFFF, self._sequence_number * FRAME, 7, frame)
         self._sequence_number += 1
-        self._node.feed_packet(self.call.receive_rtp, packet, CALLER)
+        self._node.feed_data(self.call.receive_rtp, packet, CALLER)
 
     def _tick(self, *, now: float) -> None:
         data = self.call.next_packet(now=now)

@@ -298,7 +298,7 @@ class CallerSide(Side):
                 self._plan(lambda deed: deed.after_answer)
 
     def receive_rtp(self, data: bytes) -> None:
-        self.node.feed_packet(self.phone.receive_rtp, data, (AGENT, RTP_PORTS[AGENT]))
+        self.node.feed_data(self.phone.receive_rtp, data, (AGENT, RTP_PORTS[AGENT]))
 
     def receive_rtcp(self, data: bytes) -> None:
         self.node.feed(self.phone.receive_rtcp, data, (AGENT, RTP_PORTS[AGENT] + 1))
@@ -518,7 +518,7 @@ class AgentSide(Side):
 
     def receive_rtp(self, data: bytes) -> None:
         if self.call is not None:
-            self._node.feed_packet(self.call.receive_rtp, data, (CALLER, RTP_PORTS[CALLER]))
+            self._node.feed_data(self.call.receive_rtp, data, (CALLER, RTP_PORTS[CALLER]))
             self.watch.settled()
 
     def receive_rtcp(self, data: bytes) -> None:

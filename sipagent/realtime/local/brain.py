@@ -300,7 +300,7 @@ def _rest_after(heard: str, prompt: Prompt) -> str:
 def _texts_asked_for(prompt: Prompt) -> list[str]:
     """The latest first: the counts to ten and to twenty begin alike."""
     asked = (understand(turn.text[:MAX_TEXT]) for turn in reversed(prompt.turns) if turn.kind == "user")
-    return [FIXED[intent] for intent in asked if intent in FIXED]
+    return [FIXED[intent] for intent in asked if intent is not None and intent in FIXED]
 
 
 def _without_lead(text: str) -> str:
