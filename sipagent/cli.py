@@ -16,8 +16,7 @@ from sipagent.aio.voice import open_voice
 from sipagent.aio.zygote import Zygote
 from sipagent.app import Application
 from sipagent.audio.codecs import available_codecs
-from sipagent.bench.plan import QUICK, Plan
-from sipagent.bench.suite import run_bench
+from sipagent.bench import command as bench
 from sipagent.call.phone import CODECS
 from sipagent.checkup import run_checkup
 from sipagent.config import Config, LineConfig, load
@@ -176,20 +175,6 @@ def _model(arguments: argparse.Namespace, _console: Console) -> bool:
     return True
 
 
-# bench
-
-
-def _bench(arguments: argparse.Namespace, console: Console) -> bool:
-    usual = QUICK if arguments.quick else Plan()
-    plan = Plan(
-        arguments.calls or usual.calls,
-        arguments.seconds or usual.seconds,
-        is_realtime=arguments.realtime,
-        stalls=arguments.stall,
-    )
-    return run_bench(plan, console=console, config_out=arguments.config_out)
-
-
 # The grammar
 
 
@@ -296,18 +281,7 @@ def _add_model(commands: Any) -> None:
 
 
 def _add_bench(commands: Any) -> None:
-    words = (
-        "Starts the service beside callers and a model of its own and measures what a call costs and how long things "
-        "take; writes build/bench.json. Exit status 1 when the figures are beyond their limits, or say nothing."
-    )
-    parser = _add(commands, "bench", _bench, "measure many calls at once on this machine", words)
-    usual = Plan()
-    parser.add_argument("--calls", type=int, metavar="N", help=f"at once ({usual.calls})")
-    parser.add_argument("--seconds", type=float, metavar="S", help=f"to measure ({usual.seconds:g})")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK.calls} calls for {QUICK.seconds:g} s instead")
-    parser.add_argument("--realtime", action="store_true", help="on a busy machine: let nothing interrupt the service")
-    parser.add_argument("--stall", action="store_true", help="hold up the control port and the log meanwhile")
-    parser.add_argument("--config-out", type=Path, metavar="FILE", help="keep the settings that the service ran on")
+    bench.add_options(_add(commands, "bench", bench.run, bench.SUMMARY, bench.WORDS))
 
 
 def _add(commands: Any, name: str, command: Any, summary: str, description: str) -> argparse.ArgumentParser:
