@@ -45,7 +45,6 @@ class Event(Enum):
     """What can happen to a transaction; a response is *received* by a client and *sent* by a server's user."""
 
     __hash__ = object.__hash__  # as of State
-
     REQUEST = "request"
     ACK = "ack"
     PROVISIONAL = "1xx"
