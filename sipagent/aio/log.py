@@ -43,8 +43,8 @@ SECRETS = re.compile(
 )
 """What looks like a secret inside a text: credentials in SIP and HTTP headers, and the keys of OpenAI."""
 
-BETWEEN = re.compile(r"[-_:= ]")
-"""One of these is in every text with a secret in it; most fields of a call have none."""
+MARKS = re.compile(r"[:= ]|[se]k[-_]", re.IGNORECASE)
+"""What every text with a secret in it has, and most fields of a call have not."""
 
 HARMFUL = (
     *range(0x20),  # C0: line ends, ESC, NUL
@@ -169,7 +169,7 @@ class Cleaner:
         shown = text[: 2 * MAX_CHARACTERS]
         if self._known is not None:
             shown = self._known.sub(MASK, shown)
-        if BETWEEN.search(shown):
+        if MARKS.search(shown):
             shown = SECRETS.sub(_mask, shown)
         if len(text) > MAX_CHARACTERS:
             shown = f"{shown[:MAX_CHARACTERS]}… ({len(text)} characters)"

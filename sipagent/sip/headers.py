@@ -228,8 +228,13 @@ class Headers:
         return key, _NAMES.get(key, name), check_text(value).strip(" \t")
 
     def _changed(self, key: str) -> None:
-        """Forget what was read of the fields of this key."""
-        self._index = None
+        """Forget what was read of the fields of this key, and look them up anew."""
+        if self._index is not None:
+            values = [value for of, _, value in self._fields if of == key]
+            if values:
+                self._index[key] = values
+            else:
+                self._index.pop(key, None)
         if self._derived:
             self._derived = {function: read for function, read in self._derived.items() if read[0] != key}
 
