@@ -196,29 +196,37 @@ def rows_of(profiler: cProfile.Profile, calls: int) -> Iterator[Row]:
         yield total * 1e6 / calls, own * 1e6 / calls, often / calls, function
 
 
-def main() -> int:
-    """Measure, and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=CALLS)
-    parser.add_argument("--shown", type=int, default=SHOWN)
-    given = parser.parse_args()
-    folder = Path(__file__).parents[2] / "build"
-    folder.mkdir(exist_ok=True)
-    took = run(measure(given.calls, folder=folder))
-    print(f"us a call: median {took[len(took) // 2]:.0f}, best {took[0]:.0f}", flush=True)
-    if not given.shown:
-        return 0
+def look(calls: int, *, shown: int, folder: Path) -> dict[str, Any]:
+    """Measure, print, and return the figures."""
+    took = run(measure(calls, folder=folder))
+    figures = {"us_per_call": took[len(took) // 2], "best_us_per_call": took[0]}
+    for key, value in figures.items():
+        print(f"{key:26} {value:6.0f}", flush=True)
+    if not shown:
+        return figures
     profiler = cProfile.Profile()
-    run(measure(given.calls, folder=folder, profiler=profiler))
-    rows = list(rows_of(profiler, given.calls))
+    run(measure(calls, folder=folder, profiler=profiler))
+    rows = list(rows_of(profiler, calls))
     orders: dict[str, Callable[[Row], float]] = {
         "without what it calls": lambda row: -row[1],
         "with what it calls": lambda row: -row[0],
     }
     for title, order in orders.items():
         print(f"\n{'total us':>9} {'own us':>8} {'calls':>7}  a call, by what a function takes {title}")
-        for total, own, often, function in sorted(rows, key=order)[: given.shown]:
+        for total, own, often, function in sorted(rows, key=order)[:shown]:
             print(f"{total:9.1f} {own:8.1f} {often:7.1f}  {function}")
+    return figures
+
+
+def main() -> int:
+    """Measure, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=CALLS)
+    parser.add_argument("--shown", type=int, default=SHOWN, help="functions; 0 measures the time alone")
+    given = parser.parse_args()
+    folder = Path(__file__).parents[2] / "build"
+    folder.mkdir(exist_ok=True)
+    look(given.calls, shown=given.shown, folder=folder)
     return 0
 
 

@@ -1,8 +1,9 @@
 """``make profile``: who takes the time, in a flame graph of 100 calls, and in our Python alone.
 
 First ``flame.py``: the program of ``sipagent bench`` under load, sampled. Then ``hot_path.py``: a packet in and a tick
-out without kernel, network and neighbours, by which two versions can be compared. The graph is ``build/profile.svg``,
-to be opened in a browser; the figures of both are in ``build/profile.json``.
+out without kernel, network and neighbours, by which two versions can be compared; ``call_path.py`` does that for a
+call's beginning and end. The graph is ``build/profile.svg``, to be opened in a browser; the figures of all are in
+``build/profile.json``.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import flame, hot_path
+from bench import call_path, flame, hot_path
 
 from sipagent.bench.plan import Plan
 from sipagent.errors import SipagentError
@@ -68,7 +69,10 @@ def main() -> int:
         print(f"profile: {error}", file=sys.stderr)
         return 2
     print("\nA packet in and a tick out, in our Python:")
-    hot_path.write({**hot_path.look(hot_path.CALLS, given.seconds), "program": report})
+    path = hot_path.look(hot_path.CALLS, given.seconds)
+    print("\nA call's beginning, a second of its agent, and its end, in our Python:")
+    call = call_path.look(call_path.CALLS, shown=call_path.SHOWN // 2, folder=folder)
+    hot_path.write({**path, "call": call, "program": report})
     return 0
 
 
