@@ -42,8 +42,8 @@ loss: $(TEST) tools ## 500 calls of SIPp's over a network that loses 30 % of the
 rate: $(TEST) tools ## how many calls of SIPp's a second are taken
 	@$(BIN)/python tests/sipp/rate.py
 
-bench: $(RUN) ## measure 50 calls at once on this machine
-	@$(BIN)/sipagent bench
+bench: $(RUN) ## measure how many calls one core carries and what each costs, against the bars; write docs/performance.md
+	@$(BIN)/sipagent bench --page docs/performance.md
 
 profile: $(TEST) ## who takes the time: a flame graph of 100 calls, build/profile.svg; figures, build/profile.json
 	@$(BIN)/python tests/bench/run_profile.py

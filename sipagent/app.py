@@ -5,52 +5,44 @@ import signal
 from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from functools import partial
 from random import SystemRandom
-from time import time
 from urllib.parse import urlsplit
 
 from sipagent.agent.agent import Agent
 from sipagent.aio.collector import Collector
-from sipagent.aio.dns import look_up
-from sipagent.aio.engine import Engine
-from sipagent.aio.line import Line
+from sipagent.aio.figures import Figures
+from sipagent.aio.front import Front
 from sipagent.aio.log import get_logger
-from sipagent.aio.model_server import ModelServer, serve_model
+from sipagent.aio.model_server import serve_model
 from sipagent.aio.programs import OnCall
 from sipagent.aio.service import Service
-from sipagent.aio.speech_model import SpeechModel, load_model
+from sipagent.aio.signalling import SipSignalling
 from sipagent.aio.tls import Tls
 from sipagent.aio.ua import SipEndpoint
-from sipagent.aio.udp import RtpPorts, local_address_toward
+from sipagent.aio.udp import local_address_toward
+from sipagent.aio.zygote import Zygote
 from sipagent.call.admission import Verdict
-from sipagent.call.rehearsal import rehearse
 from sipagent.config import Config
 from sipagent.config.engine import LOCAL
 from sipagent.config.values import SIP_PORT, Server
 from sipagent.control.line_keeper import LineKeeper
 from sipagent.control.metrics import Metrics
-from sipagent.control.observer import CallObserver
+from sipagent.control.observer import CallObserver, Follower
 from sipagent.control.thread import ControlThread
-from sipagent.engines import make_engine
 from sipagent.errors import SipagentError
 from sipagent.lines import (
     make_accounts,
     make_guard,
-    make_lines,
     make_targets,
     open_keys,
     parse_target,
-    usable_codecs,
 )
-from sipagent.outages import speak_apologies
-from sipagent.rtp import dtls
 from sipagent.sip.core import HeaderList, UserAgentSettings
 from sipagent.sip.dialog import DEFAULT_PORTS, URI_TRANSPORTS
 from sipagent.sip.events import Event, SourceBanned
 from sipagent.sip.uri import Parameters, Uri
 from sipagent.stun import PORT as STUN_PORT
-from sipagent.toolbox import Toolbox
+from sipagent.workplace import Workplace, make_engines, numeric, used_engines
 
 SESSIONS_A_CALL = 2
 """The user agent keeps a dialog a little longer than we keep the call: until its BYE is answered."""
@@ -71,7 +63,10 @@ class Application:
     :param trusts_itself: whether calls of this machine itself are taken whatever the lines say.
     :param agents: those written in Python, by their names.
     :param on_call: the user's program, which is given each call once it is answered.
+    :param zygote: makes the workers that run the calls; without one they are run here.
     """
+
+    service: Service | Front
 
     def __init__(
         self,
@@ -80,25 +75,33 @@ class Application:
         trusts_itself: bool = False,
         agents: Mapping[str, Agent] | None = None,
         on_call: OnCall | None = None,
+        zygote: Zygote | None = None,
     ) -> None:
-        self._on_call = on_call
+        if zygote is None and config.worker_count > 1:
+            raise SipagentError("workers are made of a process without threads: of sipagent run, or sipagent.serve")
         self._config = config
-        self._agents = agents or {}
         self._trusts_itself = trusts_itself
         self._log = get_logger()
         self._random = SystemRandom()
         self._tls = Tls(config.sip.tls)
         self._closing = AsyncExitStack()
         self._accounts = make_accounts(config)
+        self._front: Front | None = None
         metrics = Metrics(
             active_calls=lambda: self.service.calls,
             registered_lines=lambda: self.endpoint.agent.registrations,
             sip_counters=lambda: self.endpoint.agent.counters,
             shell_counters=self._counters,
+            workers=self._workers,
+            others=self._gather if zygote is not None else None,
             verdict=self._judge,
             refusals=lambda: self.service.refusals,
         )
         self.observer = CallObserver(metrics)
+        self._zygote = zygote
+        self._workplace = Workplace(
+            config, agents=agents or {}, on_call=on_call, observer=self.observer, random=self._random
+        )
         self._line_keeper = LineKeeper(self._accounts)
         self._control = ControlThread(
             reasons=self.reasons, metrics=metrics, dial=self.dial, pause_recording=self.pause_recording
@@ -133,29 +136,12 @@ class Application:
     async def _open(self) -> None:
         config = self._config
         self._tls.client()  # made now, for it takes as long as a beat; and what is wrong with its files is told now
-        rehearse({codec for line in config.lines for codec in usable_codecs(line)})
-        engines = await self._make_engines()
-        external = await _numeric(config.sip.external_address)
-        outsides = {line.name: await _numeric(line.external_address) for line in config.lines}
-        ports = (config.rtp.ports.first, config.rtp.ports.last)
-        self._speech = self._load_speech_model()
-        self.service = Service(
-            lines=await self._make_lines(engines, outsides),
-            ports=RtpPorts("0.0.0.0", ports, random=self._random),
-            ports6=RtpPorts("::", ports, random=self._random),
-            max_calls=config.most_calls,
-            by_health=config.sip.max_calls == "auto",
-            pressed=self._note_pressure,
-            recordings=config.recording.directory,
-            recording_format=config.recording.format,
-            observer=self.observer,
-            random=self._random,
-            zone=config.timezone.info if config.timezone is not None else None,
-            media_address=await _numeric(config.rtp.external_address),
-            on_call=self._on_call,
-            speech=self._speech,
-            certificate=dtls.make_certificate(wall=time()) if dtls.is_available else None,
-        )
+        urls = await self._serve_model()
+        external = await numeric(config.sip.external_address)
+        outsides = {line.name: await numeric(line.external_address) for line in config.lines}
+        if self._zygote is None:
+            self._closing.push_async_callback(self._workplace.close)
+            self.service = await self._workplace.open(urls)
         self.endpoint = SipEndpoint(
             UserAgentSettings(
                 user_agent=config.sip.user_agent,
@@ -171,10 +157,14 @@ class Application:
             tls=self._tls,
             origins=config.sip.origins,
         )
-        self.service.attach(self.endpoint)
+        if self._zygote is not None:
+            self.service = self._front = self._make_front(self._zygote)
+        self.service.attach(SipSignalling(self.endpoint))
         self.observer.on_trouble = self._note_trouble
         for close in (self._control.close, self.endpoint.close, self._end_calls):  # the last one first
             self._closing.push_async_callback(close)
+        if self._front is not None:
+            await self._front.start(urls)
         for listener in config.sip.listen:
             await _or_explain(self.endpoint.listen(listener.transport, (listener.host, listener.port)), str(listener))
         self.endpoint.command(self.endpoint.agent.find_peers)
@@ -184,18 +174,27 @@ class Application:
         collector = Collector(calls=lambda: self.service.calls, begun=lambda: self.service.begun)
         collector.start()
         self._closing.callback(collector.stop)
-        models = sorted({urlsplit(engine.url).netloc for engine in engines.values()})
+        models = sorted({urlsplit(engine.url).netloc for engine in make_engines(config, urls).values()})
         self._line_keeper.register(self.endpoint)
         for name in open_keys(config):
             self._log.warning("srtp_keys_in_the_open", line=name, instead="transport: tls, so that nobody reads them")
         self._log.info("ready", listen=[str(listener) for listener in config.sip.listen], model=", ".join(models))
 
-    async def _open_toolbox(self) -> Toolbox:
-        """The tools of the agents, with the servers of theirs that we start."""
-        toolbox = Toolbox(self._config, random=self._random, report=self.observer.observe_tool_error)
-        self._closing.push_async_callback(toolbox.close)
-        await toolbox.open()
-        return toolbox
+    def _make_front(self, zygote: Zygote) -> Front:
+        """What hands the calls over to workers."""
+        return Front(
+            zygote,
+            count=self._config.worker_count,
+            max_calls=self._config.most_calls,
+            random=self._random,
+            audience=self.observer,
+        )
+
+    def follow(self, follower: Follower | None) -> None:
+        """Let somebody follow the calls from now on, or nobody."""
+        self.observer.follower = follower
+        if self._front is not None:
+            self._front.follow(follower is not None)
 
     async def dial(self, line: str, to: str, headers: HeaderList = ()) -> str:
         """Have the agent of a line call somebody; return the id of the call.
@@ -214,12 +213,12 @@ class Application:
             raise SipagentError(f"{target} may not be called: {reason}; allow_out of line {line} says who may")
         return await self.service.dial(line, target, headers)
 
-    def pause_recording(self, call_id: str, is_paused: bool) -> None:
-        """Have a call's recording pause, or go on.
+    def pause_recording(self, call_id: str, is_paused: bool) -> Awaitable[None] | None:
+        """Have a call's recording pause, or go on; what is returned is to be awaited, where it has to be.
 
         :raises SipagentError: when there is none.
         """
-        self.service.pause_recording(call_id, is_paused)
+        return self.service.pause_recording(call_id, is_paused)
 
     def _receive(self, event: Event) -> None:
         """Take an event of the user agent's."""
@@ -237,29 +236,24 @@ class Application:
         """Whether there is room for a call."""
         return self.service.judge()
 
-    def _note_pressure(self, verdict: Verdict) -> None:
-        """The load has come to close the door to calls, or to open it again."""
-        fields = {"calls": verdict.calls, "cpu": round(verdict.cpu, 3), "late": round(verdict.late, 3)}
-        if verdict.is_pressed:
-            self._log.warning("calls_refused", reason=verdict.words, **fields)
-        else:
-            self._log.info("calls_welcome", **fields)
-
     def _counters(self) -> dict[str, int]:
         """What the shell counted."""
-        return {
-            "calls_refused": self.service.refused,
-            "skipped_beats": self.service.skipped_beats,
-            **self.endpoint.counters,
-            **(self._speech.counters if self._speech is not None else {}),
-        }
+        beside = {"calls_refused": self._front.refused} if self._front is not None else self._workplace.counters
+        return beside | self.endpoint.counters
+
+    def _workers(self) -> tuple[int, int]:
+        return (1, 0) if self._front is None else (self._front.workers, self._front.deaths)
+
+    async def _gather(self) -> Figures:
+        return await self._front.gather() if self._front is not None else Figures({}, {})
 
     def reasons(self) -> list[str]:
         """Why no call would be taken."""
         verdict = self._judge()
         reasons = ["draining"] if self.endpoint.agent.draining else []
         reasons += [verdict.words] if verdict.refusal is not None else []
-        return reasons + ([self.observer.model_trouble] if self.observer.model_trouble else [])
+        reasons += [self.observer.model_trouble] if self.observer.model_trouble else []
+        return list(dict.fromkeys(reasons))
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; then drain, and on a second signal stop. SIGHUP: read certificates again."""
@@ -289,44 +283,18 @@ class Application:
         await self.endpoint.settle()
         await self.service.close()
 
-    def _load_speech_model(self) -> SpeechModel | None:
-        """Load what tells speech from noise, if an agent is to have it."""
-        if all(agent.turn.detector == "energy" for agent in self._config.agents.values()):
-            return None
-        model = SpeechModel(load_model(), failed=lambda why: self._log.error("speech_model_failed", reason=why))
-        self._closing.callback(model.close)
-        return model
-
-    async def _make_lines(
-        self, engines: Mapping[str, Engine], outsides: Mapping[str, str | None]
-    ) -> dict[str, Line]:
-        for name, engine in engines.items():
-            engine.breaker.changed = partial(self.observer.observe_engine, name)
-            self._closing.callback(engine.breaker.stop)
-        toolbox, spoken = await self._open_toolbox(), await speak_apologies(self._config)
-        return make_lines(self._config, engines, outsides, agents=self._agents, toolbox=toolbox, spoken=spoken)
-
-    async def _make_engines(self) -> dict[str, Engine]:
-        """The engines of the agents that take calls; the embedded model is started for those that need it."""
-        config = self._config
-        agents = [config.agents[agent] for line in config.lines for agent in config.agents_of(line)]
-        names = {name for agent in agents for name in (agent.engine, *agent.continuity.engines)}
-        embedded = {name for name in names if config.engines[name].is_embedded}
-        model = await self._serve_model() if embedded else None
+    async def _serve_model(self) -> dict[str, str]:
+        """Start the embedded model, if an engine is it; return its URLs by protocol."""
+        engines = self._config.engines
+        embedded = {name for name in used_engines(self._config) if engines[name].is_embedded}
         for name in embedded:
-            if config.engines[name].url != LOCAL:
+            if engines[name].url != LOCAL:
                 self._log.info("no_api_key", engine=name, instead="the embedded local model, which knows set phrases")
-        urls = {"realtime": model.url, "live": model.live_url} if model is not None else {}
-        return {
-            name: make_engine(engine, url=urls[engine.spoken.protocol] if name in embedded else None)
-            for name, engine in config.engines.items()
-            if name in names
-        }
-
-    async def _serve_model(self) -> ModelServer:
+        if not embedded:
+            return {}
         model = await serve_model("127.0.0.1", 0)
         self._closing.push_async_callback(model.close)
-        return model
+        return {"realtime": model.url, "live": model.live_url}
 
 
 def address_of_ours() -> str:
@@ -335,19 +303,6 @@ def address_of_ours() -> str:
         return local_address_toward(SOMEWHERE)
     except OSError:
         return "127.0.0.1"
-
-
-async def _numeric(host: str | None) -> str | None:
-    """The address of a host that may be given by name.
-
-    :raises SipagentError: when it has none.
-    """
-    if host is None:
-        return None
-    address = await look_up(host)
-    if address is None:
-        raise SipagentError(f"external_address {host}: there is no such host")
-    return address
 
 
 async def _or_explain(opening: Awaitable[object], what: str) -> None:

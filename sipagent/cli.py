@@ -13,10 +13,10 @@ from sipagent.aio import log, loop
 from sipagent.aio.model_server import ModelSettings, run_model
 from sipagent.aio.tls import Tls
 from sipagent.aio.voice import open_voice
+from sipagent.aio.zygote import Zygote
 from sipagent.app import Application
 from sipagent.audio.codecs import available_codecs
-from sipagent.bench.plan import QUICK, Plan
-from sipagent.bench.suite import run_bench
+from sipagent.bench import command as bench
 from sipagent.call.phone import CODECS
 from sipagent.checkup import run_checkup
 from sipagent.config import Config, LineConfig, load
@@ -26,7 +26,7 @@ from sipagent.errors import SipagentError
 from sipagent.lines import make_account
 from sipagent.realtime.local.faults import KINDS, FaultScript
 from sipagent.realtime.local.settings import LocalSettings
-from sipagent.serving import by_name, configure, find_agents, run_until_stopped, set_up_log
+from sipagent.serving import by_name, configure, find_agents, make_zygote, run_until_stopped, set_up_log
 
 CONFIG = Path("config.yaml")
 """The file that is read when none is named."""
@@ -58,15 +58,18 @@ def _run(arguments: argparse.Namespace, console: Console) -> bool:
     else:
         known = by_name(agents)
         config = configure(agents, arguments.config)
-    set_up_log(config)
-    loop.run(_serve(config, console, places_call=arguments.demo, stays=True, agents=known))
+    with make_zygote(config, agents=known) as zygote:
+        set_up_log(config)
+        loop.run(_serve(config, console, places_call=arguments.demo, stays=True, agents=known, zygote=zygote))
     return True
 
 
 def _demo(arguments: argparse.Namespace, console: Console) -> bool:
     config = load(arguments.config)
-    set_up_log(config, level="warning")  # the demonstration itself tells what happened
-    return loop.run(_serve(config, console, places_call=True, stays=False))
+    level = "warning"  # the demonstration itself tells what happened
+    with make_zygote(config, level=level) as zygote:
+        set_up_log(config, level=level)
+        return loop.run(_serve(config, console, places_call=True, stays=False, zygote=zygote))
 
 
 async def _serve(
@@ -76,8 +79,9 @@ async def _serve(
     places_call: bool,
     stays: bool,
     agents: Mapping[str, Agent] | None = None,
+    zygote: Zygote | None = None,
 ) -> bool:
-    application = Application(config, trusts_itself=places_call, agents=agents)
+    application = Application(config, trusts_itself=places_call, agents=agents, zygote=zygote)
     await application.start()
     try:
         went_right = await _place_call(application, console) if places_call else True
@@ -90,12 +94,12 @@ async def _serve(
 
 async def _place_call(application: Application, console: Console) -> bool:
     demo = Demo(console=console)
-    application.observer.follower = demo
+    application.follow(demo)
     voice = await open_voice()
     try:
         return await demo.run(application.uri("127.0.0.1"), voice)
     finally:
-        application.observer.follower = None
+        application.follow(None)
         await voice.close()
 
 
@@ -169,20 +173,6 @@ def _model(arguments: argparse.Namespace, _console: Console) -> bool:
     except OSError as error:
         raise SipagentError(f"can't listen on {arguments.host}:{arguments.port}: {error.strerror or error}") from error
     return True
-
-
-# bench
-
-
-def _bench(arguments: argparse.Namespace, console: Console) -> bool:
-    usual = QUICK if arguments.quick else Plan()
-    plan = Plan(
-        arguments.calls or usual.calls,
-        arguments.seconds or usual.seconds,
-        is_realtime=arguments.realtime,
-        stalls=arguments.stall,
-    )
-    return run_bench(plan, console=console, config_out=arguments.config_out)
 
 
 # The grammar
@@ -291,18 +281,7 @@ def _add_model(commands: Any) -> None:
 
 
 def _add_bench(commands: Any) -> None:
-    words = (
-        "Starts the service beside callers and a model of its own and measures what a call costs and how long things "
-        "take; writes build/bench.json. Exit status 1 when the figures are beyond their limits, or say nothing."
-    )
-    parser = _add(commands, "bench", _bench, "measure many calls at once on this machine", words)
-    usual = Plan()
-    parser.add_argument("--calls", type=int, metavar="N", help=f"at once ({usual.calls})")
-    parser.add_argument("--seconds", type=float, metavar="S", help=f"to measure ({usual.seconds:g})")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK.calls} calls for {QUICK.seconds:g} s instead")
-    parser.add_argument("--realtime", action="store_true", help="on a busy machine: let nothing interrupt the service")
-    parser.add_argument("--stall", action="store_true", help="hold up the control port and the log meanwhile")
-    parser.add_argument("--config-out", type=Path, metavar="FILE", help="keep the settings that the service ran on")
+    bench.add_options(_add(commands, "bench", bench.run, bench.SUMMARY, bench.WORDS))
 
 
 def _add(commands: Any, name: str, command: Any, summary: str, description: str) -> argparse.ArgumentParser:

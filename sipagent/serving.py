@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +14,9 @@ from sipagent.agent.agent import Agent
 from sipagent.aio import log, loop
 from sipagent.aio.line_writer import LineWriter
 from sipagent.aio.programs import OnCall
+from sipagent.aio.zygote import Zygote
 from sipagent.app import Application
+from sipagent.call_worker import run_worker
 from sipagent.config import Config, load, make_config
 from sipagent.config.values import ToolReference
 from sipagent.errors import SipagentError
@@ -34,8 +38,9 @@ def serve(
     given = [agents] if isinstance(agents, Agent) else agents
     known = by_name(given) if given or config is None else {}
     settings = configure(known.values(), config)
-    set_up_log(settings)
-    loop.run(_serve(settings, known, on_call))
+    with make_zygote(settings, agents=known, on_call=on_call) as zygote:
+        set_up_log(settings)
+        loop.run(_serve(settings, known, on_call, zygote))
 
 
 def configure(agents: Iterable[Agent], config: str | Path | None = None) -> Config:
@@ -83,10 +88,41 @@ def find_agents(reference: str) -> list[Agent] | None:
     return list(agents)
 
 
-def set_up_log(config: Config, *, level: str | None = None) -> None:
-    """Write the log as the settings say; no secret of theirs is in it."""
-    secrets = [secret.reveal() for secret in config.secrets]
-    log.set_up(level=level or config.log.level, style=config.log.format, secrets=secrets, stream=LineWriter(sys.stderr))
+def set_up_log(config: Config, *, level: str | None = None, worker: int | None = None) -> LineWriter:
+    """Write the log as the settings say; no secret of theirs is in it.
+
+    :param worker: whose it is, by its number; of ours it is not said.
+    """
+    writer = LineWriter(sys.stderr)
+    log.set_up(
+        level=level or config.log.level,
+        style=config.log.format,
+        secrets=[secret.reveal() for secret in config.secrets],
+        stream=writer,
+        fields={} if worker is None else {"worker": worker},
+    )
+    return writer
+
+
+def make_zygote(
+    config: Config,
+    *,
+    agents: Mapping[str, Agent] | None = None,
+    on_call: OnCall | None = None,
+    level: str | None = None,
+) -> AbstractContextManager[Zygote | None]:
+    """Where there is to be more than one worker, return what makes them; before there is a log, a thread or a loop.
+
+    :param level: of the log, where it is not that of the settings.
+    :raises SipagentError: when this system can't.
+    """
+    if config.worker_count == 1:
+        return nullcontext()
+
+    def set_up(number: int) -> LineWriter:
+        return set_up_log(config, level=level, worker=number)
+
+    return Zygote.start(partial(run_worker, config=config, agents=agents or {}, on_call=on_call, set_up_log=set_up))
 
 
 async def run_until_stopped(application: Application, console: Console) -> None:
@@ -96,8 +132,8 @@ async def run_until_stopped(application: Application, console: Console) -> None:
     await application.run()
 
 
-async def _serve(config: Config, agents: dict[str, Agent], on_call: OnCall | None) -> None:
-    application = Application(config, agents=agents, on_call=on_call)
+async def _serve(config: Config, agents: dict[str, Agent], on_call: OnCall | None, zygote: Zygote | None) -> None:
+    application = Application(config, agents=agents, on_call=on_call, zygote=zygote)
     await application.start()
     try:
         await run_until_stopped(application, Console())

@@ -14,6 +14,7 @@ from sipagent.aio.engine import Engine
 from sipagent.aio.line import Line
 from sipagent.aio.programs import OnCall
 from sipagent.aio.service import Service
+from sipagent.aio.signalling import SipSignalling
 from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call import events
@@ -137,7 +138,7 @@ class World:
             on_crash=self.crashes.append,
             random=Random(6),
         )
-        self.service.attach(self.endpoint)
+        self.service.attach(SipSignalling(self.endpoint))
         self.callers: list[Caller] = []
         self.port = 0
 

@@ -1,5 +1,6 @@
 """The settings: what a file means, and what is said when it means nothing."""
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -357,8 +358,10 @@ def test_no_text_does_worse_than_have_problems(tmp_path_factory: pytest.TempPath
         ),
         (
             "domain: 'sip:pbx'",
-            ("2: lines[0].domain: expected a domain or an address, with or without a port, such as pbx.example.com; "
-            "got the text 'sip:pbx'"),
+            (
+                "2: lines[0].domain: expected a domain or an address, with or without a port, such as pbx.example.com; "
+                "got the text 'sip:pbx'"
+            ),
         ),
     ],
 )
@@ -418,3 +421,18 @@ def test_greetings(tmp_path: Path, agent: str, problem: str) -> None:
     with pytest.raises(ConfigFileError) as caught:
         load(tmp_path / "config.yaml", {})
     assert problem in str(caught.value)
+
+
+def test_workers(load_text: Load, problems: Problems) -> None:
+    assert load_text(MINIMAL).worker_count == 1
+    assert load_text(MINIMAL + "workers: 3").worker_count == 3
+    assert load_text(MINIMAL + "workers: auto").worker_count == len(os.sched_getaffinity(0))
+    for wrong in ("0", "257", "many", "1.5", "true"):
+        (problem,) = problems(MINIMAL + f"workers: {wrong}")
+        assert "7: workers: expected a whole number from 1 to 256 or auto; got" in problem
+
+
+def test_workers_need_a_system_that_forks(load_text: Load, problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "fork")
+    load_text(MINIMAL + "workers: 1")
+    assert problems(MINIMAL + "workers: 2") == ["7: workers: more than one needs a system whose processes can fork"]

@@ -22,7 +22,7 @@ from sipagent.cli import _parser
 from sipagent.config import Config, load
 from sipagent.realtime.local.server import EVENTS
 from sipagent.realtime.protocol import AUDIO_DELTA, IGNORED
-from sipagent.realtime.session import RealtimeSession
+from sipagent.realtime.session import READY_HANDLERS, SETUP_HANDLERS
 
 ROOT = Path(__file__).parents[1]
 SETTING = re.compile(r"^( *)#(?=\w+:)", re.MULTILINE)
@@ -298,7 +298,7 @@ def test_every_client_event_has_its_row() -> None:
 
 def test_every_server_event_has_its_row() -> None:
     events = events_of(rows_of("realtime.md", "event|client"))
-    handled = {*RealtimeSession._SETUP_HANDLERS, *RealtimeSession._READY_HANDLERS, AUDIO_DELTA, *IGNORED}
+    handled = {*SETUP_HANDLERS, *READY_HANDLERS, AUDIO_DELTA, *IGNORED}
     assert len(set(events)) == len(events)
     assert handled <= set(events)
     assert len(set(events) - {"ping"}) == SERVER_EVENTS

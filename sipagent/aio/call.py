@@ -16,16 +16,15 @@ from sipagent.aio.model_sockets import ModelSockets
 from sipagent.aio.probe import probe
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Place, ReplacementRunner, Way
+from sipagent.aio.signalling import Signalling
 from sipagent.aio.speech_model import Ear, SpeechModel
 from sipagent.aio.staff import Staff
 from sipagent.aio.tools import ToolRunner
-from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.websocket import WebSocket
 from sipagent.call import events
 from sipagent.call.call import Call
 from sipagent.call.events import Fact
 from sipagent.call.staffing import AgentChanged
-from sipagent.errors import LocalProtocolError
 from sipagent.realtime.failures import concerns_account
 from sipagent.sip.core import HeaderList
 from sipagent.sip.events import (
@@ -110,7 +109,7 @@ class CallRunner:
         handle: int | None = None,
         outgoing: Outgoing | None = None,
         media: Media,
-        endpoint: SipEndpoint,
+        signalling: Signalling,
         engine: Engine,
         substitutes: Sequence[Engine] = (),
         tools: ToolRunner,
@@ -127,7 +126,7 @@ class CallRunner:
         self._keep = keep
         self._outgoing = outgoing
         self._media = media
-        self._endpoint = endpoint
+        self._signalling = signalling
         self._tools = tools
         self._staff = staff
         self._make_recorder = make_recorder
@@ -145,7 +144,7 @@ class CallRunner:
         self._sent = 0
         self._engines = (engine, *substitutes)
         self._models = ModelSockets(call, self.driver, opens=partial(_open, self._engines))
-        self.replacement = ReplacementRunner(call, self.driver, self._place, endpoint=endpoint, way=way, keep=keep)
+        self.replacement = ReplacementRunner(call, self.driver, self._place, signalling=signalling, way=way, keep=keep)
         media.attach(call, self.driver)
 
     def receive(self, event: Event) -> None:
@@ -205,7 +204,7 @@ class CallRunner:
             case events.CancelTools():
                 self._tools.cancel_all()
             case events.Dial(offer):
-                self._endpoint.command(self._dial, offer)
+                self._dial(offer)
             case _:
                 self._carry_rest(output)
 
@@ -220,58 +219,58 @@ class CallRunner:
         else:
             self._note(output)
 
-    def _dial(self, offer: bytes, *, now: float) -> None:
+    def _dial(self, offer: bytes) -> None:
         outgoing = self._outgoing
-        if outgoing is None or self.driver.is_closed:
-            return
-        try:
-            handle = self._endpoint.agent.invite(
-                outgoing.target, account=outgoing.account, body=offer, headers=outgoing.headers, now=now
+        if outgoing is not None:
+            self._signalling.invite(
+                outgoing.account,
+                outgoing.target,
+                offer,
+                outgoing.headers,
+                call_id=self.call.id,
+                dialled=self._on_dialled,
+                failed=self._on_not_dialled,
             )
-        except LocalProtocolError as error:
-            self.driver.feed(partial(self.call.leg_ended, str(error)))
-        else:
-            self._place.handle = handle
-            self._keep(handle, self.call.id)
 
-    def _refer(self, target: Uri, *, now: float) -> None:
-        if self._place.handle is None or self.driver.is_closed:
+    def _on_dialled(self, handle: int) -> None:
+        if self.driver.is_closed:  # it was hung up before the INVITE went out
+            self._signalling.hang_up(handle)
             return
-        try:
-            self._endpoint.agent.refer(self._place.handle, target, now=now)
-        except LocalProtocolError:  # an earlier REFER is still in progress, or the dialog has just ended
-            self.driver.feed(partial(self.call.refer_finished, REQUEST_PENDING))
+        self._place.handle = handle
+        self._keep(handle, self.call.id)
 
-    def _press(self, digits: str, *, now: float) -> None:
-        if self._place.handle is None or self.driver.is_closed:
-            return
-        try:
-            self._endpoint.agent.midcall(self._place.handle).press(digits, now=now)
-        except LocalProtocolError as error:  # more at once than anybody presses, or the dialog has just ended
-            self._note(events.LegComplained(str(error)))
+    def _on_not_dialled(self, reason: str) -> None:
+        self.driver.feed(partial(self.call.leg_ended, reason))
+
+    def _on_not_referred(self, _reason: str) -> None:
+        self.driver.feed(partial(self.call.refer_finished, REQUEST_PENDING))
+
+    def _on_not_pressed(self, reason: str) -> None:
+        if not self.driver.is_closed:
+            self._note(events.LegComplained(reason))
 
     def _carry_sip(self, handle: int, output: SipCommand) -> None:
-        agent, command = self._endpoint.agent, self._endpoint.command
+        signalling = self._signalling
         match output:
             case events.Ring(offer):
-                command(agent.ring, handle, body=offer)
+                signalling.ring(handle, offer)
             case events.Accept(body):
-                command(agent.accept, handle, body)
+                signalling.accept(handle, body)
             case events.Reject(status, reason, retry_after_s, contact):
                 headers = [] if retry_after_s is None else [("Retry-After", str(retry_after_s))]
                 if contact is not None:
                     headers.append(("Contact", f"<{contact}>"))
                 if status == NOT_ACCEPTABLE:
                     headers.append(("Warning", f'399 sipagent "{_quotable(reason)}"'))
-                command(agent.reject, handle, status, headers=headers)
+                signalling.reject(handle, status, headers)
             case events.Refer(target):
-                command(self._refer, target)
+                signalling.refer(handle, target, failed=self._on_not_referred)
             case events.PressKeys(digits):
-                command(self._press, digits)
+                signalling.press(handle, digits, failed=self._on_not_pressed)
             case events.AskForLife():
-                command(agent.refresh, handle)
+                signalling.refresh(handle)
             case events.HangUp():
-                command(agent.hang_up, handle)
+                signalling.hang_up(handle)
 
     # The model
 
@@ -354,7 +353,7 @@ class CallRunner:
         """A bug ends this call: tell the caller, and leave nothing behind."""
         self._observer.observe_crash(self.call.id, error)
         if self._place.handle is not None:
-            self._endpoint.command(self._endpoint.agent.hang_up, self._place.handle)
+            self._signalling.hang_up(self._place.handle)
         self._models.close()
         self._finish()
 

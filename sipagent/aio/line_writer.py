@@ -7,6 +7,7 @@ the end of the process what waits is written, unless its reader has gone for goo
 import atexit
 import json
 from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from threading import Condition, Thread
 from time import gmtime, strftime
@@ -19,7 +20,10 @@ CLOSE_S = 2.0
 """How long the end of the process waits for a reader that stands still."""
 
 BATCH = 500
-"""Lines that are written at once."""
+"""Lines that are taken at once."""
+
+WHOLE = 4096
+"""Bytes that POSIX writes to a pipe in one piece (``PIPE_BUF``), or not at all: a line that is longer may be torn."""
 
 BATCH_S = 0.05
 """How long more lines are waited for once there is one: each waking of the thread holds up the calls for a moment."""
@@ -69,8 +73,9 @@ class LineWriter:
     def _run(self) -> None:
         while lines := self._take():
             with suppress(OSError, ValueError):  # whoever read is gone; to say so there is no log
-                self._stream.write("".join(lines))
-                self._stream.flush()
+                for piece in pieces_of(lines):
+                    self._stream.write(piece)
+                    self._stream.flush()
 
     def _take(self) -> list[str]:
         """Wait for lines, and a little for those that follow, and take them; none at the end."""
@@ -85,6 +90,21 @@ class LineWriter:
                 lines.append(_confession(self._dropped))
                 self._dropped = 0
         return lines
+
+
+def pieces_of(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines to pieces that a pipe takes whole, so that those of several processes stay lines."""
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        length = len(line.encode("utf-8", "replace"))
+        if piece and size + length > WHOLE:
+            yield "".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += length
+    if piece:
+        yield "".join(piece)
 
 
 def _confession(count: int) -> str:

@@ -78,22 +78,32 @@ class Stream(Protocol):
         """Whether a person is looking."""
 
 
-def set_up(*, level: str, style: str, secrets: Iterable[str] = (), stream: Stream | None = None) -> None:
+def set_up(
+    *,
+    level: str,
+    style: str,
+    secrets: Iterable[str] = (),
+    stream: Stream | None = None,
+    fields: Mapping[str, object] | None = None,
+) -> None:
     """Set logging up for the whole process; the last set-up counts.
 
     :param level: ``debug``, ``info``, ``warning`` or ``error``.
     :param style: ``console``, ``json``, or ``auto``: console on a terminal, else JSON.
     :param secrets: texts to be masked wherever they appear.
     :param stream: where the lines go; standard error by default.
+    :param fields: what every event bears.
     """
     stream = stream or sys.stderr
     if style == "auto":
         style = "console" if stream.isatty() else "json"
     number = logging.getLevelNamesMapping()[level.upper()]
+    always = dict(fields or {})
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso", utc=True),
+            lambda _logger, _method, event: {**event, **always},
             _ExceptionFields(with_traceback=style == "json"),
             Cleaner(secrets),
             render_json if style == "json" else ConsoleRenderer(in_colour=stream.isatty()),

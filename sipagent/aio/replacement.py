@@ -11,10 +11,9 @@ from functools import partial
 
 from sipagent.agent.quotation import quote_facts
 from sipagent.aio.driver import Driver
-from sipagent.aio.ua import SipEndpoint
+from sipagent.aio.signalling import Signalling
 from sipagent.call import events
 from sipagent.call.call import Call
-from sipagent.errors import LocalProtocolError
 from sipagent.sip.events import Accepted, Ended, Event, IncomingInvite, Progressed, Referred
 from sipagent.sip.targets import Targets
 
@@ -62,14 +61,14 @@ class ReplacementRunner:
         driver: Driver[events.Output],
         place: Place,
         *,
-        endpoint: SipEndpoint,
+        signalling: Signalling,
         way: Way,
         keep: Callable[[int, str], None],
     ) -> None:
         self._call = call
         self._driver = driver
         self._place = place
-        self._endpoint = endpoint
+        self._signalling = signalling
         self._way = way
         self._keep = keep
         self._handle: int | None = None
@@ -81,9 +80,8 @@ class ReplacementRunner:
 
         :param address: where its peer is to send RTP.
         """
-        agent = self._endpoint.agent
         if self._is_busy or self._driver.is_closed:
-            self._endpoint.command(agent.reject, event.handle, UNAVAILABLE)
+            self._signalling.reject(event.handle, UNAVAILABLE)
             return
         self._handle = event.handle
         self._keep(event.handle, self._call.id)
@@ -101,34 +99,34 @@ class ReplacementRunner:
         way = self._way
         is_allowed = way.account is not None and way.targets is not None and way.targets.allows(referred.target)
         if self._is_busy or not is_allowed:
-            self._endpoint.command(self._refuse, referred.handle)
+            self._signalling.refuse_refer(referred.handle)
             return
         self._referred = referred
-        self._endpoint.command(self._agree, referred.handle)
+        self._signalling.accept_refer(referred.handle)
         self._driver.feed(partial(self._call.replacement.offer, address=self._way.media_address))
 
     def carry(self, output: events.ReplacementCommand) -> None:
         """Carry out what the call commands."""
-        agent, command, handle = self._endpoint.agent, self._endpoint.command, self._handle
+        signalling, handle = self._signalling, self._handle
         match output:
             case events.DialReplacement(offer):
-                command(self._dial, offer)
+                self._dial(offer)
             case events.AcceptReplacement(body) if handle is not None:
-                command(agent.accept, handle, body)
+                signalling.accept(handle, body)
                 first = self._switch(handle)
                 if first is not None:
-                    command(agent.hang_up, first)
+                    signalling.hang_up(first)
             case events.KeepReplacement() if handle is not None:
-                command(self._report, self._place.handle, 200)
+                self._report(200)
                 first = self._switch(handle)
                 if first is not None and self._first_end is None:
-                    asyncio.get_running_loop().call_later(LEAVE_S, command, agent.hang_up, first)
+                    asyncio.get_running_loop().call_later(LEAVE_S, signalling.hang_up, first)
             case events.RejectReplacement(status) if handle is not None:
                 self._handle = None
-                command(agent.reject, handle, status)
+                signalling.reject(handle, status)
             case events.DropReplacement():
                 if handle is not None:
-                    command(agent.hang_up, handle)
+                    signalling.hang_up(handle)
                 self._fail(NOT_ACCEPTABLE)
 
     def receive(self, event: Event) -> None:
@@ -137,7 +135,7 @@ class ReplacementRunner:
             return
         match event:
             case Progressed(_, response, _):
-                self._endpoint.command(self._report, self._place.handle, response.status)
+                self._report(response.status)
             case Accepted(_, _, body):
                 receive = partial(
                     self._call.replacement.receive_answer,
@@ -159,7 +157,7 @@ class ReplacementRunner:
     def close(self) -> None:
         """The call is over: whoever is being called is not wanted any more."""
         if self._handle is not None:
-            self._endpoint.command(self._endpoint.agent.hang_up, self._handle)
+            self._signalling.hang_up(self._handle)
             self._handle = None
 
     @property
@@ -175,33 +173,36 @@ class ReplacementRunner:
     def _fail(self, status: int) -> None:
         """The second dialog has come to nothing; the call goes on, if it still has the first."""
         if self._referred is not None:
-            self._endpoint.command(self._report, self._place.handle, status)
+            self._report(status)
         self._handle = self._referred = None
         if self._first_end is not None:
             self._driver.feed(partial(self._call.leg_ended, self._first_end))
 
-    def _dial(self, offer: bytes, *, now: float) -> None:
+    def _dial(self, offer: bytes) -> None:
         referred = self._referred
         if referred is None or self._driver.is_closed:
             return
         headers = [] if referred.replaces is None else [("Replaces", str(referred.replaces))]
         if referred.referred_by is not None:
             headers.append(("Referred-By", str(referred.referred_by)))
-        try:
-            agent, account = self._endpoint.agent, self._way.account
-            handle = agent.invite(referred.target, account=account, body=offer, headers=headers, now=now)
-        except LocalProtocolError:
-            self._fail(UNAVAILABLE)
+        self._signalling.invite(
+            self._way.account,
+            referred.target,
+            offer,
+            headers,
+            call_id=self._call.id,
+            dialled=partial(self._on_dialled, referred),
+            failed=lambda _: self._fail(UNAVAILABLE),
+        )
+
+    def _on_dialled(self, referred: Referred, handle: int) -> None:
+        if self._driver.is_closed or self._referred is not referred:  # it was given up before the INVITE went out
+            self._signalling.hang_up(handle)
             return
         self._handle = handle
         self._keep(handle, self._call.id)
 
-    def _agree(self, handle: int, *, now: float) -> None:
-        self._endpoint.agent.midcall(handle).accept_refer(now=now)
-
-    def _refuse(self, handle: int, *, now: float) -> None:
-        self._endpoint.agent.midcall(handle).refuse_refer(now=now)
-
-    def _report(self, handle: int | None, status: int, *, now: float) -> None:
-        if handle is not None:
-            self._endpoint.agent.midcall(handle).report_refer(status, now=now)
+    def _report(self, status: int) -> None:
+        """Tell who referred us how it goes."""
+        if self._place.handle is not None:
+            self._signalling.report_refer(self._place.handle, status)

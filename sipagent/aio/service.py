@@ -18,12 +18,12 @@ from sipagent.aio.media import Media
 from sipagent.aio.programs import OnCall, Programs
 from sipagent.aio.recorder import Recorder
 from sipagent.aio.replacement import Way
+from sipagent.aio.signalling import Signalling
 from sipagent.aio.sound_file import Format, opener_of
 from sipagent.aio.speech_model import SpeechModel
 from sipagent.aio.staff import Staff
 from sipagent.aio.ticker import Ticker
 from sipagent.aio.tools import ToolRunner, make_places
-from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import RtpPorts
 from sipagent.call.admission import Admission, Verdict
 from sipagent.call.call import Call
@@ -114,13 +114,15 @@ class Service:
         self._by_handle: dict[int, CallRunner] = {}
         self._empty = asyncio.Event()
         self._empty.set()
-        self._endpoint: SipEndpoint | None = None
+        self._signalling: Signalling | None = None
+        self.over: Callable[[str], None] = _nobody
+        """Is told the id of each call once nothing is left of it."""
         self.begun = 0
         """Calls that there ever were."""
 
-    def attach(self, endpoint: SipEndpoint) -> None:
-        """Take the calls of this endpoint."""
-        self._endpoint = endpoint
+    def attach(self, signalling: Signalling) -> None:
+        """Take the calls of this user agent."""
+        self._signalling = signalling
 
     @property
     def calls(self) -> int:
@@ -149,7 +151,7 @@ class Service:
     def receive(self, event: Event) -> None:
         """Take an event of the user agent's."""
         if isinstance(event, IncomingInvite):
-            self._on_invite(event)
+            self.take(event, self._new_call_id())
             return
         runner = self._by_handle.get(getattr(event, "handle", 0))
         if runner is None:
@@ -165,18 +167,30 @@ class Service:
         :raises SipagentError: when the line can't call, we are full or about to stop, or a field is none of the user's.
         """
         check_headers(headers)
-        endpoint, line = self._endpoint, self._lines.get(line_name)
-        if endpoint is None or line is None:
+        signalling = self._signalling
+        if signalling is None or line_name not in self._lines:
             raise SipagentError(f"there is no line {line_name}")
-        if endpoint.agent.draining:
+        if signalling.is_draining:
             raise SipagentError("no call can be made now: we are about to stop")
         verdict = self._gate.look()
         if verdict.refusal is not None:
             raise SipagentError(f"no call can be made now: {verdict.words}")
-        flow = await endpoint.find_flow(endpoint.agent.first_hop(line_name, target))
+        flow = await signalling.find_way(line_name, target)
+        call_id = self._new_call_id()
+        self.place(call_id, line_name, target, headers, flow)
+        return call_id
+
+    def place(self, call_id: str, line_name: str, target: Uri, headers: HeaderList, flow: Flow) -> None:
+        """Call somebody, the way being known.
+
+        :raises SipagentError: when there is no such line, or no port.
+        """
+        signalling, line = self._signalling, self._lines.get(line_name)
+        if signalling is None or line is None:
+            raise SipagentError(f"there is no line {line_name}")
         media = self._open_media(flow)
         info = CallInfo(
-            self._new_call_id(),
+            call_id,
             caller=line_name,
             called=str(target),
             agent=line.agent,
@@ -186,11 +200,14 @@ class Service:
             time=self._moment(),
         )
         outgoing = Outgoing(line_name, target, headers)
-        runner = self._make_runner(info, line, flow, media, endpoint, line_name=line_name, outgoing=outgoing)
+        runner = self._make_runner(info, line, flow, media, signalling, line_name=line_name, outgoing=outgoing)
         self._observe(info.call_id, Dialled(line_name, str(target)))
         self._keep(runner)
         runner.driver.feed(runner.call.dial)
-        return info.call_id
+
+    def has(self, call_id: str) -> bool:
+        """Whether there is such a call."""
+        return call_id in self._runners
 
     def pause_recording(self, call_id: str, is_paused: bool) -> None:
         """Have a call's recording pause, or go on.
@@ -205,8 +222,8 @@ class Service:
 
     def close_doors(self) -> None:
         """Take no more calls."""
-        if self._endpoint is not None:
-            self._endpoint.agent.draining = True
+        if self._signalling is not None:
+            self._signalling.is_draining = True
 
     async def drain(self, *, timeout_s: float) -> None:
         """Take no more calls and wait for those there are; after ``timeout_s`` they say goodbye."""
@@ -237,14 +254,16 @@ class Service:
             await self._programs.close()
         await asyncio.get_running_loop().run_in_executor(None, self._writer.shutdown)
 
-    # Within
+    def take(self, event: IncomingInvite, call_id: str) -> None:
+        """Make a call of an INVITE, or refuse it.
 
-    def _on_invite(self, event: IncomingInvite) -> None:
-        endpoint = self._endpoint
-        if endpoint is None:
+        :param call_id: what the call is to be called.
+        """
+        signalling = self._signalling
+        if signalling is None:
             return
         if event.replaces is not None:
-            self._on_replacement(event, event.replaces, endpoint)
+            self._on_replacement(event, event.replaces, signalling)
             return
         verdict = self._gate.look()
         if verdict.refusal is not None:
@@ -253,14 +272,13 @@ class Service:
         moment = self._moment()
         line = self._lines.get(event.line, self._first).choose(event.identity, moment)
         if isinstance(line, int):
-            self._turn_away(event, line, endpoint)
+            self._turn_away(event, call_id, line, signalling)
             return
         try:
             media = self._open_media(event.flow)
         except SipagentError:
             self._refuse(event.handle, "ports")
             return
-        call_id = self._new_call_id()
         try:
             info = info_of(call_id, event.identity, line.agent, line=event.line, moment=moment)
             self._observe(call_id, Invited(info.caller, info.called, event.request.call_id))
@@ -269,7 +287,7 @@ class Service:
                 line,
                 event.flow,
                 media,
-                endpoint,
+                signalling,
                 line_name=event.line,
                 handle=event.handle,
                 identity=event.identity,
@@ -277,26 +295,28 @@ class Service:
         except Exception as error:  # noqa: BLE001 - a bug costs this call, not its ports nor the user agent
             media.close()
             self._observer.observe_crash("", error)
-            endpoint.command(endpoint.agent.reject, event.handle, 500)
+            signalling.reject(event.handle, 500)
             return
         self._keep(runner)
         self._by_handle[event.handle] = runner
         receive = partial(runner.call.receive_invite, event.body, wants_early_offer=event.wants_early_offer)
         runner.driver.feed(receive)
 
-    def _on_replacement(self, event: IncomingInvite, replaced: int, endpoint: SipEndpoint) -> None:
+    # Within
+
+    def _on_replacement(self, event: IncomingInvite, replaced: int, signalling: Signalling) -> None:
         """Somebody else is put through to an agent who is in a call."""
         runner = self._by_handle.get(replaced)
         if runner is None:
-            endpoint.command(endpoint.agent.reject, event.handle, NO_SUCH_CALL)
+            signalling.reject(event.handle, NO_SUCH_CALL)
         else:
-            runner.replacement.take(event, self._media_address_toward(event.flow.remote, endpoint, event.line))
+            runner.replacement.take(event, self._media_address_toward(event.flow.remote, signalling, event.line))
 
-    def _turn_away(self, event: IncomingInvite, status: int, endpoint: SipEndpoint) -> None:
+    def _turn_away(self, event: IncomingInvite, call_id: str, status: int, signalling: Signalling) -> None:
         """A route says that nobody takes the call."""
         caller, called = str(event.identity.caller.uri), str(event.identity.called)
-        self._observe(self._new_call_id(), TurnedAway(caller, called, event.line, status))
-        endpoint.command(endpoint.agent.reject, event.handle, status)
+        self._observe(call_id, TurnedAway(caller, called, event.line, status))
+        signalling.reject(event.handle, status)
 
     def _moment(self) -> datetime:
         """What the calendar and the clock on the wall say."""
@@ -305,9 +325,8 @@ class Service:
     def _refuse(self, handle: int, why: str) -> None:
         """There is no room for a call."""
         self.refusals[why] += 1
-        if self._endpoint is not None:
-            headers = (("Retry-After", str(RETRY_AFTER_S)),)
-            self._endpoint.command(self._endpoint.agent.reject, handle, 503, headers=headers)
+        if self._signalling is not None:
+            self._signalling.reject(handle, 503, (("Retry-After", str(RETRY_AFTER_S)),))
 
     def _new_call_id(self) -> str:
         return f"{self._random.getrandbits(48):012x}"
@@ -315,9 +334,9 @@ class Service:
     def _open_media(self, flow: Flow) -> Media:
         return Media(self._ports6 if ":" in flow.remote[0] else self._ports, self._ticker)
 
-    def _media_address_toward(self, remote: Address, endpoint: SipEndpoint, line_name: str) -> str:
+    def _media_address_toward(self, remote: Address, signalling: Signalling, line_name: str) -> str:
         outside = self._outsides.get(line_name, self._media_outside)
-        return outside.toward(remote[0], (endpoint.address_toward(remote), 0))[0]
+        return outside.toward(remote[0], (signalling.address_toward(remote), 0))[0]
 
     def _make_runner(
         self,
@@ -325,7 +344,7 @@ class Service:
         line: Line,
         flow: Flow,
         media: Media,
-        endpoint: SipEndpoint,
+        signalling: Signalling,
         *,
         line_name: str,
         handle: int | None = None,
@@ -333,7 +352,7 @@ class Service:
         identity: Identity | None = None,
     ) -> CallRunner:
         call_id = info.call_id
-        address = self._media_address_toward(flow.remote, endpoint, line_name)
+        address = self._media_address_toward(flow.remote, signalling, line_name)
         leg = SipLeg(
             address=address,
             port=media.port,
@@ -354,7 +373,7 @@ class Service:
             handle=handle,
             outgoing=outgoing,
             media=media,
-            endpoint=endpoint,
+            signalling=signalling,
             engine=line.engine,
             substitutes=line.substitutes,
             tools=ToolRunner(
@@ -410,3 +429,8 @@ class Service:
             del self._by_handle[handle]
         if not self._runners:
             self._empty.set()
+        self.over(runner.call.id)
+
+
+def _nobody(_call_id: str) -> None:
+    """Nobody wants to know."""

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Set
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import connection, get_context
 from types import TracebackType
@@ -32,16 +33,34 @@ class Order(Enum):
     """Finish."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """Have so many calls up: dial, or hang up those that came last."""
+
+    calls: int
+    per_s: float
+    """How many are dialled each second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """From now on dial without end, and hang up each call after a while."""
+
+    per_s: float
+    call_s: float
+
+
 class Boss:
     """The child's end of the pipe."""
 
     def __init__(self, pipe: "connection.Connection[Any, Any]") -> None:
         self._pipe = pipe
 
-    async def order(self) -> Order:
+    async def order(self) -> Order | Resize | Churn:
         """Wait for the next order; a boss who is gone wants us to stop."""
         try:
-            return Order(await asyncio.to_thread(self._pipe.recv))
+            order: Order | Resize | Churn = await asyncio.to_thread(self._pipe.recv)
+            return order
         except (EOFError, OSError):
             return Order.STOP
 
@@ -55,14 +74,22 @@ class Child:
     """The bench's end; use it as ``with``.
 
     :param main: runs in the child, with the pipe and ``arguments``, which travel as pickles do.
+    :param priority: real-time, if it is to have that.
     """
 
-    def __init__(self, name: str, main: Callable[..., None], *arguments: object, processors: Set[int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        main: Callable[..., None],
+        *arguments: object,
+        processors: Set[int],
+        priority: int | None = None,
+    ) -> None:
         context = get_context("spawn")
         self._name = name
         self._pipe, self._far_end = context.Pipe()
         self._process = context.Process(
-            target=_run, args=(processors, main, self._far_end, *arguments), name=name, daemon=True
+            target=_run, args=(processors, priority, main, self._far_end, *arguments), name=name, daemon=True
         )
 
     def __enter__(self) -> Self:
@@ -79,7 +106,7 @@ class Child:
             self._process.kill()
             self._process.join()
 
-    def order(self, order: Order) -> None:
+    def order(self, order: Order | Resize | Churn) -> None:
         """Tell the child.
 
         :raises SipagentError: when it is gone.
@@ -117,7 +144,9 @@ class _Nothing:
     """What a child that is at work reports."""
 
 
-def _run(processors: Set[int], main: Callable[..., None], *arguments: object) -> None:
+def _run(processors: Set[int], priority: int | None, main: Callable[..., None], *arguments: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the bench, which then ends us
     os.sched_setaffinity(0, processors)
+    if priority is not None:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     main(*arguments)

@@ -1,41 +1,34 @@
 """The arithmetic: what the counts of a load come to, and whether that is valid, and good enough."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sipagent.bench.bars import (
+    JUDGED_CALLS,
+    LATE_S,
+    MAX_CLOCK_STEP_S,
+    MAX_CPU_US,
+    MAX_DEVIATION_P99_MS,
+    MAX_GENERATOR_LATE_P99_MS,
+    MAX_LATE_SHARE,
+    MAX_LOST_SHARE,
+    MAX_OTHERS_SHARE,
+    MAX_SETUP_P95_MS,
+    MAX_UPLINK_P99_MS,
+    TOLERANCE,
+)
 from sipagent.bench.generator import GeneratorFigures
 from sipagent.bench.model import ModelFigures
 from sipagent.bench.plan import PACKETS_PER_S, Plan
-from sipagent.notebook import Spread
-
-MAX_CPU_US: Final = 3000.0
-"""User and system time of the program for a call-second. Other programs of this kind take 3,500 to 14,400."""
-JUDGED_CALLS: Final = 50
-"""With fewer calls, each wakes the program for itself and costs more; the limit is not for them."""
-MAX_DEVIATION_P99_MS: Final = 5.0
-"""A caller's jitter buffer holds 20 ms and more; 5 ms leave the rest to the network."""
-TOLERANCE: Final = 0.03
-"""By so much a rate may miss its nominal value; beyond it the load was not the one planned, and says nothing."""
-MAX_CLOCK_STEP_S: Final = 0.001
-"""The wall clock stamps the packets; if it was set meanwhile, so were they."""
+from sipagent.bench.process import Usage
+from sipagent.bench.tail import Tail
 
 FRAME_S: Final = 1 / PACKETS_PER_S
 SPAN_PACKETS: Final = 10 * PACKETS_PER_S
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What the operating system says of the program, from its start."""
-
-    user_s: float
-    system_s: float
-    resident_bytes: int
-    preemptions: int
-    """How often the processor was taken from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,53 +47,78 @@ class Rates:
 
     packets_in: float
     packets_out: float
-    appends: float
-    """Messages with audio to the model."""
-    frames: float
+    appends: float | None
+    """Messages with audio to the model; ``None`` when the model is another's."""
+    frames: float | None
     """Packets whose audio these held."""
-    deltas: float
+    deltas: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What the callers and the model themselves took, so that it is known what is measured."""
+
+    share: float
+    """Of their processors, 0 to 1."""
+    generator_us: float
+    """For a call-second."""
+    model_us: float
+    late: Tail | None
+    """By how much the callers missed their own beat: what the machine does to everybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One load, measured."""
+    """One load, measured; what cannot be seen of a program from outside is ``None`` for another's."""
 
     plan: Plan
     window_s: float
-    cpu_us: float
+    call_seconds: float
+    cpu_us: float | None
     """For a call-second."""
-    system_share: float
+    system_share: float | None
     """How much of it the kernel took, 0 to 1."""
-    preemptions_per_s: float
+    preemptions_per_s: float | None
     """How often something else took the program's processor: the more, the less the figures are the program's own."""
-    memory_per_call_bytes: float
+    memory_per_call_bytes: float | None
     rates: Rates
     deviation: Deviation
     shift_ms: float
     """By how much the grid of some call moved meanwhile: beats let go after a stall, or a clock that drifts."""
+    packets: int
+    """Of the agent's that arrived."""
     lost: int
     """Packets missing in the callers' sequences."""
+    late: int
+    """Packets that a jitter buffer of 20 ms plays without."""
     strange: int
-    filled: int
+    filled: int | None
     """Frames that the program filled with silence, taking a caller's packet for lost."""
     unstopped: int
-    answer: Spread | None
+    answer: Tail | None
     """INVITE to 200 OK."""
-    packet_to_message: Spread | None
+    packet_to_message: Tail | None
     """A caller's packet to its message at the model."""
-    delta_to_packet: Spread | None
+    delta_to_packet: Tail | None
     """A response's first delta to its packet at the caller."""
-    onset_to_stop: Spread | None
+    onset_to_stop: Tail | None
     """The caller's first packet of speech to the agent's last."""
-    generator_late: Spread | None
-    """By how much the callers missed their own beat: what the machine does to everybody."""
+    reply: Tail | None
+    """The caller's last packet of speech to the agent's first."""
+    others: Others
     ended: tuple[str, ...]
+    """Why calls ended early, or never stood."""
     clock_step_s: float
+
+    @property
+    def generator_late(self) -> Tail | None:
+        """By how much the callers missed their own beat."""
+        return self.others.late
 
     def faults(self) -> Iterator[str]:
         """Why the load was not the one planned."""
         expected = [("packets in", self.rates.packets_in), ("packets out", self.rates.packets_out)]
-        if self.plan.detection == "server":
+        if self.rates.appends is not None and self.plan.detection == "server":
             expected.append(("appends", self.rates.appends))
         for name, rate in expected:
             if abs(rate - PACKETS_PER_S) > TOLERANCE * PACKETS_PER_S:
@@ -111,11 +129,33 @@ class Measurement:
             yield f"the clock was set by {self.clock_step_s:.3f} s"
 
     def excesses(self) -> Iterator[str]:
-        """What is not good enough."""
-        if self.cpu_us > MAX_CPU_US and self.plan.calls >= JUDGED_CALLS and not self.plan.stalls:
+        """What is not good enough, of a load by itself."""
+        judged = self.plan.calls >= JUDGED_CALLS and not self.plan.stalls
+        if judged and self.cpu_us is not None and self.cpu_us > MAX_CPU_US:
             yield f"CPU: {self.cpu_us:,.0f} µs a call-second, more than {MAX_CPU_US:,.0f}"
         if self.deviation.p99_ms > MAX_DEVIATION_P99_MS:
             yield f"deviation of sent packets p99: {self.deviation.p99_ms:.1f} ms, more than {MAX_DEVIATION_P99_MS:g}"
+
+    def flaws(self) -> Iterator[str]:
+        """Why it is not clean."""
+        yield from self.faults()
+        for name, count, most in (("lost", self.lost, MAX_LOST_SHARE), ("late", self.late, MAX_LATE_SHARE)):
+            if count > most * self.packets:
+                yield f"{count} of {self.packets} packets {name}"
+        for name, value, limit in (
+            ("deviation p99", self.deviation.p99_ms, MAX_DEVIATION_P99_MS),
+            ("uplink p99", self.packet_to_message.p99_ms if self.packet_to_message else 0.0, MAX_UPLINK_P99_MS),
+            ("setup p95", self.answer.p95_ms if self.answer else 0.0, MAX_SETUP_P95_MS),
+        ):
+            if value > limit:
+                yield f"{name}: {value:.1f} ms, more than {limit:g}"
+
+    def doubts(self) -> Iterator[str]:
+        """Why callers and model may be what is measured."""
+        if self.others.share > MAX_OTHERS_SHARE:
+            yield f"callers and model took {self.others.share:.0%} of their processors"
+        if self.others.late is not None and self.others.late.p99_ms > MAX_GENERATOR_LATE_P99_MS:
+            yield f"the callers were late themselves, p99 {self.others.late.p99_ms:.1f} ms"
 
 
 def conclude(
@@ -123,49 +163,95 @@ def conclude(
     *,
     answer: Sequence[float],
     callers: GeneratorFigures,
-    model: ModelFigures,
+    model: ModelFigures | None,
     window_s: float,
-    usages: tuple[Usage, Usage, Usage],
+    usages: tuple[Usage, Usage, Usage] | None,
+    other_processors: int = 1,
+    is_steady: bool = True,
 ) -> Measurement:
     """Bring the counts together.
 
-    :param usages: of the program: before its first call, at the beginning and at the end of ``window_s`` seconds.
+    :param answer: of the calls that stood when it began.
+    :param model: ``None`` when the model is another's.
+    :param usages: of the program: before its first call, at the beginning and at the end of ``window_s`` seconds;
+        ``None`` when it can't be looked at.
+    :param other_processors: how many callers and model have.
+    :param is_steady: whether all calls stood all the time; else their time is told by the packets of their callers.
     """
-    idle, begin, end = usages
-    user_s, system_s = end.user_s - begin.user_s, end.system_s - begin.system_s
     each = callers.callers
+    sent_s = sum(caller.sent for caller in each) / PACKETS_PER_S
+    call_seconds = plan.calls * window_s if is_steady else sent_s
+    deviations = [grid_deviations(caller.sequence_numbers, caller.arrived_at) for caller in each]
+    cpu_us, system_share, preemptions, memory = _conclude_usage(plan, usages, window_s, call_seconds)
     return Measurement(
         plan=plan,
         window_s=window_s,
-        cpu_us=(user_s + system_s) / (plan.calls * window_s) * 1e6,
-        system_share=system_s / (user_s + system_s) if user_s + system_s else 0.0,
-        preemptions_per_s=(end.preemptions - begin.preemptions) / window_s,
-        memory_per_call_bytes=(end.resident_bytes - idle.resident_bytes) / plan.calls,
-        rates=_rates(plan, callers, model),
-        deviation=deviation([grid_deviations(caller.sequence_numbers, caller.arrived_at) for caller in each]),
-        shift_ms=max(grid_shift(caller.sequence_numbers, caller.arrived_at) for caller in each) * 1000,
+        call_seconds=call_seconds,
+        cpu_us=cpu_us,
+        system_share=system_share,
+        preemptions_per_s=preemptions,
+        memory_per_call_bytes=memory,
+        rates=_rates(plan, callers, model, sent_s=None if is_steady else sent_s),
+        deviation=deviation(deviations),
+        shift_ms=1000 * max((grid_shift(caller.sequence_numbers, caller.arrived_at) for caller in each), default=0.0),
+        packets=sum(len(caller.arrived_at) for caller in each),
         lost=sum(count_lost(caller.sequence_numbers) for caller in each),
+        late=sum(int(np.count_nonzero(off > LATE_S)) for off in deviations),
         strange=sum(caller.strange for caller in each),
-        filled=model.unmarked,
+        filled=None if model is None else model.unmarked,
         unstopped=sum(caller.unstopped for caller in each),
-        answer=Spread.of(answer),
-        packet_to_message=Spread.of(model.delays),
-        delta_to_packet=Spread.of([delay for caller in each for delay in caller.first_delta]),
-        onset_to_stop=Spread.of([delay for caller in each for delay in caller.stop]),
-        generator_late=Spread.of([late for caller in each for late in caller.late]),
+        answer=Tail.of([*answer, *callers.answer]),
+        packet_to_message=None if model is None else Tail.of(model.delays),
+        delta_to_packet=_gather(caller.first_delta for caller in each),
+        onset_to_stop=_gather(caller.stop for caller in each),
+        reply=_gather(caller.reply for caller in each),
+        others=_others(callers, model, call_seconds, other_processors),
         ended=tuple(callers.ended),
         clock_step_s=callers.clock_step_s,
     )
 
 
-def _rates(plan: Plan, callers: GeneratorFigures, model: ModelFigures) -> Rates:
-    heard, said = plan.calls * callers.window_s, plan.calls * model.window_s
+def _gather(each: Iterable[Sequence[float]]) -> Tail | None:
+    return Tail.of([value for values in each for value in values])
+
+
+def _conclude_usage(
+    plan: Plan, usages: tuple[Usage, Usage, Usage] | None, window_s: float, call_seconds: float
+) -> tuple[float | None, float | None, float | None, float | None]:
+    """CPU, the kernel's share of it, preemptions, memory."""
+    if usages is None:
+        return None, None, None, None
+    idle, begin, end = usages
+    user_s, system_s = end.user_s - begin.user_s, end.system_s - begin.system_s
+    return (
+        (user_s + system_s) / call_seconds * 1e6 if call_seconds else 0.0,
+        system_s / (user_s + system_s) if user_s + system_s else 0.0,
+        (end.preemptions - begin.preemptions) / window_s,
+        (end.resident_bytes - idle.resident_bytes) / plan.calls,
+    )
+
+
+def _others(callers: GeneratorFigures, model: ModelFigures | None, call_seconds: float, processors: int) -> Others:
+    model_s = 0.0 if model is None else model.cpu_s
+    per = 1e6 / call_seconds if call_seconds else 0.0
+    late = [np.asarray(caller.late, np.float64) for caller in callers.callers]
+    return Others(
+        share=(callers.cpu_s + model_s) / (callers.window_s * processors),
+        generator_us=callers.cpu_s * per,
+        model_us=model_s * per,
+        late=Tail.of(np.concatenate(late)) if late else None,
+    )
+
+
+def _rates(plan: Plan, callers: GeneratorFigures, model: ModelFigures | None, *, sent_s: float | None) -> Rates:
+    heard = plan.calls * callers.window_s if sent_s is None else sent_s
+    said = None if model is None else plan.calls * model.window_s if sent_s is None else sent_s
     return Rates(
-        packets_in=sum(caller.sent for caller in callers.callers) / heard,
-        packets_out=sum(len(caller.arrived_at) for caller in callers.callers) / heard,
-        appends=model.appends / said,
-        frames=model.frames / said,
-        deltas=model.deltas / said,
+        packets_in=sum(caller.sent for caller in callers.callers) / heard if heard else 0.0,
+        packets_out=sum(len(caller.arrived_at) for caller in callers.callers) / heard if heard else 0.0,
+        appends=model.appends / said if model and said else None,
+        frames=model.frames / said if model and said else None,
+        deltas=model.deltas / said if model and said else None,
     )
 
 

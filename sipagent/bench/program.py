@@ -5,8 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from contextlib import ExitStack
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from shutil import which
@@ -14,44 +15,69 @@ from types import TracebackType
 from typing import Self
 
 from sipagent.aio.udp import Address
-from sipagent.bench.figures import Usage
-from sipagent.bench.plan import HOST, MAX_CALLS, Plan
+from sipagent.bench.certificate import Certificate
+from sipagent.bench.generator import Target
+from sipagent.bench.plan import HOST, MAX_CALLS, PRIORITY, Plan
+from sipagent.bench.process import Usage, read_usage
 from sipagent.bench.stall import Staller
 from sipagent.errors import SipagentError
 
 START_S = 20.0
 LOOK_EVERY_S = 0.1
+ASK_S = 2.0
 STOP_S = 5.0
 """How long the program may take after SIGTERM, with no call left, and again after a second one, before it is killed."""
-PRIORITY = 10
-"""Before everything but the kernel's own."""
 LOG_LINES = 15
 """How much of its log is shown when it does not start."""
 
 CONFIG = """\
 sip: {{listen: ["udp:{host}:{sip_port}"], max_calls: {max_calls}}}
 rtp: {{ports: 20000-29999}}
-lines: [{{name: bench, agent: bench, codecs: [PCMU]}}]
+{more}lines: [{{name: bench, agent: bench, codecs: [PCMU]}}]
 agents:
   bench:
     engine: bench
     instructions: Talk.
     greeting: Talk.
-    turn: {{detection: {detection}}}
+    turn: {{detection: {detection}, vad: {vad}}}
 engines:
-  bench: {{url: "ws://{host}:{model_port}/v1/realtime", api_key: bench, without_key: fail, connect_timeout_s: 10}}
+  bench: {{url: "{scheme}://{host}:{model_port}/v1/realtime", api_key: bench, without_key: fail, connect_timeout_s: 10}}
 control: {{listen: "{host}:{control_port}"}}
 log: {{level: info, format: json}}
 """
+
+
+def write_config(plan: Plan, *, sip_port: int, control_port: int, model_port: int) -> str:
+    """Write the settings of the program for a plan."""
+    return CONFIG.format(
+        host=HOST,
+        max_calls=MAX_CALLS,
+        sip_port=sip_port,
+        control_port=control_port,
+        model_port=model_port,
+        detection=plan.detection,
+        vad=plan.vad,
+        scheme="wss" if plan.tls else "ws",
+        more="" if plan.workers is None else f"workers: {plan.workers}\n",
+    )
 
 
 class Program:
     """Use it as ``with``: it starts, waits until calls are welcome, and ends it whatever happens.
 
     :param folder: where its settings and its log are written.
+    :param certificate: what it is to trust besides nobody.
     """
 
-    def __init__(self, plan: Plan, *, model_port: int, folder: Path, processors: Set[int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        model_port: int,
+        folder: Path,
+        processors: Set[int],
+        certificate: Certificate | None = None,
+    ) -> None:
         self.address: Address = (HOST, _free_port(socket.SOCK_DGRAM))
         self._control_port = _free_port(socket.SOCK_STREAM)
         self._processors = processors
@@ -60,16 +86,9 @@ class Program:
         self._config = folder / f"bench-{plan.detection}.yaml"
         self._log = folder / f"bench-{plan.detection}.log"
         self._holding = ExitStack()
-        self._config.write_text(
-            CONFIG.format(
-                host=HOST,
-                max_calls=MAX_CALLS,
-                sip_port=self.address[1],
-                control_port=self._control_port,
-                model_port=model_port,
-                detection=plan.detection,
-            )
-        )
+        self._environment = os.environ | ({"SSL_CERT_FILE": str(certificate.chain)} if certificate else {})
+        ports = {"sip_port": self.address[1], "control_port": self._control_port, "model_port": model_port}
+        self._config.write_text(write_config(plan, **ports))
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "sipagent", "run", str(self._config)]
@@ -78,7 +97,9 @@ class Program:
         staller = self._holding.enter_context(Staller(self._log)) if self._stalls else None
         with ExitStack() as opened:
             log = staller.sink if staller else opened.enter_context(self._log.open("wb"))
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True, env=self._environment
+            )
         try:
             os.sched_setaffinity(self._process.pid, self._processors)
             if self._is_realtime:
@@ -97,6 +118,11 @@ class Program:
         self._stop()
 
     @property
+    def target(self) -> Target:
+        """Whom to call."""
+        return Target(self.address, host=HOST)
+
+    @property
     def pid(self) -> int:
         """For a profiler."""
         return self._process.pid
@@ -111,19 +137,27 @@ class Program:
             tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES:])
             raise SipagentError(f"the program ended with status {status}; the end of {self._log}:\n{tail}")
 
-    def usage(self) -> Usage:
-        """What it has taken so far, all its threads together.
+    def usage(self, *, with_descriptors: bool = False) -> Usage:
+        """What it has taken so far, with all that it started.
 
         :raises SipagentError: when it is gone.
         """
         self.check()
-        folder = Path(f"/proc/{self._process.pid}")
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        user_ticks, system_ticks = int(fields[11]), int(fields[12])
-        pages = int((folder / "statm").read_text().split()[1])
-        preemptions = int((folder / "status").read_text().rpartition("nonvoluntary_ctxt_switches:")[2])
-        tick_s = 1 / os.sysconf("SC_CLK_TCK")
-        return Usage(user_ticks * tick_s, system_ticks * tick_s, pages * os.sysconf("SC_PAGE_SIZE"), preemptions)
+        return read_usage(self._process.pid, with_descriptors=with_descriptors)
+
+    def counters(self) -> dict[str, float]:
+        """What its metrics say now, by their names with labels.
+
+        :raises SipagentError: when it does not answer.
+        """
+        try:
+            status, page = self._ask("/metrics")
+        except (OSError, HTTPException) as error:
+            raise SipagentError(f"the program's metrics can't be had: {error}") from error
+        if status != HTTPStatus.OK:
+            raise SipagentError(f"the program's metrics can't be had: {status}")
+        pairs = (line.rsplit(" ", 1) for line in page.splitlines() if line and not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
 
     def _prefer(self) -> None:
         try:
@@ -143,12 +177,17 @@ class Program:
         raise SipagentError(f"the program is not ready after {START_S:g} s; see {self._log}")
 
     def _is_ready(self) -> bool:
-        connection = HTTPConnection(HOST, self._control_port, timeout=1)
         try:
-            connection.request("GET", "/ready")
-            return connection.getresponse().status == 200
+            return self._ask("/ready")[0] == HTTPStatus.OK
         except (OSError, HTTPException):
             return False
+
+    def _ask(self, page: str) -> tuple[int, str]:
+        connection = HTTPConnection(HOST, self._control_port, timeout=ASK_S)
+        try:
+            connection.request("GET", page)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
         finally:
             connection.close()
 
@@ -172,3 +211,15 @@ def _free_port(kind: int) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print settings, for other generators than ours: ``python -m sipagent.bench.program SIP CONTROL MODEL server``."""
+    sip, control, model, detection = arguments
+    plan = Plan(detection="local" if detection == "local" else "server", vad="energy")
+    sys.stdout.write(write_config(plan, sip_port=int(sip), control_port=int(control), model_port=int(model)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -26,18 +26,19 @@ PAIR_TRIES = 100
 class Wire:
     """Two ports, what was agreed on, and a stream of ours.
 
+    :param host: an address of ours.
     :raises OSError: when there are no two ports side by side.
     """
 
-    def __init__(self, *, random: Random) -> None:
+    def __init__(self, *, random: Random, host: str = HOST) -> None:
         self._ssrc = random.getrandbits(32)
         self._sequence_number = random.getrandbits(16)
         self._timestamp = random.getrandbits(32)
         self._wall_offset = time() - monotonic()
         self._remote: Address | None = None
-        self._media, self._reports = _open_pair()
+        self._media, self._reports = _open_pair(host)
         self._negotiation = Negotiation(
-            address=HOST, port=self._media.getsockname()[1], codecs=("PCMU",), session_id=1 + random.getrandbits(31)
+            address=host, port=self._media.getsockname()[1], codecs=("PCMU",), session_id=1 + random.getrandbits(31)
         )
 
     @property
@@ -85,14 +86,14 @@ class Wire:
         self._reports.close()
 
 
-def _open_pair() -> tuple[socket.socket, socket.socket]:
+def _open_pair(host: str) -> tuple[socket.socket, socket.socket]:
     """Open a port for RTP and the next for RTCP, which nobody reads: it only spares the program ICMP errors."""
     for _ in range(PAIR_TRIES):
         media = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         reports = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        media.bind((HOST, 0))
+        media.bind((host, 0))
         try:
-            reports.bind((HOST, media.getsockname()[1] + 1))
+            reports.bind((host, media.getsockname()[1] + 1))
         except OSError:
             media.close()
             reports.close()

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from math import exp
 from typing import Final, Literal, TypeAlias
 
-Pressure: TypeAlias = Literal["calls", "rush", "cpu", "late"]
-"""Why no call is taken: as many as may be; many more than ever; the processor; packets that leave late."""
+Pressure: TypeAlias = Literal["calls", "rush", "cpu", "late", "nobody"]
+"""Why no call is taken: as many as may be; many more than ever; the processor; packets that leave late; no worker."""
 
 CLOSE_CPU: Final = 0.80
 OPEN_CPU: Final = 0.70
@@ -101,6 +101,8 @@ class Verdict:
                 return f"too busy: {self.calls} calls take {self.cpu:.0%} of a core"
             case "late":
                 return f"too busy: {self.late:.0%} of the packets of {self.calls} calls leave late"
+            case "nobody":
+                return "no worker is running"
         return f"room for {self.room}"
 
 

@@ -374,7 +374,8 @@ class Ended:
     reason: str
     duration_s: float
     """Since it was answered; 0 for a call that never was."""
-    media: RtpStats
+    media: RtpStats | None
+    """``None`` when nobody knows it any more: the worker that had the call died."""
     tokens: int = 0
     """Of all the model's responses, input and output together."""
     cost_usd: float | None = None

@@ -4,6 +4,7 @@ Names are looked up in the tree, so that a wrong one is told along with whatever
 waits until every single setting could be read.
 """
 
+import os
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, cast
@@ -53,6 +54,8 @@ def check(root: Node, config: Config | None, reader: Reader) -> None:
     for path, message in (*problems_of(config), *problems_of_agents(config)):
         _report(root, path, message, reader)
     _check_tls(root, config.sip, reader)
+    if config.worker_count > 1 and not hasattr(os, "fork"):
+        _report(root, ("workers",), "more than one needs a system whose processes can fork", reader)
     if config.rtp.ports.pairs < config.most_calls:
         message = f"room for {config.rtp.ports.pairs} calls, two ports each; sip.max_calls is {config.sip.max_calls}"
         _report(root, ("rtp", "ports"), message, reader)

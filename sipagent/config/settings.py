@@ -3,6 +3,7 @@
 A key without a default must be given. Milliseconds end in ``_ms``, seconds in ``_s``.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -295,6 +296,14 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     mcp: dict[str, McpConfig] = field(default_factory=dict)
     approval: ApprovalConfig = field(default_factory=ApprovalConfig)
     messages: MessagesConfig = field(default_factory=MessagesConfig)
+    workers: Annotated[int, Meta(ge=1, le=256)] | Literal["auto"] = 1
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes run calls; where that is left to us, one for each core that we may use."""
+        if self.workers != "auto":
+            return self.workers
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     @property
     def most_calls(self) -> int:

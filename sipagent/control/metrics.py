@@ -4,14 +4,15 @@ What is a state rather than an event (open calls, the counters of the user agent
 so that keeping it costs a call nothing. No label holds what a stranger sent.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, Sample
 from prometheus_client.registry import Collector
 
+from sipagent.aio.figures import Figure, Figures
 from sipagent.call.admission import Verdict
 from sipagent.control.http import Page
 from sipagent.rtp.session import Quality
@@ -41,6 +42,16 @@ LOSS_BUCKETS = (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Fractions; from 0.01 on it is heard."""
 
 
+STATES = frozenset(
+    {
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+        REFUSES := "sipagent_engine_refuses",
+    }
+)
+"""Gauges that add up over processes; the others are told by the one in front alone."""
+
 NOTHING = Verdict(None, calls=0, room=0)
 """Before the first look."""
 
@@ -68,9 +79,11 @@ class _State(Collector):
         registered_lines: Callable[[], int],
         sip_counters: Callable[[], Mapping[str, int]],
         shell_counters: Callable[[], Mapping[str, int]],
+        workers: Callable[[], tuple[int, int]],
         verdict: Callable[[], Verdict],
         refusals: Callable[[], Mapping[str, int]],
     ) -> None:
+        self._workers = workers
         self._active_calls = active_calls
         self._registered_lines = registered_lines
         self._sip_counters = sip_counters
@@ -79,6 +92,7 @@ class _State(Collector):
         self._refusals = refusals
         self._calls = 0
         self._lines = 0
+        self._up, self._deaths = workers()
         self._sip: Mapping[str, int] = {}
         self._shell: Mapping[str, int] = {}
         self._verdict = NOTHING
@@ -88,6 +102,7 @@ class _State(Collector):
         """Read them."""
         self._calls, self._lines = self._active_calls(), self._registered_lines()
         self._sip, self._shell = dict(self._sip_counters()), dict(self._shell_counters())
+        self._up, self._deaths = self._workers()
         self._verdict, self._refused = self._judge(), dict(self._refusals())
 
     def collect(self) -> Iterable[Metric]:
@@ -95,6 +110,8 @@ class _State(Collector):
         yield GaugeMetricFamily(
             "sipagent_registered_lines", "Lines that are registered where they are to be.", self._lines
         )
+        yield GaugeMetricFamily("sipagent_workers", "Processes that run calls.", self._up)
+        yield CounterMetricFamily("sipagent_worker_deaths", "Those that died, with their calls.", self._deaths)
         yield _family("sip", "What the SIP user agent counted, by its own names.", self._sip)
         yield _family("shell", "What the sockets and the clock refused, lost and skipped.", self._shell)
         yield _family("admission_refused", "Calls that found no room, by why.", self._refused, label="reason")
@@ -117,13 +134,41 @@ def _family(name: str, words: str, counts: Mapping[str, int], *, label: str = "w
     return family
 
 
+class _Sum:
+    """The metrics of this process, those of others added."""
+
+    def __init__(self, ours: CollectorRegistry, theirs: Figures) -> None:
+        self._ours = ours
+        self._theirs = theirs
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield each metric once."""
+        rest = dict(self._theirs.counts) | dict(self._theirs.states)
+        for metric in self._ours.collect():
+            metric.samples = [
+                sample._replace(value=sample.value + rest.pop((metric.name, sample.name, _labels(sample)), 0.0))
+                for sample in metric.samples
+            ]
+            for figure in [figure for figure in rest if figure[0] == metric.name]:
+                metric.add_sample(figure[1], dict(figure[2]), rest.pop(figure))
+            if metric.name == REFUSES:
+                metric.samples = [sample._replace(value=min(1.0, sample.value)) for sample in metric.samples]
+            yield metric
+
+
+def _labels(sample: Sample) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(sample.labels.items()))
+
+
 class Metrics:
-    """All the metrics of one process.
+    """All the metrics of one process, and of its workers.
 
     :param active_calls: how many calls have not ended.
     :param registered_lines: how many lines are registered.
     :param sip_counters: the counters of the user agent.
     :param shell_counters: the counters of the shell.
+    :param workers: how many processes run calls, and how many that did so died.
+    :param others: fetches what the workers have counted, where calls are run by others than us.
     :param verdict: whether a call would be taken.
     :param refusals: how many were not, by why.
     """
@@ -135,11 +180,15 @@ class Metrics:
         sip_counters: Callable[[], Mapping[str, int]],
         registered_lines: Callable[[], int] = int,
         shell_counters: Callable[[], Mapping[str, int]] = dict,
+        workers: Callable[[], tuple[int, int]] = lambda: (1, 0),
+        others: Callable[[], Awaitable[Figures]] | None = None,
         verdict: Callable[[], Verdict] = lambda: NOTHING,
         refusals: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         registry = CollectorRegistry()
-        self._state = _State(active_calls, registered_lines, sip_counters, shell_counters, verdict, refusals)
+        self._state = _State(active_calls, registered_lines, sip_counters, shell_counters, workers, verdict, refusals)
+        self._others = others
+        self._theirs = Figures({}, {})
         registry.register(self._state)
         ProcessCollector(registry=registry)
         self._registry = registry
@@ -253,12 +302,31 @@ class Metrics:
         self._cost.inc(usd or 0.0)
 
     def look(self) -> None:
-        """Read what is a state, on the loop of the calls; to be followed by :meth:`write`."""
+        """Read what is a state, on the loop of the calls; to be followed by :meth:`write` or :meth:`figures`."""
         self._state.look()
+
+    async def gather(self) -> None:
+        """The same, and fetch what others have counted."""
+        if self._others is not None:
+            self._theirs = await self._others()
+        self.look()
+
+    def figures(self) -> Figures:
+        """Return what adds up with the figures of other processes; like :meth:`write`, in any thread."""
+        counts: dict[Figure, float] = {}
+        states: dict[Figure, float] = {}
+        for metric in self._registry.collect():
+            if metric.type == "gauge" and metric.name not in STATES:
+                continue
+            where = states if metric.type == "gauge" else counts
+            for sample in metric.samples:
+                if not sample.name.endswith("_created"):  # a time of day
+                    where[metric.name, sample.name, _labels(sample)] = sample.value
+        return Figures(counts, states)
 
     def write(self) -> Page:
         """Return everything in Prometheus' text format; it takes milliseconds, and may be called in any thread."""
-        return Page(generate_latest(self._registry), CONTENT_TYPE)
+        return Page(generate_latest(_Sum(self._registry, self._theirs)), CONTENT_TYPE)
 
     def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"sipagent_{name}", help_text, buckets=buckets, registry=self._registry)

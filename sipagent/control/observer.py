@@ -9,6 +9,7 @@ from sipagent.aio.log import get_logger
 from sipagent.call import events
 from sipagent.call.events import Fact
 from sipagent.control.metrics import MediaTotals, Metrics
+from sipagent.rtp.session import RtpStats
 
 QUIET = (events.SpeechStarted, events.SpeechStopped, events.AgentStarted, events.ModelComplained)
 """Facts of which there are many a call; they are for who looks closely."""
@@ -43,6 +44,20 @@ class CallObserver:
         self._count(fact, now)
         if self.follower is not None:
             self.follower.follow(call_id, fact, now)
+
+    def follow(self, call_id: str, fact: Fact, now: float) -> None:
+        """Take a fact that a worker has written and counted."""
+        if self.follower is not None:
+            self.follower.follow(call_id, fact, now)
+
+    def follow_delay(self, path: str, seconds: float) -> None:
+        """Take a delay that a worker has counted."""
+        if self.follower is not None:
+            self.follower.follow_delay(path, seconds)
+
+    def take_trouble(self, trouble: str | None) -> None:
+        """Take why no call would be taken, ``None`` when it would, from who knows better than we."""
+        self._set_trouble(trouble)
 
     def observe_engine(self, name: str, reason: str | None) -> None:
         """Take note that an engine is of no use until a person mends it, and why; or that it is again."""
@@ -114,9 +129,8 @@ class CallObserver:
             case events.Ended(reason, duration_s, media, tokens, cost_usd):
                 metrics.call_ended(reason, duration_s or None)
                 metrics.model_used(tokens, cost_usd)
-                heard = media.heard if media.packets_received else None
-                counts = media.packets_sent, media.packets_received, media.lost, media.from_strangers
-                metrics.media_ended(MediaTotals(*counts, heard, media.sent))
+                if media is not None:
+                    metrics.media_ended(_totals_of(media))
             case _:
                 self._count_model(fact)
 
@@ -143,6 +157,12 @@ class CallObserver:
             self.model_trouble = trouble
             if self.on_trouble is not None:
                 self.on_trouble(trouble)
+
+
+def _totals_of(media: RtpStats) -> MediaTotals:
+    heard = media.heard if media.packets_received else None
+    counts = media.packets_sent, media.packets_received, media.lost, media.from_strangers
+    return MediaTotals(*counts, heard, media.sent)
 
 
 def _short(value: object) -> object:

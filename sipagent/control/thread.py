@@ -7,7 +7,7 @@ as a client that dawdles, is the thread's own affair.
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from functools import partial
 from threading import Thread
@@ -38,7 +38,7 @@ class ControlThread:
         reasons: Callable[[], Sequence[str]],
         metrics: Metrics,
         dial: Dial,
-        pause_recording: Callable[[str, bool], None],
+        pause_recording: Callable[[str, bool], Awaitable[None] | None],
     ) -> None:
         self._reasons = reasons
         self._metrics = metrics
@@ -52,7 +52,7 @@ class ControlThread:
 
         :raises OSError: when somebody else has the port.
         """
-        sys.setswitchinterval(SWITCH_S)
+        yield_often()
         home = asyncio.get_running_loop()
         started: Future[tuple[str, int]] = Future()
         self._thread = Thread(target=self._run, args=(host, port, home, started), name="control", daemon=True)
@@ -87,7 +87,7 @@ class ControlThread:
             reasons=partial(_ask, home, self._reasons),
             metrics=partial(self._write_metrics, home),
             dial=lambda line, to, headers: _await(home, self._dial(line, to, headers)),
-            pause_recording=lambda call_id, is_paused: _ask(home, partial(self._pause_recording, call_id, is_paused)),
+            pause_recording=lambda call_id, is_paused: _await(home, self._pause(call_id, is_paused)),
         )
         address = await server.start(host, port)
         started.set_result(address)
@@ -95,8 +95,14 @@ class ControlThread:
         await server.close()
 
     async def _write_metrics(self, home: asyncio.AbstractEventLoop) -> Page:
-        await _ask(home, self._metrics.look)
+        await _await(home, self._metrics.gather())
         return self._metrics.write()
+
+    async def _pause(self, call_id: str, is_paused: bool) -> None:
+        """Do it on the loop of the calls, or have a worker do it."""
+        pausing = self._pause_recording(call_id, is_paused)
+        if pausing is not None:
+            await pausing
 
 
 async def _ask(home: asyncio.AbstractEventLoop, ask: Callable[[], Result]) -> Result:
@@ -110,6 +116,11 @@ async def _ask(home: asyncio.AbstractEventLoop, ask: Callable[[], Result]) -> Re
 
 async def _await(home: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Result]) -> Result:
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
+
+
+def yield_often() -> None:
+    """Let the loop of the calls have the interpreter back soon, whatever thread has it."""
+    sys.setswitchinterval(SWITCH_S)
 
 
 def _nothing() -> None:

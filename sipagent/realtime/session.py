@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from math import inf
 from random import Random
-from typing import ClassVar, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from sipagent.errors import LocalProtocolError
 from sipagent.realtime import protocol
@@ -108,7 +108,7 @@ class RealtimeSession:
         self.outputs: deque[Output] = deque()
         """What :meth:`poll` returns; where every frame counts they are taken from here."""
         self._event_id = protocol.EventIds(f"{random.getrandbits(32):08x}")
-        self._handlers = self._SETUP_HANDLERS
+        self._handlers = SETUP_HANDLERS
         self._now = 0.0  # of the message being read
         self._setup_due_at: float | None = None
         self._session_id = ""
@@ -364,7 +364,7 @@ class RealtimeSession:
             return
         self._state = _State.READY
         self.is_ready = True
-        self._handlers = self._READY_HANDLERS
+        self._handlers = READY_HANDLERS
         self._setup_due_at = None
         self.outputs.append(SessionReady(self._session_id, self._expires_at))
 
@@ -473,26 +473,27 @@ class RealtimeSession:
         self.counters["stale_event"] += 1
         return False
 
-    _SETUP_HANDLERS: ClassVar[dict[str, "Handler"]] = {
-        "session.created": _on_session_created,
-        "session.updated": _on_session_updated,
-        "error": _on_error,
-    }
-    _READY_HANDLERS: ClassVar[dict[str, "Handler"]] = {
-        "error": _on_error,
-        "session.updated": _on_session_updated,
-        "response.created": _on_response_created,
-        "response.done": _on_response_done,
-        "response.output_audio.done": _on_audio_done,
-        "response.output_audio_transcript.delta": _on_transcript_delta,
-        "response.output_audio_transcript.done": _on_transcript_done,
-        "response.function_call_arguments.delta": _on_arguments_delta,
-        "response.output_item.done": _on_output_item_done,
-        "conversation.item.input_audio_transcription.completed": _on_caller_transcript,
-        "input_audio_buffer.committed": _on_committed,
-        "input_audio_buffer.speech_started": _on_speech_started,
-        "input_audio_buffer.speech_stopped": _on_speech_stopped,
-    }
-
 
 Handler: TypeAlias = Callable[[RealtimeSession, Event], None]
+
+# ruff: noqa: SLF001 - the tables are the session's own; within the class they could not be compiled
+SETUP_HANDLERS: Final[dict[str, Handler]] = {
+    "session.created": RealtimeSession._on_session_created,
+    "session.updated": RealtimeSession._on_session_updated,
+    "error": RealtimeSession._on_error,
+}
+READY_HANDLERS: Final[dict[str, Handler]] = {
+    "error": RealtimeSession._on_error,
+    "session.updated": RealtimeSession._on_session_updated,
+    "response.created": RealtimeSession._on_response_created,
+    "response.done": RealtimeSession._on_response_done,
+    "response.output_audio.done": RealtimeSession._on_audio_done,
+    "response.output_audio_transcript.delta": RealtimeSession._on_transcript_delta,
+    "response.output_audio_transcript.done": RealtimeSession._on_transcript_done,
+    "response.function_call_arguments.delta": RealtimeSession._on_arguments_delta,
+    "response.output_item.done": RealtimeSession._on_output_item_done,
+    "conversation.item.input_audio_transcription.completed": RealtimeSession._on_caller_transcript,
+    "input_audio_buffer.committed": RealtimeSession._on_committed,
+    "input_audio_buffer.speech_started": RealtimeSession._on_speech_started,
+    "input_audio_buffer.speech_stopped": RealtimeSession._on_speech_stopped,
+}

@@ -1,8 +1,9 @@
 import io
 import json
+from itertools import pairwise
 from threading import Event
 
-from sipagent.aio.line_writer import MAX_WAITING, LineWriter
+from sipagent.aio.line_writer import MAX_WAITING, WHOLE, LineWriter, pieces_of
 
 
 class Terminal(io.StringIO):
@@ -61,3 +62,13 @@ def test_a_reader_that_is_gone_ends_nothing() -> None:
     writer.write("nobody reads\n")
     writer.close()
     assert not writer._thread.is_alive(), "it came to its end, by itself"
+
+
+def test_lines_of_several_processes_stay_whole_on_a_pipe() -> None:
+    lines = [f"{'ä' * length}\n" for length in (10, 2000, 3000, 1, 1, 2046, 2047, 2048, 5)]
+    pieces = list(pieces_of(lines))
+    assert "".join(pieces) == "".join(lines)
+    assert all(piece.endswith("\n") for piece in pieces)
+    sizes = [len(piece.encode()) for piece in pieces]
+    assert [size for size in sizes if size > WHOLE] == [6001, 4097], "only what is too long by itself"
+    assert all(sum(pair) > WHOLE for pair in pairwise(sizes)), "and no more pieces than needed"

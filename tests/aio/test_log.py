@@ -59,6 +59,13 @@ def test_json(stream: io.StringIO) -> None:
     }
 
 
+def test_what_every_event_bears(stream: io.StringIO) -> None:
+    set_up(level="info", style="json", stream=stream, fields={"worker": 2})
+    get_logger(call="ab12").info("answered")
+    event = read_json(stream)
+    assert (event["call"], event["worker"]) == ("ab12", 2)
+
+
 def test_console(stream: io.StringIO) -> None:
     set_up(level="info", style="console", stream=stream)
     get_logger(call="ab12").warning("tool_failed", reason="it is late", count=2, empty="")

@@ -121,7 +121,7 @@ class Line:
             call,
             handle=1,
             media=self.media,
-            endpoint=nobody,
+            signalling=nobody,
             engine=shell.Engine("", {}),
             tools=ToolRunner((), report=nobody.report, call=CallInfo("")),
             staff=nobody,

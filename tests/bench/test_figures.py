@@ -8,7 +8,6 @@ import pytest
 from sipagent.bench.caller import CallerFigures
 from sipagent.bench.figures import (
     Measurement,
-    Usage,
     conclude,
     count_lost,
     deviation,
@@ -19,6 +18,7 @@ from sipagent.bench.figures import (
 from sipagent.bench.generator import GeneratorFigures
 from sipagent.bench.model import ModelFigures
 from sipagent.bench.plan import Plan
+from sipagent.bench.process import Usage
 
 SECONDS = 10
 PACKETS = 50 * SECONDS
@@ -79,25 +79,35 @@ def test_nothing_arrived_is_no_good_figure() -> None:
     assert deviation([grid_deviations([], [])]).p99_ms == float("inf")
 
 
-def caller(*, packets: int = PACKETS) -> CallerFigures:
+def caller(*, packets: int = PACKETS, late: float = 0.0) -> CallerFigures:
     return CallerFigures(
         sent=PACKETS,
         sequence_numbers=array("H", range(packets)),
         arrived_at=array("d", [0.02 * number for number in range(packets)]),
         first_delta=[0.004, 0.016],
         stop=[0.05],
-        late=array("d", [0.0]),
+        late=array("d", [late]),
     )
 
 
 def measurement(
-    *, packets: int = PACKETS, cpu_s: float = 0.04, ended: tuple[str, ...] = (), calls: int = 2
+    *,
+    packets: int = PACKETS,
+    cpu_s: float = 0.04,
+    ended: tuple[str, ...] = (),
+    calls: int = 2,
+    late: float = 0.0,
+    others_s: float = 1.0,
+    delays: tuple[float, ...] = (0.0001,),
 ) -> Measurement:
+    callers = [caller(packets=packets, late=late), caller()]
     return conclude(
         Plan(calls=calls, seconds=SECONDS),
         answer=[0.002, 0.004],
-        callers=GeneratorFigures(SECONDS, 0.0, ended, [caller(packets=packets), caller()]),
-        model=ModelFigures(SECONDS, appends=2 * PACKETS, frames=2 * PACKETS, unmarked=0, deltas=90, delays=[0.0001]),
+        callers=GeneratorFigures(SECONDS, 0.0, ended, callers, cpu_s=others_s / 2),
+        model=ModelFigures(
+            SECONDS, 2 * PACKETS, frames=2 * PACKETS, unmarked=0, deltas=90, delays=delays, cpu_s=others_s / 2
+        ),
         window_s=SECONDS,
         usages=(
             Usage(0, 0, 1000, 0),
@@ -117,7 +127,14 @@ def test_a_load_comes_to_its_figures() -> None:
     assert found.rates.deltas == 4.5
     assert found.delta_to_packet is not None
     assert (found.delta_to_packet.count, found.delta_to_packet.p50_ms) == (4, 10.0)
-    assert not [*found.faults(), *found.excesses()]
+    assert (found.packets, found.lost, found.late) == (2 * PACKETS, 0, 0)
+    assert not [*found.faults(), *found.excesses(), *found.flaws(), *found.doubts()]
+
+
+def test_callers_and_model_are_accounted_apart() -> None:
+    others = measurement(others_s=2.0).others
+    assert others.share == pytest.approx(0.2)
+    assert others.generator_us == others.model_us == pytest.approx(50_000)
 
 
 def test_a_load_that_missed_its_rate_is_invalid() -> None:
@@ -133,3 +150,45 @@ def test_too_much_cpu_is_an_excess_of_many_calls() -> None:
     (excess,) = measurement(cpu_s=2.0, calls=50).excesses()
     assert "4,000 µs" in excess
     assert not [*measurement(cpu_s=0.08, calls=2).excesses()]
+
+
+def test_a_model_that_hears_late_is_no_clean_step() -> None:
+    (flaw,) = measurement(delays=(0.02,)).flaws()
+    assert flaw == "uplink p99: 20.0 ms, more than 10"
+
+
+def test_callers_who_are_late_or_dear_are_doubted() -> None:
+    (busy,) = measurement(others_s=9.0).doubts()
+    assert "90%" in busy
+    (late,) = measurement(late=0.02).doubts()
+    assert "late themselves" in late
+
+
+def test_another_s_program_has_no_cpu() -> None:
+    found = conclude(
+        Plan(calls=1, seconds=SECONDS),
+        answer=[],
+        callers=GeneratorFigures(SECONDS, 0.0, (), [caller()]),
+        model=None,
+        window_s=SECONDS,
+        usages=None,
+    )
+    assert (found.cpu_us, found.memory_per_call_bytes, found.rates.appends, found.packet_to_message) == (None,) * 4
+    assert not [*found.flaws()]
+
+
+def test_calls_that_come_and_go_are_measured_by_what_their_callers_sent() -> None:
+    found = conclude(
+        Plan(calls=7, seconds=SECONDS),
+        answer=[],
+        callers=GeneratorFigures(SECONDS, 0.0, (), [caller(), caller()], answer=[0.01]),
+        model=None,
+        window_s=SECONDS,
+        usages=(Usage(0, 0, 0, 0), Usage(0, 0, 0, 0), Usage(0.02, 0, 0, 0)),
+        is_steady=False,
+    )
+    assert found.call_seconds == 2 * SECONDS
+    assert found.cpu_us == pytest.approx(1000)
+    assert found.rates.packets_out == 50
+    assert found.answer is not None
+    assert found.answer.p95_ms == pytest.approx(10.0)

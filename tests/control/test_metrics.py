@@ -1,10 +1,12 @@
 """What the page for Prometheus says after things have happened."""
 
+import asyncio
 from collections import Counter
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sipagent.aio.figures import Figures, Tally
 from sipagent.call.admission import Verdict
 from sipagent.control.metrics import MediaTotals, Metrics
 from sipagent.rtp.emodel import judge
@@ -136,3 +138,44 @@ def test_what_the_models_used(state: State) -> None:
     state.metrics.model_used(500, None)  # a model of unknown prices
     values = state.read()
     assert (values["sipagent_model_tokens_total"], values["sipagent_model_usd_total"]) == (1_500, 0.25)
+
+
+def test_what_workers_counted_adds_up() -> None:
+    async def gather() -> Figures:
+        tally = Tally()
+        for number, each in enumerate(workers):
+            each.metrics.look()
+            tally.update(number, each.metrics.figures())
+        return tally.sum()
+
+    workers, front = [State(), State()], State()
+    front.metrics = Metrics(
+        active_calls=lambda: 7, sip_counters=lambda: {"requests": 5}, workers=lambda: (2, 1), others=gather
+    )
+    for number, worker in enumerate(workers, 1):
+        worker.calls = 99  # the front knows better
+        for _ in range(number):
+            worker.metrics.call_answered(0.03)
+            worker.metrics.call_ended("bye", 2.0)
+        worker.metrics.engine_refuses("main", True)
+    workers[1].metrics.call_ended("agent", 100.0)
+    front.metrics.call_ended("worker_died", None)
+    alone = front.read()
+    asyncio.run(front.metrics.gather())
+    values = front.read()
+    assert values["sipagent_calls_total outcome=bye"] == 3
+    assert values["sipagent_calls_total outcome=agent"] == 1
+    assert values["sipagent_calls_total outcome=worker_died"] == 1
+    assert values["sipagent_invite_to_ok_seconds_count"] == 3
+    assert values["sipagent_invite_to_ok_seconds_bucket le=0.02"] == 0
+    assert values["sipagent_invite_to_ok_seconds_bucket le=0.05"] == 3
+    assert values["sipagent_invite_to_ok_seconds_sum"] == pytest.approx(0.09)
+    assert values["sipagent_active_calls"] == 7
+    assert values["sipagent_workers"] == 2
+    assert values["sipagent_worker_deaths_total"] == 1
+    assert values["sipagent_sip_total what=requests"] == 5
+    assert values["sipagent_engine_refuses engine=main"] == 1
+    assert values["process_resident_memory_bytes"] > 2 * alone["process_resident_memory_bytes"]
+    assert values["process_start_time_seconds"] == alone["process_start_time_seconds"]
+    names = [line.split(" ")[2] for line in front.metrics.write().body.decode().splitlines() if "# TYPE" in line]
+    assert len(names) == len(set(names))

@@ -30,7 +30,13 @@ from sipagent.realtime.events import (
     SessionFailed,
     SessionReady,
 )
-from sipagent.realtime.session import MAX_FUNCTION_CALLS, RealtimeSession, SessionSettings
+from sipagent.realtime.session import (
+    MAX_FUNCTION_CALLS,
+    READY_HANDLERS,
+    SETUP_HANDLERS,
+    RealtimeSession,
+    SessionSettings,
+)
 from sipagent.realtime.settings import session_object
 
 SETTINGS = SessionSettings(model="gpt-realtime-2.1", instructions="You are Ada.")
@@ -745,8 +751,8 @@ def test_event_ids_are_unlike_those_of_another_session() -> None:
 
 KINDS = st.sampled_from(
     [
-        *RealtimeSession._SETUP_HANDLERS,
-        *RealtimeSession._READY_HANDLERS,
+        *SETUP_HANDLERS,
+        *READY_HANDLERS,
         "response.output_audio.delta",
         "ping",
         "unheard.of",

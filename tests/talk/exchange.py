@@ -14,8 +14,7 @@ from talk.caller import Caller
 
 from sipagent.aio.ticker import Ticker
 from sipagent.aio.ua import SipEndpoint
-from sipagent.bench.plan import HOST, share_processors
-from sipagent.bench.program import PRIORITY
+from sipagent.bench.plan import HOST, PRIORITY, share_processors
 from sipagent.errors import SipagentError
 from sipagent.sip.core import UserAgentSettings
 from sipagent.sip.events import Accepted, Ended, Event
