@@ -1,7 +1,7 @@
 """``make compile``: sipagent with its hot path as machine code, in ``build/compiled``, for the Python that runs this.
 
-It is made as a wheel is, by ``scripts/mypyc_hook.py``, and only when what it is made of has changed. Without a C compiler
-or Python's headers there is nothing in ``build/compiled``, and sipagent runs as the source that it is.
+It is made as a wheel is, by ``scripts/mypyc_hook.py``, and only when what it is made of has changed. Without a C
+compiler or Python's headers there is nothing in ``build/compiled``, and sipagent runs as the source that it is.
 """
 
 import os
@@ -29,10 +29,9 @@ def find_obstacle() -> str | None:
     """Return why nothing can be compiled here, or None if it can."""
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     headers = [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
+    command = [*compiler, *headers, "-x", "c", "-fsyntax-only", "-"]
     try:
-        ran = subprocess.run(
-            [*compiler, *headers, "-x", "c", "-fsyntax-only", "-"], input=b"#include <Python.h>\n", capture_output=True
-        )
+        ran = subprocess.run(command, input=b"#include <Python.h>\n", capture_output=True, check=False)
     except OSError:
         return f"there is no C compiler ({compiler[0]})"
     return f"{compiler[0]} finds no Python.h (Debian: python3-dev)" if ran.returncode else None
@@ -47,13 +46,18 @@ def digest_sources() -> str:
 
 
 def build_wheel(folder: Path) -> Path:
-    """Build the wheel into a folder that is emptied before."""
+    """Build the wheel into a folder that is emptied before.
+
+    :raises subprocess.CalledProcessError: with what mypyc and the compiler said.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)],
         cwd=ROOT,
         env={**os.environ, "HATCH_BUILD_HOOKS_ENABLE": "1"},
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         check=True,
     )
     (wheel,) = folder.glob("*.whl")
@@ -87,7 +91,8 @@ def main() -> int:
         unpack(build_wheel(ROOT / "build" / "wheel"), digest)
     except subprocess.CalledProcessError as error:
         shutil.rmtree(RESULT, ignore_errors=True)
-        print("it can't be compiled as it is; COMPILED= on make's command line runs the source", file=sys.stderr)
+        print(error.stdout, file=sys.stderr)
+        print("it can't be compiled as it is; COMPILED=no on make's command line runs the source", file=sys.stderr)
         return error.returncode
     print(f"compiled in {monotonic() - began_at:.0f} s: {RESULT.relative_to(ROOT)}")
     return 0

@@ -1,7 +1,7 @@
-"""Compile the modules that pyproject.toml names by mypyc while a wheel is built; HATCH_BUILD_HOOKS_ENABLE=1 asks for it.
+"""Compiles the modules that pyproject.toml names by mypyc while a wheel is built, if HATCH_BUILD_HOOKS_ENABLE=1 is set.
 
-Nothing is written beside the sources, where it would hide what is edited. What is made stays in ``build/mypyc``, so that
-the next build compiles only what has changed.
+Nothing is written beside the sources, where it would hide what is edited. What is made stays in ``build/mypyc``, so
+that the next build compiles only what has changed.
 """
 
 import sys
