@@ -312,7 +312,7 @@ def read_head(data: bytes) -> Head:
     end = data.find(b"\r\n\r\n", start)
     fault = None
     if end < 0:
-        end = len(data) - 2 if data.endswith(b"\r\n") else len(data)
+        end = max(start, len(data) - 2) if data.endswith(b"\r\n") else len(data)
         fault = None if data.endswith(b"\r\n") else RemoteProtocolError("the head is cut off")
     if end - start > HEAD_MAX:
         raise MessageError("head too long", status=513)
