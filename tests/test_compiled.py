@@ -118,7 +118,7 @@ def test_what_is_not_of_these_sources_is_thrown_away(monkeypatch: pytest.MonkeyP
     script = load_script()
     monkeypatch.setattr(script, "RESULT", tmp_path / "compiled")
     for made_of, is_kept in ((script.digest_sources(), True), ("something else", False)):
-        script.RESULT.mkdir()
+        script.RESULT.mkdir(exist_ok=True)
         (script.RESULT / script.DIGEST).write_text(made_of)
         script.forget_stale()
         assert script.RESULT.exists() is is_kept
