@@ -114,6 +114,16 @@ def test_no_class_is_compiled_that_mypyc_would_make_another() -> None:
     ] == []
 
 
+def test_what_is_not_of_these_sources_is_thrown_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = load_script()
+    monkeypatch.setattr(script, "RESULT", tmp_path / "compiled")
+    for made_of, is_kept in ((script.digest_sources(), True), ("something else", False)):
+        script.RESULT.mkdir(exist_ok=True)
+        (script.RESULT / script.DIGEST).write_text(made_of)
+        script.forget_stale()
+        assert script.RESULT.exists() is is_kept
+
+
 def test_who_has_no_compiler_is_told_what_that_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
     assert load_script().find_obstacle() == "there is no C compiler (no-such-compiler)"
