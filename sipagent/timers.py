@@ -39,8 +39,8 @@ class Timers(Generic[Key]):
 
     def cancel(self, key: Key) -> None:
         """Forget ``key``; to forget one that is not set is no error."""
-        self._live.pop(key, None)
-        self._look()
+        if self._live.pop(key, None) is not None:
+            self._look()
 
     def clear(self) -> None:
         """Forget all."""

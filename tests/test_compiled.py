@@ -18,7 +18,7 @@ COMPILED = ROOT / "build" / "compiled"
 BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]
 NAMES: list[str] = BUILD["targets"]["wheel"]["hooks"]["custom"]["include"]
 
-TESTED = ("tests/rtp", "tests/call", "tests/realtime")
+TESTED = ("tests/rtp", "tests/call", "tests/realtime", "tests/sdp", "tests/sip")
 FAKES = ("tests/call/test_listener.py", "tests/call/test_speaker.py")
 """They give a session where a link to one is asked for, and what is compiled takes its types at their word."""
 

@@ -57,4 +57,6 @@ def _encode_text(text: str) -> str:
 
 
 def _visible(text: str) -> str:
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)

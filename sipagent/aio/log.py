@@ -10,6 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Protocol, TextIO, cast
 
 import structlog
@@ -41,6 +42,9 @@ SECRETS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """What looks like a secret inside a text: credentials in SIP and HTTP headers, and the keys of OpenAI."""
+
+MARKS = re.compile(r"[:= ]|[se]k[-_]", re.IGNORECASE)
+"""What every text with a secret in it has, and most fields of a call have not."""
 
 HARMFUL = (
     *range(0x20),  # C0: line ends, ESC, NUL
@@ -138,10 +142,14 @@ class Cleaner:
 
     def clean(self, value: object, name: str = "", depth: int = 0) -> object:
         """Return the value as JSON knows it: masked, cut and escaped."""
-        if SECRET_NAMES.search(name) and value is not None:
+        if value is None:
+            return None
+        if SECRET_NAMES.search(name) if depth else _is_secret(name):
             return MASK
         match value:
-            case None | bool() | int() | float():
+            case str():
+                return self.clean_text(str(value))
+            case int() | float():
                 return value
             case Mapping() | list() | tuple() | set() | frozenset() if depth == MAX_DEPTH:
                 return "…"
@@ -161,10 +169,11 @@ class Cleaner:
         shown = text[: 2 * MAX_CHARACTERS]
         if self._known is not None:
             shown = self._known.sub(MASK, shown)
-        shown = SECRETS.sub(_mask, shown)
+        if MARKS.search(shown):
+            shown = SECRETS.sub(_mask, shown)
         if len(text) > MAX_CHARACTERS:
             shown = f"{shown[:MAX_CHARACTERS]}… ({len(text)} characters)"
-        return shown.translate(ESCAPES)
+        return shown if shown.isprintable() else shown.translate(ESCAPES)
 
 
 class ConsoleRenderer:
@@ -186,7 +195,10 @@ class ConsoleRenderer:
 def render_json(_logger: object, _method: str, event: Event) -> str:
     """Return one JSON object: time, level, what happened, and its fields."""
     head = {"time": event.pop("timestamp"), "level": event.pop("level"), "event": event.pop("event")}
-    return json.dumps(head | dict(event), ensure_ascii=False)
+    return _encode(head | dict(event))
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class _ExceptionFields:
@@ -216,6 +228,12 @@ class _Forwarder(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         write: Callable[..., object] = getattr(get_logger(), record.levelname.lower(), get_logger().warning)
         write("library_said", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    """Whether a field of this name, which is ours, is masked."""
+    return SECRET_NAMES.search(name) is not None
 
 
 def _mask(match: re.Match[str]) -> str:

@@ -16,6 +16,8 @@ from picows import (
     ws_connect,
 )
 
+from sipagent.aio.tcp import connect
+
 MAX_FRAME = 16 * 1024 * 1024
 """An append may carry 15 MiB; nothing that the model sends us comes near."""
 
@@ -83,6 +85,7 @@ class WebSocket(WSListener):
             lambda: self,
             url,
             extra_headers=dict(headers),
+            socket_factory=lambda where: connect(where.host, where.port),
             max_redirects=0,  # the key is for this host and no other
             websocket_handshake_timeout=timeout_s,
             ssl_context=tls,

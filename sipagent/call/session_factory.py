@@ -19,7 +19,7 @@ from sipagent.realtime.settings import SessionSettings
 def make_session(settings: SessionSettings, *, audio_format: AudioFormat, random: Random) -> ModelSession:
     """A session for a call in this format; that of the settings is replaced by what the server takes."""
     theirs = settings.dialect.format_for(audio_format)
-    asked = replace(settings, audio_format=theirs)
+    asked = settings if settings.audio_format == theirs else replace(settings, audio_format=theirs)
     kind = LiveSession if settings.dialect.protocol == "live" else RealtimeSession
     if theirs == audio_format:
         return kind(asked, random=random)

@@ -1,8 +1,10 @@
 """Follows every call: writes it in the log, counts it in the metrics, and remembers why no call would be taken."""
 
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Protocol
+from dataclasses import fields, is_dataclass
+from functools import cache
+from logging import DEBUG
+from typing import TYPE_CHECKING, Protocol
 
 from sipagent.agent.builtin import KEY_TOOLS
 from sipagent.aio.log import get_logger
@@ -10,6 +12,9 @@ from sipagent.call import events
 from sipagent.call.events import Fact
 from sipagent.control.metrics import MediaTotals, Metrics
 from sipagent.rtp.session import RtpStats
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 QUIET = (events.SpeechStarted, events.SpeechStopped, events.AgentStarted, events.ModelComplained)
 """Facts of which there are many a call; they are for who looks closely."""
@@ -32,7 +37,7 @@ class CallObserver:
         self._metrics = metrics
         self._engines: dict[str, str] = {}
         self.follower: Follower | None = None
-        self._log = get_logger()
+        self._log = get_logger().bind()  # as logging is set up now: to find that out for every line takes as long again
         self.model_trouble: str | None = None
         """Why the model can't be used until somebody mends a setting; ``None`` when it can."""
         self.on_trouble: Callable[[str | None], None] | None = None
@@ -98,7 +103,10 @@ class CallObserver:
         self._metrics.recording_failed()
 
     def _write(self, call_id: str, fact: Fact) -> None:
-        fields = {"call": call_id} | {name: _short(value) for name, value in asdict(fact).items()}
+        is_quiet = isinstance(fact, QUIET)
+        if is_quiet and not self._log.is_enabled_for(DEBUG):
+            return
+        fields = {"call": call_id} | _fields_of(fact)
         if isinstance(fact, events.DigitPressed):
             del fields["digit"]  # it may be of a card's number
         if isinstance(fact, events.ToolCalled | events.ToolReturned) and fact.name in KEY_TOOLS:
@@ -106,7 +114,7 @@ class CallObserver:
         name = _snake(type(fact).__name__)
         if isinstance(fact, events.ModelFailed):
             self._log.error(name, **fields)
-        elif isinstance(fact, QUIET):
+        elif is_quiet:
             self._log.debug(name, **fields)
         else:
             self._log.info(name, **fields)
@@ -165,11 +173,25 @@ def _totals_of(media: RtpStats) -> MediaTotals:
     return MediaTotals(*counts, heard, media.sent)
 
 
+def _fields_of(fact: "DataclassInstance") -> dict[str, object]:
+    """What it holds, by name; nothing is copied, for the log keeps nothing."""
+    return {field.name: _short(getattr(fact, field.name)) for field in fields(fact)}
+
+
 def _short(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _short(within) for name, within in value.items()}
-    return round(value, 3) if isinstance(value, float) else value
+    """As the log takes it, with no more digits than anybody reads."""
+    match value:
+        case None | str() | int():
+            return value
+        case float():
+            return round(value, 3)
+        case dict():
+            return {name: _short(within) for name, within in value.items()}
+        case list() | tuple():
+            return [_short(within) for within in value]
+    return _fields_of(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
+@cache
 def _snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")

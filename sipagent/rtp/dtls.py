@@ -66,12 +66,8 @@ class Certificate:
 
     certificate: "x509.Certificate" = field(repr=False)
     key: "ec.EllipticCurvePrivateKey" = field(repr=False)
-
-    @property
-    def fingerprint(self) -> str:
-        """As SDP has it: the digest, and its octets."""
-        digest = hashlib.sha256(self.certificate.public_bytes(Encoding.DER)).hexdigest().upper()
-        return "sha-256 " + ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+    fingerprint: str
+    """As SDP has it: the digest, and its octets."""
 
 
 def make_certificate(*, wall: float) -> Certificate:
@@ -87,7 +83,13 @@ def make_certificate(*, wall: float) -> Certificate:
     now = datetime.fromtimestamp(wall, UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
     dated = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + LIFETIME)
-    return Certificate(dated.sign(key, hashes.SHA256()), key)
+    certificate = dated.sign(key, hashes.SHA256())
+    return Certificate(certificate, key, _fingerprint(certificate))
+
+
+def _fingerprint(certificate: "x509.Certificate") -> str:
+    digest = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest().upper()
+    return "sha-256 " + ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
 
 
 class Dtls:

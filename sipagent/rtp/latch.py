@@ -32,6 +32,7 @@ unless he sits at the NAT the caller is behind, or the caller stays silent for `
 """
 
 from collections import deque
+from functools import lru_cache
 from ipaddress import ip_address
 from math import inf
 from typing import Final, NamedTuple, TypeAlias
@@ -52,6 +53,9 @@ MAX_REBIND_STEP = 50
 
 MAX_CANDIDATES = 4
 """Addresses counted at a time; a new one puts out the oldest of those trusted no more, so a flood costs no memory."""
+
+HOSTS_MAX = 256
+"""Whose usual spelling is remembered: calls come from few hosts."""
 
 MAX_WAITING = 10
 """Packets of a rebind kept until it is followed, the latest ones; more don't come in that time."""
@@ -228,6 +232,7 @@ class Latch:
         return candidate
 
 
+@lru_cache(HOSTS_MAX)
 def _canonical(host: str) -> str:
     """An address in the spelling sockets report; IPv6 has many others."""
     try:

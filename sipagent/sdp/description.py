@@ -159,9 +159,10 @@ class SessionDescription:
         :raises LocalProtocolError: where a value holds CR, LF or NUL
         """
         lines = [f"{letter}={value}" for letter, value in self._lines()]
-        if any(character in line for line in lines for character in "\r\n\0"):
+        text = "".join(lines)
+        if "\r" in text or "\n" in text or "\0" in text:
             raise LocalProtocolError("a line of a session description holds CR, LF or NUL")
-        return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
+        return "\r\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
 
     def _lines(self) -> Iterator[tuple[str, object]]:
         yield "v", 0

@@ -1,6 +1,7 @@
 """One of the peer's media, read together with what it inherits from the session."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
@@ -28,6 +29,8 @@ PLAIN_PROFILES: Final = frozenset({PLAIN_RTP, "RTP/AVPF"})
 """Feedback (:rfc:`4585`) may be asked for; it may be left out as well."""
 SECURE_PROFILES: Final = frozenset({SECURE_RTP, "RTP/SAVPF"})
 MAX_PORT: Final = 65_535
+HOSTS_MAX: Final = 256
+"""Of which it is remembered what they are: calls come from few hosts."""
 BY_ICE: Final[Address] = ("0.0.0.0", 9)
 """Where a browser is until it has passed a check; it writes the same itself."""
 DEFAULT_PTIME_MS: Final = 20
@@ -209,6 +212,7 @@ def _meet(theirs: Direction, ours: Direction) -> Direction:
     return next(direction for direction, flags in DIRECTIONS.items() if flags == met)
 
 
+@lru_cache(HOSTS_MAX)
 def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(text)

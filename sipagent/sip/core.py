@@ -268,5 +268,7 @@ def check_headers(extra: HeaderList) -> None:
 
     :raises LocalProtocolError: for one of :data:`RESERVED`, a name that is no token, or CR, LF or NUL in a value.
     """
+    if not extra:
+        return
     for name in [name for name, _ in Headers(extra).items() if name.lower() in RESERVED]:
         raise LocalProtocolError(f"{name} is written by the user agent")

@@ -6,6 +6,7 @@ come, and knows where the next one goes.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TypeAlias
 
@@ -24,6 +25,9 @@ DEFAULT_PORTS = {"TLS": 5061, "WS": 80, "WSS": 443}
 """Of transports that have one of their own (:rfc:`3261#section-19.1.2`, :rfc:`7118#section-8.3`); of others 5060."""
 
 MAX_FORWARDS = "70"
+
+HOSTS_MAX = 256
+"""Of which it is remembered whether they are addresses: calls come from few hosts."""
 
 
 @dataclass(slots=True)
@@ -185,6 +189,7 @@ def flow_to(uri: Uri, base: Flow) -> Flow:
     return Flow(transport, address, base.local, uri.host)
 
 
+@lru_cache(HOSTS_MAX)
 def is_numeric(host: str) -> bool:
     """Whether a host is an address and no name."""
     try:

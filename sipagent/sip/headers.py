@@ -87,7 +87,8 @@ class Headers:
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         self._fields: list[tuple[str, str, str]] = []
         self._index: dict[str, list[str]] | None = None
-        self._derived: dict[Callable[[Headers], object], object] = {}
+        self._derived: dict[Callable[[Headers], object], tuple[str, object]] = {}
+        """What was read of a field, and the key of that."""
         for name, value in fields:
             self.add(name, value)
 
@@ -142,13 +143,21 @@ class Headers:
 
         :raises LocalProtocolError: if the name is no token, or the value has CR, LF or NUL.
         """
-        self._fields.append(self._field(name, value))
-        self._changed()
+        field = self._field(name, value)
+        self._fields.append(field)
+        self._changed(field[0])
+
+    def take(self, other: "Headers", name: str, *, most: int | None = None) -> None:
+        """Append the fields of that name that another message has, or so many of them, as they are."""
+        key = _key(name)
+        self._fields += [field for field in other._fields if field[0] == key][:most]
+        self._changed(key)
 
     def insert_first(self, name: str, value: str) -> None:
         """Put a field above all others; errors as :meth:`add`."""
-        self._fields.insert(0, self._field(name, value))
-        self._changed()
+        field = self._field(name, value)
+        self._fields.insert(0, field)
+        self._changed(field[0])
 
     def set(self, name: str, value: str) -> None:
         """Leave one field of that name, in the place of the first, or last of all; errors as :meth:`add`."""
@@ -156,7 +165,7 @@ class Headers:
         at = next((i for i, old in enumerate(self._fields) if old[0] == field[0]), len(self._fields))
         self._fields = [old for old in self._fields if old[0] != field[0]]
         self._fields.insert(at, field)
-        self._changed()
+        self._changed(field[0])
 
     def replace_first(self, name: str, value: str) -> None:
         """Replace the first value of that name, leaving the rest of its list; errors as :meth:`add`."""
@@ -167,13 +176,13 @@ class Headers:
         else:
             rest = grammar.split_list(self._fields[at][2])[1:] if field[0] in _LISTS else []
             self._fields[at] = (*field[:2], ", ".join([value, *rest]))
-        self._changed()
+        self._changed(field[0])
 
     def remove(self, name: str) -> None:
         """Drop every field of that name; that there is none is no error."""
         key = _key(name)
         self._fields = [field for field in self._fields if field[0] != key]
-        self._changed()
+        self._changed(key)
 
     def items(self) -> list[tuple[str, str]]:
         """Return names and whole values, in order."""
@@ -185,11 +194,15 @@ class Headers:
         copy._fields = self._fields.copy()
         return copy
 
-    def derive(self, function: "Callable[[Headers], T]") -> T:
-        """Return ``function(self)``, remembered until a field changes; what it raises is not remembered."""
-        if function not in self._derived:
-            self._derived[function] = function(self)
-        return cast("T", self._derived[function])
+    def derive(self, name: str, function: "Callable[[Headers], T]") -> T:
+        """Return ``function(self)``, which looks at the fields of that name alone.
+
+        It is remembered until one of them changes; what it raises is not remembered.
+        """
+        known = self._derived.get(function)
+        if known is None:
+            known = self._derived[function] = (_key(name), function(self))
+        return cast("T", known[1])
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and _key(name) in self._by_key()
@@ -207,14 +220,23 @@ class Headers:
 
     @staticmethod
     def _field(name: str, value: str) -> tuple[str, str, str]:
-        if not grammar.is_token(name):
-            raise LocalProtocolError(f"{name!r} is no name for a header field")
-        key = _key(name)
+        key = _KEYS.get(name)
+        if key is None:
+            if not grammar.is_token(name):
+                raise LocalProtocolError(f"{name!r} is no name for a header field")
+            key = _key(name)
         return key, _NAMES.get(key, name), check_text(value).strip(" \t")
 
-    def _changed(self) -> None:
-        self._index = None
-        self._derived.clear()
+    def _changed(self, key: str) -> None:
+        """Forget what was read of the fields of this key, and look them up anew."""
+        if self._index is not None:
+            values = [value for of, _, value in self._fields if of == key]
+            if values:
+                self._index[key] = values
+            else:
+                self._index.pop(key, None)
+        if self._derived:
+            self._derived = {function: read for function, read in self._derived.items() if read[0] != key}
 
     def _by_key(self) -> dict[str, list[str]]:
         if self._index is None:
@@ -360,7 +382,8 @@ class Via:
 
     def with_parameter(self, name: str, value: str | None) -> "Via":
         """Return a copy in which that parameter has that value, ``None`` for a flag."""
-        return replace_fields(self, parameters=self.parameters.replace(name, value))
+        parameters = self.parameters.replace(name, value)
+        return Via(self.transport, self.host, self.port, parameters, self.protocol)
 
     def __str__(self) -> str:
         return f"{self.protocol}/{self.transport} {self.sent_by}{format_generic_params(self.parameters)}"

@@ -61,7 +61,10 @@ def clean(text: str, limit: int) -> str:
 
     Octets that are no UTF-8 are read as Latin-1, in which old exchanges write their names.
     """
-    text = _OCTETS.sub(lambda match: chr(ord(match[0]) - 0xDC00), text[: 4 * limit])
+    text = text[: 4 * limit]
+    if text.isascii() and text.isprintable():
+        return _SPACES.sub(" ", text).strip()[:limit].rstrip()
+    text = _OCTETS.sub(lambda match: chr(ord(match[0]) - 0xDC00), text)
     seen = "".join(letter if unicodedata.category(letter) not in _INVISIBLE else " " for letter in text)
     return _SPACES.sub(" ", seen).strip()[:limit].rstrip()
 

@@ -111,32 +111,32 @@ class Message:
     @property
     def via(self) -> Via:
         """The topmost Via."""
-        return self.headers.derive(_top_via)
+        return self.headers.derive("Via", _top_via)
 
     @property
     def vias(self) -> list[Via]:
         """All hops, the last one first."""
-        return self.headers.derive(_vias)
+        return self.headers.derive("Via", _vias)
 
     @property
     def from_(self) -> NameAddr:
         """Who asks."""
-        return self.headers.derive(_from)
+        return self.headers.derive("From", _from)
 
     @property
     def to(self) -> NameAddr:
         """Who is asked."""
-        return self.headers.derive(_to)
+        return self.headers.derive("To", _to)
 
     @property
     def call_id(self) -> str:
         """What all messages of a dialog share."""
-        return self.headers.derive(_call_id)
+        return self.headers.derive("Call-ID", _call_id)
 
     @property
     def cseq(self) -> CSeq:
         """The request's place in the dialog."""
-        return self.headers.derive(_cseq)
+        return self.headers.derive("CSeq", _cseq)
 
     @property
     def contact(self) -> NameAddr | None:
@@ -147,17 +147,17 @@ class Message:
     @property
     def contacts(self) -> list[NameAddr]:
         """All Contacts; none for ``*``."""
-        return self.headers.derive(_contacts)
+        return self.headers.derive("Contact", _contacts)
 
     @property
     def record_route(self) -> list[NameAddr]:
         """The proxies that want to stay on the way, as listed."""
-        return self.headers.derive(_record_route)
+        return self.headers.derive("Record-Route", _record_route)
 
     @property
     def max_forwards(self) -> int | None:
         """Hops left, at most 255."""
-        return self.headers.derive(_max_forwards)
+        return self.headers.derive("Max-Forwards", _max_forwards)
 
     @property
     def content_type(self) -> str | None:
@@ -274,16 +274,14 @@ def make_response(request: Request, status: int, *, reason: str | None = None, t
     :param to_tag: added to To, unless it has a tag.
     """
     headers = Headers()
-    for via in request.headers.get_fields("Via"):
-        headers.add("Via", via)
+    headers.take(request.headers, "Via")
     for name in ("From", "To", "Call-ID", "CSeq"):
-        value = request.headers.get(name)
-        if value is not None:
-            tagged = name == "To" and to_tag is not None and not _has_to_tag(request)
-            headers.add(name, f"{value};tag={to_tag}" if tagged else value)
-    timestamp = request.headers.get("Timestamp")
-    if status == 100 and timestamp is not None:
-        headers.add("Timestamp", timestamp)
+        headers.take(request.headers, name, most=1)
+    to = headers.get("To")
+    if to is not None and to_tag is not None and not _has_to_tag(request):
+        headers.set("To", f"{to};tag={to_tag}")
+    if status == 100:
+        headers.take(request.headers, "Timestamp", most=1)
     return Response(status, REASONS.get(status, "Unknown") if reason is None else reason, headers)
 
 
@@ -314,7 +312,7 @@ def read_head(data: bytes) -> Head:
     end = data.find(b"\r\n\r\n", start)
     fault = None
     if end < 0:
-        end = len(data) - 2 if data.endswith(b"\r\n") else len(data)
+        end = max(start, len(data) - 2) if data.endswith(b"\r\n") else len(data)
         fault = None if data.endswith(b"\r\n") else RemoteProtocolError("the head is cut off")
     if end - start > HEAD_MAX:
         raise MessageError("head too long", status=513)
@@ -352,7 +350,7 @@ def _parse_request(head: Head, data: bytes) -> Request:
     try:
         method, uri = _parse_request_line(head.start_line)
         _check(head)
-        if head.headers.derive(_cseq).method != method:
+        if head.headers.derive("CSeq", _cseq).method != method:
             raise RemoteProtocolError("CSeq counts another method")
         return Request(method, uri, head.headers, _cut_body(head, data))
     except RemoteProtocolError as error:
@@ -376,7 +374,7 @@ def partial_request(head: Head) -> Request | None:
     if not grammar.is_token(method) or method == "ACK":
         return None
     try:
-        head.headers.derive(_top_via)
+        head.headers.derive("Via", _top_via)
     except RemoteProtocolError:
         return None
     target = rest.partition(" ")[0]
@@ -412,10 +410,10 @@ def _check(head: Head) -> None:
             raise RemoteProtocolError(f"more than one {name}")
     for name, read in _TYPED:
         try:
-            headers.derive(read)
+            headers.derive(name, read)
         except RemoteProtocolError as error:
             raise RemoteProtocolError(f"{name}: {error}") from error
-    branch = headers.derive(_top_via).branch
+    branch = headers.derive("Via", _top_via).branch
     if branch is not None and branch.lower() == MAGIC_COOKIE.lower():
         raise RemoteProtocolError("a branch of nothing but its magic cookie")
 
@@ -443,7 +441,7 @@ def _top_via(headers: Headers) -> Via:
 
 
 def _vias(headers: Headers) -> list[Via]:
-    return [headers.derive(_top_via), *map(Via.parse, headers.get_all("Via")[1:])]
+    return [headers.derive("Via", _top_via), *map(Via.parse, headers.get_all("Via")[1:])]
 
 
 def _from(headers: Headers) -> NameAddr:

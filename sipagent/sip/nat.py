@@ -15,6 +15,7 @@ the same socket: over a stream others see the port of one connection.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeAlias
 
@@ -66,7 +67,7 @@ class Outside:
 
         Both are numeric.
         """
-        far, own = ip_address(remote), ip_address(local[0])
+        far, own = _read(remote), _read(local[0])
         if own.is_loopback or far == own:
             return local
         is_far = not _is_private(far)
@@ -111,6 +112,12 @@ class Outside:
             if is_right(registrar):
                 return View(view.address, None)
         return None
+
+
+@lru_cache(MAX_REGISTRARS)
+def _read(host: str) -> IpAddress:
+    """An address, remembered: it is asked for with each message, and peers are few."""
+    return ip_address(host)
 
 
 def _is_far(host: str, version: int) -> bool:

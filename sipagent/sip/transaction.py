@@ -30,6 +30,8 @@ MAX_TRANSACTIONS = 20_000
 class State(Enum):
     """The states of all four machines, by the names of the figures."""
 
+    __hash__ = object.__hash__  # every table is looked up by it, and Enum's own is written in Python
+
     CALLING = "calling"
     TRYING = "trying"
     PROCEEDING = "proceeding"
@@ -42,6 +44,7 @@ class State(Enum):
 class Event(Enum):
     """What can happen to a transaction; a response is *received* by a client and *sent* by a server's user."""
 
+    __hash__ = object.__hash__  # as of State
     REQUEST = "request"
     ACK = "ack"
     PROVISIONAL = "1xx"

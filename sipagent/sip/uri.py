@@ -7,6 +7,7 @@ again where needed when written. A scheme other than ``sip`` and ``sips`` is kep
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
 from sipagent.errors import RemoteProtocolError
@@ -15,6 +16,8 @@ from sipagent.sip import grammar
 PORT_MAX = 65_535
 URI_MAX = 8_192
 """Characters in a URI; as much as a header line may have."""
+URIS_MAX = 256
+"""That are remembered: those of a peer's Contact, and whom it calls, come in every message of every call."""
 
 _SCHEME = re.compile(rf"({grammar.SCHEME}):")
 _SIP_URI = re.compile(
@@ -104,31 +107,9 @@ class Uri:
 
         :raises RemoteProtocolError: when it breaks the grammar.
         """
-        match = _SCHEME.match(text)
-        if match is None or len(text) > URI_MAX:
+        if len(text) > URI_MAX:
             raise RemoteProtocolError("malformed URI")
-        scheme = match[1].lower()
-        if scheme in ("sip", "sips"):
-            return cls._parse_sip(scheme, text, match.end())
-        if not _OPAQUE.fullmatch(text, match.end()):
-            raise RemoteProtocolError(f"malformed {scheme} URI")
-        return cls(scheme, opaque=text[match.end() :])
-
-    @classmethod
-    def _parse_sip(cls, scheme: str, text: str, start: int) -> "Uri":
-        match = _SIP_URI.fullmatch(text, start)
-        if match is None:
-            raise RemoteProtocolError("malformed SIP URI")
-        user, password, host, port, parameters, headers = match.groups()
-        return cls(
-            scheme,
-            None if user is None else grammar.unescape(user),
-            None if password is None else grammar.unescape(password),
-            parse_host(host),
-            None if port is None else parse_port(port),
-            _parse_uri_parameters(parameters) if parameters else NO_PARAMETERS,
-            _parse_uri_headers(headers) if headers else (),
-        )
+        return _parse(text)
 
     @property
     def is_sip(self) -> bool:
@@ -164,6 +145,35 @@ class Uri:
             )
             separator = "&"
         return "".join(parts)
+
+
+@lru_cache(URIS_MAX)
+def _parse(text: str) -> Uri:
+    match = _SCHEME.match(text)
+    if match is None:
+        raise RemoteProtocolError("malformed URI")
+    scheme = match[1].lower()
+    if scheme in ("sip", "sips"):
+        return _parse_sip(scheme, text, match.end())
+    if not _OPAQUE.fullmatch(text, match.end()):
+        raise RemoteProtocolError(f"malformed {scheme} URI")
+    return Uri(scheme, opaque=text[match.end() :])
+
+
+def _parse_sip(scheme: str, text: str, start: int) -> Uri:
+    match = _SIP_URI.fullmatch(text, start)
+    if match is None:
+        raise RemoteProtocolError("malformed SIP URI")
+    user, password, host, port, parameters, headers = match.groups()
+    return Uri(
+        scheme,
+        None if user is None else grammar.unescape(user),
+        None if password is None else grammar.unescape(password),
+        parse_host(host),
+        None if port is None else parse_port(port),
+        _parse_uri_parameters(parameters) if parameters else NO_PARAMETERS,
+        _parse_uri_headers(headers) if headers else (),
+    )
 
 
 def parse_host(text: str) -> str:

@@ -1,11 +1,16 @@
 """``make profile``: who takes the time, in a flame graph of 100 calls, and in our Python alone.
 
 First ``flame.py``: the program of ``sipagent bench`` under load, sampled. Then ``hot_path.py``: a packet in and a tick
-out without kernel, network and neighbours, by which two versions can be compared. The graph is ``build/profile.svg``,
-to be opened in a browser; the figures of both are in ``build/profile.json``.
+out without kernel, network and neighbours, by which two versions can be compared; ``call_path.py`` does that for a
+call's beginning and end. These two run the source even where the program is compiled: what stands there for sockets is
+none, and machine code would not take it. The graph is ``build/profile.svg``, to be opened in a browser; the figures are
+in ``build/profile.json``.
 """
 
 import argparse
+import json
+import os
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -54,6 +59,13 @@ def look(calls: int, seconds: float, *, folder: Path) -> dict[str, Any]:
     }
 
 
+def run_source(script: str, *arguments: str) -> None:
+    """Run a script that is beside this one."""
+    sys.stdout.flush()
+    environment = os.environ | {"PYTHONPATH": str(hot_path.ROOT)}
+    subprocess.run([sys.executable, str(Path(__file__).with_name(script)), *arguments], env=environment, check=True)
+
+
 def main() -> int:
     """Do both, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -68,7 +80,10 @@ def main() -> int:
         print(f"profile: {error}", file=sys.stderr)
         return 2
     print("\nA packet in and a tick out, in our Python:")
-    hot_path.write({**hot_path.look(hot_path.CALLS, given.seconds), "program": report})
+    run_source("hot_path.py", "--seconds", str(given.seconds))
+    hot_path.write(json.loads((folder / "profile.json").read_text("utf-8")) | {"program": report})
+    print("\nA call's beginning, a second of its agent, and its end, in our Python:")
+    run_source("call_path.py", "--shown", str(hot_path.SHOWN))
     return 0
 
 
