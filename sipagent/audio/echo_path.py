@@ -26,10 +26,6 @@ RIDGE: Final = 1e-3
 FITS: Final = 10
 """Each of so many frames at the beginning gives a new filter; later every fourth, for the fit is what costs most."""
 
-PIECE: Final = 20
-"""Samples that are multiplied at once: a larger product NumPy's library shares out among threads, which for a frame is
-a hundred times dearer than the product itself."""
-
 GAIN_MIN, GAIN_MAX = 0.25, 4.0
 """Within this the volume may have been turned since; a frame's own gain is taken out before it is judged."""
 MARGIN, MARGIN_OF_LEAK = 3.2, 4.0
@@ -53,6 +49,12 @@ MOVED_MIN: Final = 3
 """The filter follows what is less."""
 LEFT_OF_MOVED: Final = 0.35
 """What share of the energy may be left unexplained at another delay."""
+
+
+DIAGONALS: Final = np.abs(np.subtract.outer(np.arange(TAPS), np.arange(TAPS))) * TAPS + np.minimum.outer(
+    np.arange(TAPS), np.arange(TAPS)
+)
+"""Where in a table by the distance of two taps and the lesser of them their product is."""
 
 
 class EchoPath:
@@ -108,12 +110,10 @@ class EchoPath:
         return True
 
     def learn(self, far: History, near: Samples, begin: int) -> None:
-        """Take ``near``, from number ``begin`` on, as echo and nothing else; so many whole blocks of :data:`PIECE`."""
+        """Take ``near``, from number ``begin`` on, as echo and nothing else."""
         sent = far.take(begin - self.lag - TAPS + 1, begin + len(near) - self.lag)
-        rows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(sent, TAPS)[:, ::-1])
-        pieces = rows.reshape(-1, PIECE, TAPS)
-        self._power = self._power * FORGET + (pieces.transpose(0, 2, 1) @ pieces).sum(axis=0)
-        self._product = self._product * FORGET + (near.reshape(-1, 1, PIECE) @ pieces).sum(axis=0)[0]
+        self._power = self._power * FORGET + _products(sent)
+        self._product = self._product * FORGET + np.correlate(sent, near, "valid")[::-1]
         self.age += 1
         if self.age <= FITS or self.age % 4 == 0:
             self._fit()
@@ -159,3 +159,19 @@ def _shifted(values: NDArray[Any], shift: int) -> NDArray[Any]:
     else:
         moved[-shift:] = values[:shift]
     return moved
+
+
+def _products(sent: Samples) -> NDArray[np.float64]:
+    """Sum up the products of all pairs of taps over the samples that come after the first ``TAPS - 1``.
+
+    From one pair to the next, each a tap later, one product is won at the beginning and one is lost at the end: so only
+    the pairs of the first tap are multiplied out, and the others follow along the diagonals.
+    """
+    won, lost = sent[TAPS - 2 :: -1].astype(np.float64), sent[: -TAPS : -1].astype(np.float64)
+    steps = np.zeros((TAPS - 1, 2 * TAPS))
+    steps[:, : TAPS - 1] = np.outer(won, won) - np.outer(lost, lost)
+    along = np.empty((TAPS, TAPS))
+    along[:, 0] = np.correlate(sent, sent[TAPS - 1 :], "valid")[::-1]
+    row, column = steps.strides
+    along[:, 1:] = np.ndarray((TAPS, TAPS - 1), np.float64, steps, 0, (column, row + column))
+    return np.cumsum(along, axis=1).take(DIAGONALS)
