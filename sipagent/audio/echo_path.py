@@ -88,6 +88,12 @@ class EchoPath:
         sent = far.take(begin - self.lag - TAPS + 1, end - self.lag)
         return np.convolve(sent, self.weights, "valid")
 
+    def best_tap(self, far: History, near: Samples, begin: int) -> float:
+        """Return the share of the energy of ``near`` that the best filter of a single tap explains: 0 to 1."""
+        sent = far.take(begin - self.lag - TAPS + 1, begin + len(near) - self.lag)
+        common = float(np.abs(np.correlate(sent, near, "valid")).max())
+        return common * common / (float(near @ near) * float(sent @ sent) * len(near) / len(sent) + 1.0)
+
     def unexplained(self, far: History, near: Samples, begin: int) -> float:
         """Return the share of the energy of ``near`` that is no such echo: 0 to 1."""
         left, _, energy = self._compare(far, near, begin)
@@ -167,7 +173,7 @@ def _products(sent: Samples) -> NDArray[np.float64]:
     From one pair to the next, each a tap later, one product is won at the beginning and one is lost at the end: so only
     the pairs of the first tap are multiplied out, and the others follow along the diagonals.
     """
-    won, lost = sent[TAPS - 2 :: -1].astype(np.float64), sent[: -TAPS : -1].astype(np.float64)
+    won, lost = sent[TAPS - 2 :: -1].astype(np.float64), sent[:-TAPS:-1].astype(np.float64)
     steps = np.zeros((TAPS - 1, 2 * TAPS))
     steps[:, : TAPS - 1] = np.outer(won, won) - np.outer(lost, lost)
     along = np.empty((TAPS, TAPS))

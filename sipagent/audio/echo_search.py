@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy import fft  # else it is loaded when a caller first speaks over the agent
 
 from sipagent.audio.echo_path import LEAD
 from sipagent.audio.history import History, Samples
@@ -50,11 +51,11 @@ def resemblances(far: History, near: Samples, begin: int) -> Iterator[Resemblanc
     end, size = begin + len(near), next(size for longest, size in SIZES.items() if len(near) <= longest)
     band = BANDS[size]
     cross = np.zeros(size // 2 + 1, np.complex64)
-    alike = np.fft.rfft(near, size)[band]
-    alike *= np.fft.rfft(far.take(begin - MAX_LAG, end - MIN_LAG), size)[band].conj()
+    alike = fft.rfft(near, size)[band]
+    alike *= fft.rfft(far.take(begin - MAX_LAG, end - MIN_LAG), size)[band].conj()
     alike /= np.maximum(np.abs(alike), 1e-3) ** WHITENING
     cross[band] = alike
-    values = np.abs(np.fft.irfft(cross, size)[MIN_LAG - MAX_LAG :])
+    values = np.abs(fft.irfft(cross, size)[MIN_LAG - MAX_LAG :])
     spread = float(np.sqrt(values @ values / len(values)))
     for _ in range(PEAKS if spread else 0):
         at = int(values.argmax())
