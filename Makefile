@@ -7,21 +7,34 @@ RUN := .venv/.run.stamp
 TEST := .venv/.test.stamp
 FUZZ := .venv/.fuzz.stamp
 QUALITY := .venv/.quality.stamp
+COMPILE := .venv/.compile.stamp
 FUZZ_S ?= 60
 
-.PHONY: help run demo test interop check fuzz loss rate bench profile quality talk image container tools lock clean
+# run, demo, bench and profile run what `make compile` makes; COMPILED=no, and they run the source.
+COMPILED ?= yes
+ifeq ($(COMPILED),yes)
+PROGRAM := compile
+AS_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/compiled$${PYTHONPATH:+:$$PYTHONPATH}"
+else
+PROGRAM := $(RUN)
+endif
+
+.PHONY: help run demo compile test interop check fuzz loss rate bench profile quality talk image container tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-run: $(RUN) ## start sipagent on config.yaml, place one demonstration call, stay up
-	@$(BIN)/sipagent run --demo
+run: $(PROGRAM) ## start sipagent on config.yaml, place one demonstration call, stay up
+	@$(AS_COMPILED) $(BIN)/sipagent run --demo
 
-demo: $(RUN) ## place the demonstration call and end; exit status 0 only if it went right
-	@$(BIN)/sipagent demo
+demo: $(PROGRAM) ## place the demonstration call and end; exit status 0 only if it went right
+	@$(AS_COMPILED) $(BIN)/sipagent demo
 
-test: $(TEST) tools ## run every test (TOOLS=optional: skip those whose programs can't be installed)
+compile: $(COMPILE) ## compile what runs for every packet, where there is a C compiler, for run, demo, bench and profile
+	@$(BIN)/python scripts/compile.py
+
+test: $(TEST) $(COMPILE) tools ## run every test (TOOLS=optional: skip those whose programs can't be installed)
 	@$(BIN)/python -m pytest
 
 interop: $(TEST) ## talk to Kamailio, baresip, PJSIP, linphone, pyVoIP, Chromium and scanners; print who can do what
@@ -42,11 +55,11 @@ loss: $(TEST) tools ## 500 calls of SIPp's over a network that loses 30 % of the
 rate: $(TEST) tools ## how many calls of SIPp's a second are taken
 	@$(BIN)/python tests/sipp/rate.py
 
-bench: $(RUN) ## measure how many calls one core carries and what each costs, against the bars; write docs/performance.md
-	@$(BIN)/sipagent bench --page docs/performance.md
+bench: $(PROGRAM) ## measure how many calls one core carries and what each costs, against the bars; write docs/performance.md
+	@$(AS_COMPILED) $(BIN)/sipagent bench --page docs/performance.md
 
-profile: $(TEST) ## who takes the time: a flame graph of 100 calls, build/profile.svg; figures, build/profile.json
-	@$(BIN)/python tests/bench/run_profile.py
+profile: $(TEST) $(PROGRAM) ## who takes the time: a flame graph of 100 calls, build/profile.svg; figures, build/profile.json
+	@$(AS_COMPILED) $(BIN)/python tests/bench/run_profile.py
 
 quality: $(QUALITY) tools ## measure how it sounds: speech over bad networks, tones, delays; write docs/quality.md
 	@$(BIN)/python tests/quality/run.py
@@ -83,6 +96,10 @@ $(TEST): $(RUN) requirements/test.txt
 
 $(FUZZ): $(TEST) requirements/fuzz.txt
 	@scripts/install.sh requirements/fuzz.txt
+	@touch $@
+
+$(COMPILE): $(RUN) requirements/compile.txt
+	@scripts/install.sh requirements/compile.txt
 	@touch $@
 
 $(QUALITY): $(TEST) requirements/quality.txt

@@ -19,6 +19,7 @@ lock requirements/run.txt "${run[@]}" "$@"
 lock requirements/test.txt "${run[@]}" --extra test --extra lint --constraint requirements/run.txt "$@"
 lock requirements/quality.txt "${run[@]}" --extra test --extra quality --constraint requirements/test.txt "$@"
 lock requirements/fuzz.txt --extra fuzz --constraint requirements/test.txt "$@"
+lock requirements/compile.txt --extra compile --constraint requirements/test.txt "$@"
 
 # Other people's telephones, which are none of our dependencies; see the list itself.
 uv pip compile requirements/interop.in --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -22,6 +22,7 @@ from sipagent.aio.ua import SipEndpoint
 from sipagent.aio.udp import local_address_toward
 from sipagent.aio.zygote import Zygote
 from sipagent.call.admission import Verdict
+from sipagent.compiled import is_compiled
 from sipagent.config import Config
 from sipagent.config.engine import LOCAL
 from sipagent.config.values import SIP_PORT, Server
@@ -178,7 +179,8 @@ class Application:
         self._line_keeper.register(self.endpoint)
         for name in open_keys(config):
             self._log.warning("srtp_keys_in_the_open", line=name, instead="transport: tls, so that nobody reads them")
-        self._log.info("ready", listen=[str(listener) for listener in config.sip.listen], model=", ".join(models))
+        listen = [str(listener) for listener in config.sip.listen]
+        self._log.info("ready", listen=listen, model=", ".join(models), compiled=is_compiled())
 
     def _make_front(self, zygote: Zygote) -> Front:
         """What hands the calls over to workers."""

@@ -21,6 +21,7 @@ from sipagent.aio.tls import Tls, expires_at
 from sipagent.aio.websocket import WebSocket
 from sipagent.app import address_of_ours
 from sipagent.call.session_factory import make_session as open_session
+from sipagent.compiled import is_compiled
 from sipagent.config import Config, load
 from sipagent.config.engine import LOCAL, EngineConfig
 from sipagent.config.settings import AgentConfig
@@ -67,6 +68,7 @@ async def run_checkup(path: Path, *, console: Console) -> bool:
             checkup.bad(line)
         return False
     checkup.good(f"{path}: {len(config.lines)} line, {len(config.agents)} agents, {len(config.engines)} engines")
+    checkup.note(f"what runs for every packet is {'compiled' if is_compiled() else 'interpreted'}")
     tools = await _check_tools(config, checkup)
     _check_ports(config, checkup)
     _check_certificates(config, checkup)

@@ -34,7 +34,7 @@ class Talker(Machine[Output_co], Protocol[Output_co]):
         """Make the packet of this tick."""
 
 
-LOOK_EVERY = 10
+LOOK_EVERY = 25
 """Beats between two looks at the talker's timer when nothing comes of them: what frames set due is far off."""
 
 

@@ -4,12 +4,12 @@ Reading with ``recvfrom`` in a reader callback allocates what a packet needs, wh
 takes 256 kB a packet, and opening is synchronous, so a port that is taken costs a retry and no await.
 """
 
-import asyncio
 import socket
 from collections.abc import Callable
 from random import Random
 from typing import TypeAlias
 
+from sipagent.aio.watch import LoopWatch, Watching, make_watch
 from sipagent.errors import SipagentError
 
 Address: TypeAlias = tuple[str, int]
@@ -32,7 +32,20 @@ class UdpSocket:
     :raises OSError: when the address can't be bound.
     """
 
-    def __init__(self, address: Address, received: Received, *, max_size: int = MAX_DATAGRAM, buffer: int = 0) -> None:
+    def __init__(
+        self,
+        address: Address,
+        received: Received,
+        *,
+        max_size: int = MAX_DATAGRAM,
+        buffer: int = 0,
+        watch: Watching | None = None,
+    ) -> None:
+        """
+        :param max_size: a longer datagram is cut.
+        :param buffer: bytes that the kernel is asked to keep for us; 0 for what is usual.
+        :param watch: who sees when there is something to read; the loop, if it is not given.
+        """
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._received = received
@@ -51,31 +64,32 @@ class UdpSocket:
             raise
         name = self._socket.getsockname()
         self.address: Address = (name[0], name[1])
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket.fileno(), self._on_readable)
+        self._recvfrom, self._sendto = self._socket.recvfrom, self._socket.sendto
+        self._watch = watch or LoopWatch()
+        self._watch.add(self._socket.fileno(), self._on_readable)
 
     def send(self, data: bytes, destination: Address) -> None:
         """Send one datagram; what the kernel does not take is lost, as on any network, and counted."""
         try:
-            self._socket.sendto(data, destination)
+            self._sendto(data, destination)
         except (OSError, OverflowError):  # the latter for a port that is none
             self.unsent += 1
 
     def close(self) -> None:
         """Close the socket, and let go of whoever received: it holds us."""
         self._received = _ignore
-        self._loop.remove_reader(self._socket.fileno())
+        self._watch.remove(self._socket.fileno())
         self._socket.close()
 
     def _on_readable(self) -> None:
         try:
-            data, source = self._socket.recvfrom(self._max_size)
+            data, source = self._recvfrom(self._max_size)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:  # an ICMP error of an earlier datagram; the socket itself is sound
             self.unsent += 1
             return
-        self._received(data, (source[0], source[1]))
+        self._received(data, source if len(source) == 2 else source[:2])  # IPv6 tells more than an address
 
 
 def _ignore(_data: bytes, _source: Address) -> None:
@@ -93,12 +107,15 @@ class RtpPorts:
         self._host = host
         self._evens = range(first + first % 2, last, 2)
         self._random = random
+        self._watch: Watching | None = None
 
     def open(self, rtp: Received, rtcp: Received) -> tuple[UdpSocket, UdpSocket]:
         """Open a pair, beginning at random; those that somebody holds, we or others, are passed over.
 
         :raises SipagentError: when no pair is free.
         """
+        if self._watch is None:
+            self._watch = make_watch()
         count = len(self._evens)
         first = self._random.randrange(count)
         for number in range(first, first + min(count, MAX_PORT_TRIES)):
@@ -109,11 +126,11 @@ class RtpPorts:
 
     def _try(self, port: int, rtp: Received, rtcp: Received) -> tuple[UdpSocket, UdpSocket] | None:
         try:
-            first = UdpSocket((self._host, port), rtp, max_size=MAX_RTP_DATAGRAM)
+            first = UdpSocket((self._host, port), rtp, max_size=MAX_RTP_DATAGRAM, watch=self._watch)
         except OSError:
             return None
         try:
-            return first, UdpSocket((self._host, port + 1), rtcp, max_size=MAX_RTP_DATAGRAM)
+            return first, UdpSocket((self._host, port + 1), rtcp, max_size=MAX_RTP_DATAGRAM, watch=self._watch)
         except OSError:
             first.close()
             return None

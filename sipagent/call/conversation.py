@@ -163,13 +163,13 @@ class Conversation:
         self._session.connect()
 
     def receive_model(self, data: bytes | str, number: int = 1, *, now: float) -> bool:
-        """Take a message from the model, on the connection of this number; say whether there was more to it than audio.
+        """Take a message from the model, on the connection of this number; say whether there was more to it than speech.
 
-        Audio is nearly all that comes, and nothing follows from it but that it is played.
+        Audio and its words are nearly all that comes, and nothing follows from them but that they are heard.
         """
         self._session.receive(data, number, now=now)
         outputs = self._session.outputs
-        if len(outputs) == 1 and isinstance(outputs[0], model.AudioReceived):
+        if len(outputs) == 1 and isinstance(outputs[0], model.AudioReceived | model.AgentTranscript):
             self._drain_session(now)
             return False
         self._drain_session(now)

@@ -13,7 +13,7 @@ MAX_PACKET = 2048
 
 MAX_PAYLOAD_TYPE = 127
 
-_PLAIN = VERSION << 6
+PLAIN = VERSION << 6
 """The first byte of a packet with neither padding, extension nor CSRCs: nearly all there are."""
 _PADDING = 0x20
 _EXTENSION = 0x10
@@ -24,6 +24,8 @@ _RTCP_TYPES = range(192, 224)
 """Second bytes that mean RTCP on a port shared with RTP (:rfc:`5761#section-4`)."""
 
 _HEADER = Struct("!BBHII")
+unpack_header = _HEADER.unpack_from
+"""Reads the first byte, marker and payload type, sequence number, timestamp and SSRC; of what is long enough."""
 
 
 class Packet(NamedTuple):
@@ -59,7 +61,7 @@ def parse_packet(data: bytes) -> Packet | None:
     if not HEADER_LENGTH <= len(data) <= MAX_PACKET:
         return None
     first, second, sequence_number, timestamp, ssrc = _HEADER.unpack_from(data)
-    if first == _PLAIN:
+    if first == PLAIN:
         payload = data[HEADER_LENGTH:]
     else:
         bounds = _payload_bounds(data)
@@ -93,7 +95,7 @@ def pack_packet(
 ) -> bytes:
     """Return the packet's bytes; the numbers must be in the range of their fields."""
     second = payload_type | _MARKER if marker else payload_type
-    return _HEADER.pack(_PLAIN, second, sequence_number, timestamp, ssrc) + payload
+    return _HEADER.pack(PLAIN, second, sequence_number, timestamp, ssrc) + payload
 
 
 def is_rtcp(data: bytes) -> bool:

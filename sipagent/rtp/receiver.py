@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from sipagent.rtp.dtmf import DigitReceived, DigitReceiver
 from sipagent.rtp.jitter import Released, ReorderWindow
 from sipagent.rtp.latch import Address, Latch
-from sipagent.rtp.packet import Packet, is_rtcp, parse_packet
+from sipagent.rtp.packet import HEADER_LENGTH, MAX_PACKET, PLAIN, Packet, is_rtcp, parse_packet, unpack_header
 from sipagent.rtp.parameters import UNCONFIGURED, RtpParameters
 from sipagent.rtp.passage import Passage
 from sipagent.rtp.source import Source
@@ -80,29 +80,20 @@ class Receiver:
 
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame] | None:
         """Take a datagram and return the frames that are now due to be heard, or ``None`` when it is RTCP."""
-        packet = parse_packet(data)
-        if packet is None:
-            return self._receive_no_rtp(data, source)
-        payload_type, _, sequence_number, timestamp, ssrc, payload = packet
-        origin = self.origin
-        timeline = self._timeline
-        if (
-            source != self.latch.source
-            or origin is None
-            or ssrc != origin.ssrc
-            or payload_type != timeline.payload_type
-            or not payload
-        ):
-            return self._receive_unusual(packet, data, source, now)
+        origin, timeline = self.origin, self._timeline
+        if origin is None or source != self.latch.source or not HEADER_LENGTH < len(data) <= MAX_PACKET:
+            return self._receive_unusual(data, source, now)
+        first, payload_type, sequence_number, timestamp, ssrc = unpack_header(data)
+        if first != PLAIN or payload_type != timeline.payload_type or ssrc != origin.ssrc:  # or it has the marker
+            return self._receive_unusual(data, source, now)
+        payload = data[HEADER_LENGTH:]
         self.latch.heard_at = now
         self.packets += 1
         self.octets += len(payload)
         origin.measure_jitter(timestamp, now=now)
         number = origin.receive(sequence_number)
-        if number is None or not self.window.pass_through(number):
-            return self._sort(packet, number, now)
-        if timestamp != timeline.expected:
-            return self._play((Released(packet, 0),), now)
+        if number is None or timestamp != timeline.expected or not self.window.pass_through(number):
+            return self._sort(Packet(payload_type, False, sequence_number, timestamp, ssrc, payload), number, now)
         timeline.samples = samples = timeline.count_samples(payload)
         timeline.expected = (timestamp + samples) & 0xFFFFFFFF
         return (tuple.__new__(Frame, (payload, payload_type, timestamp, False, samples)),)  # see parse_packet
@@ -120,19 +111,17 @@ class Receiver:
         self.window.reset(0)
         self.digits.reset()
 
-    def _receive_no_rtp(self, data: bytes, source: Address) -> Sequence[Frame] | None:
+    def _receive_unusual(self, data: bytes, source: Address, now: float) -> Sequence[Frame] | None:
+        """Take what may be of another address, source or kind than the stream's audio."""
         if is_rtcp(data):
             return None
-        if source == self.latch.source:
-            self.malformed += 1
-        else:
-            self.from_strangers += 1
-        return ()
-
-    def _receive_unusual(self, packet: Packet, data: bytes, source: Address, now: float) -> Sequence[Frame] | None:
-        """Take a packet of another address, source or kind than the stream's audio."""
-        if is_rtcp(data):
-            return None
+        packet = parse_packet(data)
+        if packet is None:
+            if source == self.latch.source:
+                self.malformed += 1
+            else:
+                self.from_strangers += 1
+            return ()
         if source == self.latch.source:
             return self._hear(packet, now)
         heard = self._admit(packet, source, now)

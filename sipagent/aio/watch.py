@@ -1,0 +1,105 @@
+"""Watches the sockets of all calls, so that the loop has one to watch.
+
+A loop is woken by every packet, and takes as long to find out whose it is as to read it. Here the first packet wakes
+it, and those of the millisecond that follows are read together: with many calls the loop turns a thousand times a
+second, however many packets come, and with one call a packet is read at once.
+"""
+
+import asyncio
+import select
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+PAUSE_S: Final = 0.001
+"""Between two looks while packets come."""
+
+Reader: TypeAlias = Callable[[], None]
+"""Reads one datagram, if there is one."""
+
+
+class Watching(Protocol):
+    """Has readers called when there is something to read."""
+
+    def add(self, descriptor: int, reader: Reader) -> None:
+        """Call this one from now on."""
+
+    def remove(self, descriptor: int) -> None:
+        """Call it no more; before the descriptor is closed."""
+
+
+class LoopWatch:
+    """The loop itself."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def add(self, descriptor: int, reader: Reader) -> None:
+        """Call this one from now on."""
+        self._loop.add_reader(descriptor, reader)
+
+    def remove(self, descriptor: int) -> None:
+        """Call it no more."""
+        self._loop.remove_reader(descriptor)
+
+
+class SharedWatch:
+    """An epoll of our own within the loop's."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._readers: dict[int, Reader] = {}
+        self._epoll: select.epoll | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, descriptor: int, reader: Reader) -> None:
+        """Call this one from now on."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self._arm(self._epoll)
+        self._epoll.register(descriptor, select.EPOLLIN)
+        self._readers[descriptor] = reader
+
+    def remove(self, descriptor: int) -> None:
+        """Call it no more; with the last one we leave the loop alone."""
+        epoll = self._epoll
+        if epoll is None or self._readers.pop(descriptor, None) is None:
+            return
+        epoll.unregister(descriptor)
+        if not self._readers:
+            self._disarm(epoll)
+            if self._timer is not None:
+                self._timer.cancel()
+            epoll.close()
+            self._epoll = self._timer = None
+
+    def _arm(self, epoll: select.epoll) -> None:
+        self._loop.add_reader(epoll.fileno(), self._on_readable)
+
+    def _disarm(self, epoll: select.epoll) -> None:
+        self._loop.remove_reader(epoll.fileno())
+
+    def _on_readable(self) -> None:
+        """The first packet after a while without any."""
+        if self._epoll is not None:
+            self._disarm(self._epoll)
+            self._look()
+
+    def _look(self) -> None:
+        """Read what there is; while there is something, look again soon, else let the loop wake us."""
+        self._timer, epoll = None, self._epoll
+        if epoll is None:
+            return
+        readable = epoll.poll(0)
+        if readable:
+            self._timer = self._loop.call_later(PAUSE_S, self._look)
+        else:
+            self._arm(epoll)
+        for descriptor, _ in readable:
+            reader = self._readers.get(descriptor)  # one of those before may have closed it
+            if reader is not None:
+                reader()
+
+
+def make_watch() -> Watching:
+    """Make the watch that this system allows, for the running loop."""
+    return SharedWatch() if hasattr(select, "epoll") else LoopWatch()

@@ -1,0 +1,116 @@
+import asyncio
+import select
+
+import pytest
+from loopback import Clean
+
+from sipagent.aio.udp import UdpSocket
+from sipagent.aio.watch import LoopWatch, SharedWatch, make_watch
+
+HOST = "127.0.0.1"
+
+needs_epoll = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
+
+
+class Inbox:
+    def __init__(self) -> None:
+        self.datagrams: list[bytes] = []
+        self.arrived = asyncio.Event()
+
+    def receive(self, data: bytes, _source: tuple[str, int]) -> None:
+        self.datagrams.append(data)
+        self.arrived.set()
+
+    async def wait_for(self, count: int) -> list[bytes]:
+        while len(self.datagrams) < count:
+            self.arrived.clear()
+            await self.arrived.wait()
+        return self.datagrams
+
+
+@pytest.mark.parametrize("kind", [LoopWatch, pytest.param(SharedWatch, marks=needs_epoll)])
+def test_every_socket_hears_what_is_sent_to_it(run: Clean, kind: type[LoopWatch | SharedWatch]) -> None:
+    async def main() -> None:
+        watch, sender = kind(), UdpSocket((HOST, 0), lambda data, source: None)
+        inboxes = [Inbox() for _ in range(20)]
+        sockets = [UdpSocket((HOST, 0), inbox.receive, watch=watch) for inbox in inboxes]
+        for number in range(50):
+            for socket in sockets:
+                sender.send(b"%d" % number, socket.address)
+        for inbox in inboxes:
+            assert await inbox.wait_for(50) == [b"%d" % number for number in range(50)]
+        for socket in (*sockets, sender):
+            socket.close()
+
+    run(main())
+
+
+@needs_epoll
+def test_who_is_closed_by_another_in_the_same_turn_hears_nothing(run: Clean) -> None:
+    async def main() -> None:
+        watch, sender = SharedWatch(), UdpSocket((HOST, 0), lambda data, source: None)
+        heard: list[int] = []
+        sockets: list[UdpSocket] = []
+        done = asyncio.Event()
+
+        def receive(number: int) -> None:
+            heard.append(number)
+            sockets[1 - number].close()
+            done.set()
+
+        sockets += [UdpSocket((HOST, 0), lambda d, s, n=number: receive(n), watch=watch) for number in (0, 1)]  # type: ignore[misc]
+        for socket in sockets:
+            sender.send(b"x", socket.address)
+        await done.wait()
+        await asyncio.sleep(0)
+        assert len(heard) == 1
+        sockets[heard[0]].close()
+        sender.close()
+
+    run(main())
+
+
+@needs_epoll
+def test_a_watch_that_watches_nobody_leaves_the_loop_alone_and_can_begin_anew(run: Clean) -> None:
+    async def main() -> None:
+        watch, sender = SharedWatch(), UdpSocket((HOST, 0), lambda data, source: None)
+        for _ in range(3):
+            inbox = Inbox()
+            socket = UdpSocket((HOST, 0), inbox.receive, watch=watch)
+            sender.send(b"once", socket.address)
+            assert await inbox.wait_for(1) == [b"once"]
+            socket.close()
+            assert watch._epoll is None
+            assert watch._timer is None
+        sender.close()
+
+    run(main())
+
+
+@needs_epoll
+def test_a_reader_that_raises_keeps_nobody_else_from_being_read(run: Clean) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        watch, sender, inbox = SharedWatch(), UdpSocket((HOST, 0), lambda data, source: None), Inbox()
+
+        def fail(_data: bytes, _source: tuple[str, int]) -> None:
+            raise ValueError("a bug")
+
+        bad = UdpSocket((HOST, 0), fail, watch=watch)
+        good = UdpSocket((HOST, 0), inbox.receive, watch=watch)
+        for socket in (bad, good, bad, good):
+            sender.send(b"x", socket.address)
+        assert await inbox.wait_for(2) == [b"x", b"x"]
+        for socket in (bad, good, sender):
+            socket.close()
+
+    run(main())
+
+
+def test_there_is_one_for_every_system(run: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        assert isinstance(make_watch(), SharedWatch if hasattr(select, "epoll") else LoopWatch)
+        monkeypatch.delattr(select, "epoll", raising=False)
+        assert isinstance(make_watch(), LoopWatch)
+
+    run(main())
