@@ -138,6 +138,16 @@ def test_a_turn_in_the_middle_of_which_the_model_is_lost_is_whole() -> None:
     assert len(stage.sent_on(2, "response.create")) == 1
 
 
+def test_where_the_model_judges_turns_speech_is_kept_and_silence_is_not() -> None:
+    stage = started(turn_detection="server")
+    stage.hear("." * 200 + "s" * 100)
+    lose(stage)
+    stage.hear("s" * 10)
+    go_on(stage)
+    (audio,) = [int(size) for kind, size in items(stage) if kind == "audio"]
+    assert 110 * 160 <= audio <= (110 + 51) * 160, "and a second before it"
+
+
 def test_the_caller_interrupts_what_is_still_being_played() -> None:
     stage = started()
     stage.hear(TURN)
