@@ -15,7 +15,6 @@ about loud frames only, so a call without echo pays for keeping two lists of fra
 Measured by ``tests/echo_table.py``.
 """
 
-from collections import deque
 from enum import Enum
 from math import inf
 from typing import Final
@@ -262,9 +261,9 @@ class _Stream:
     def __init__(self, audio_format: AudioFormat, kept: int) -> None:
         self._format = audio_format
         self._resampler = Resampler(audio_format.rate, RATE) if audio_format.rate != RATE else None
-        self._frames: deque[bytes] = deque(maxlen=PENDING)
-        self._batch = BATCH if audio_format.codec in LAWS else inf
-        """So many frames are put away together."""
+        self._frames: list[bytes] = []
+        self._is_coded = audio_format.codec in LAWS
+        self._most = BATCH if self._is_coded else PENDING
         self._bytes = 0
         """In all frames so far."""
         self._last = 0
@@ -282,8 +281,8 @@ class _Stream:
         self.at = now
         self._bytes += len(frame)
         frames.append(frame)
-        if len(frames) >= self._batch:
-            self.decode()
+        if len(frames) >= self._most:
+            self._make_room()
 
     def decode(self) -> None:
         if not self._frames:
@@ -291,7 +290,7 @@ class _Stream:
         self._last = self._samples(len(self._frames[-1]))
         kept = b"".join(self._frames)
         self._frames.clear()
-        if self._format.codec in LAWS:
+        if self._is_coded:
             self.history.append(kept)
             return
         self.history.skip_to(self._samples(self._bytes - len(kept)))
@@ -299,6 +298,13 @@ class _Stream:
         if self._resampler is not None:
             pcm = self._resampler.convert(pcm)
         self.history.append(pcm.astype("<i2", copy=False).tobytes())
+
+    def _make_room(self) -> None:
+        """Put away what costs nothing to decode; of other frames the older half is left out."""
+        if self._is_coded:
+            self.decode()
+        else:
+            del self._frames[: PENDING // 2]
 
     def _samples(self, size: int) -> int:
         return size * RATE // (self._format.rate * self._format.sample_bytes)

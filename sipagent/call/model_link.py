@@ -24,6 +24,7 @@ from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
 from sipagent.realtime.session import MIN_COMMIT_MS
 from sipagent.realtime.settings import SessionSettings
+from sipagent.recent import remember
 
 LOOK_S: Final = 0.02
 """How often it is looked whether a session that is ready can be used: a frame."""
@@ -70,7 +71,7 @@ class ModelLink:
         """How many turns of the caller's it was given again by then."""
         self._echoes = 0
         """How many of those the present session has yet to confirm."""
-        self._items: deque[str] = deque(maxlen=MAX_ITEMS)
+        self._items: list[str] = []
         self._debt = Debt()
         self._owed: Request | None = None
         """While there is no session: what is to be asked of the next."""
@@ -279,9 +280,9 @@ class ModelLink:
                 self.is_absent = self._is_stalled
                 self._debt.speak()
                 if item_id not in self._items:
-                    self._items.append(item_id)
+                    remember(self._items, item_id, MAX_ITEMS)
             case model.AudioUnheard(item_id):
-                self._items.append(item_id)
+                remember(self._items, item_id, MAX_ITEMS)
             case model.ResponseCreated():
                 self._debt.begin()
             case model.InputCommitted(item_id):

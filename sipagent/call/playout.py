@@ -63,8 +63,8 @@ class Playout:
         self._bytes_per_ms = audio_format.bytes_per_ms
         self._pieces: deque[_Piece] = deque()
         self._parts: dict[tuple[str, int], Part] = {}
-        self._started: deque[Part] = deque()
-        self._done: deque[Part] = deque()
+        self._started: list[Part] = []
+        self._done: list[Part] = []
         self._queued = 0
         self._held_ticks = 0
         self.dropped = 0
@@ -176,11 +176,11 @@ class Playout:
 
     def pop_started(self) -> Part | None:
         """Take a part whose first byte went on the wire since the last call."""
-        return self._started.popleft() if self._started else None
+        return self._started.pop(0) if self._started else None
 
     def pop_heard(self) -> Part | None:
         """Take a part that was played to its end since the last call."""
-        return self._done.popleft() if self._done else None
+        return self._done.pop(0) if self._done else None
 
     def _awaits_rest(self) -> bool:
         """Whether a frame not yet full is better sent a tick later: the rest of it is still to come."""

@@ -34,7 +34,7 @@ def history(samples: np.ndarray) -> History:
 
 
 def linear(samples: np.ndarray) -> bytes:
-    return np.rint(samples).astype("<i2").tobytes()
+    return bytes(np.rint(samples).astype("<i2").data)
 
 
 # The samples that are kept

@@ -145,7 +145,7 @@ def test_where_the_model_judges_turns_speech_is_kept_and_silence_is_not() -> Non
     stage.hear("s" * 10)
     go_on(stage)
     (audio,) = [int(size) for kind, size in items(stage) if kind == "audio"]
-    assert 110 * 160 <= audio <= (110 + 51) * 160, "and a second before it"
+    assert 110 * 160 <= audio <= (110 + 26) * 160, "and half a second before it"
 
 
 def test_the_caller_interrupts_what_is_still_being_played() -> None:
@@ -442,6 +442,3 @@ def test_whoever_wants_no_other_session_has_none() -> None:
     stage = started(continuity=NO_OTHER)
     stage.advance(3400.0)
     assert len(stage.of(events.ConnectModel)) == 1
-
-
-
