@@ -19,8 +19,9 @@ from picows import (
 MAX_FRAME = 16 * 1024 * 1024
 """An append may carry 15 MiB; nothing that the model sends us comes near."""
 
-FIRST_BUFFER = 4 * 1024
-"""What is read at once, at first; it doubles as often as that is too little, and never shrinks."""
+FIRST_BUFFER = 5 * 1024
+"""What is read at once, at first. It doubles as often as that is too little, and never shrinks: a second of telephone
+speech with its words fits after two times, and with little to spare."""
 
 MAX_UNSENT = 512 * 1024
 """Half a minute of audio that a stalled model did not take: the connection is as good as lost."""

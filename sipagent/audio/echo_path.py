@@ -70,7 +70,7 @@ class EchoPath:
         """How many frames it explained."""
         self.leak = LEAK_FIRST
         self._tail = 0.0
-        self._power = np.zeros((TAPS, TAPS))
+        self._power = np.zeros((TAPS, TAPS), np.float32)  # for size: it is most of what a call with an echo keeps
         self._product = np.zeros(TAPS)
 
     @property
@@ -150,7 +150,8 @@ class EchoPath:
     def _fit(self) -> None:
         """Find the filter that explains best what was learned, and keep its greatest tap where it has room."""
         ridge = RIDGE * float(np.trace(self._power)) / TAPS + 1.0
-        self.weights = np.linalg.solve(self._power + ridge * np.eye(TAPS), self._product).astype(np.float32)
+        power = self._power + ridge * np.eye(TAPS)
+        self.weights = np.linalg.solve(power, self._product).astype(np.float32)
         shift = self.peak - self.lag - LEAD
         if abs(shift) > LEAD // 2:  # the two clocks drift
             self.lag += shift
@@ -167,7 +168,7 @@ def _shifted(values: NDArray[Any], shift: int) -> NDArray[Any]:
     return moved
 
 
-def _products(sent: Samples) -> NDArray[np.float64]:
+def _products(sent: Samples) -> NDArray[np.float32]:
     """Sum up the products of all pairs of taps over the samples that come after the first ``TAPS - 1``.
 
     From one pair to the next, each a tap later, one product is won at the beginning and one is lost at the end: so only
@@ -180,4 +181,4 @@ def _products(sent: Samples) -> NDArray[np.float64]:
     along[:, 0] = np.correlate(sent, sent[TAPS - 1 :], "valid")[::-1]
     row, column = steps.strides
     along[:, 1:] = np.ndarray((TAPS, TAPS - 1), np.float64, steps, 0, (column, row + column))
-    return np.cumsum(along, axis=1).take(DIAGONALS)
+    return np.cumsum(along, axis=1).astype(np.float32).take(DIAGONALS)

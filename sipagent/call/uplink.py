@@ -81,7 +81,8 @@ class _Stream:
         self.encoding = encoding
         self._codec = make_codec(encoding)
         self._format = audio_format
-        self._concealer = Concealer(self._codec.rate, random=random)
+        self._random = random
+        self._concealer: Concealer | None = None  # made when something is lost, for most calls lose nothing
         self._resampler = Resampler(self._codec.rate, audio_format.rate)
         self.passes = self._codec.name == audio_format.codec
         self.table = translation(self._codec.name, audio_format.codec)
@@ -112,6 +113,8 @@ class _Stream:
     def _conceal(self, lost: Sequence[Frame], future: Pcm) -> Frame:
         """Return one frame for all that was lost together."""
         samples = self._samples_of(sum(frame.samples for frame in lost))
+        if self._concealer is None:
+            self._concealer = Concealer(self._codec.rate, random=self._random)
         pcm = self._concealer.conceal(samples, history=self._history(), future=future)
         self.past.append(pcm)
         return self._publish(lost[0], pcm)
