@@ -3,6 +3,12 @@
 #
 # Host networking, since every call has a UDP port of its own, and publishing thousands of them costs a proxy each.
 # To change the settings, mount your own: -v ./config.yaml:/etc/sipagent/config.yaml:ro
+FROM debian:bookworm-slim AS build
+
+COPY . /tmp/source
+RUN /tmp/source/docker/build.sh /tmp/source /tmp/wheels
+
+
 FROM debian:bookworm-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
@@ -10,7 +16,8 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     SIPAGENT_RECORDINGS=/var/lib/sipagent/recordings
 
 COPY . /tmp/source
-RUN /tmp/source/docker/install.sh /tmp/source && rm -rf /tmp/source
+COPY --from=build /tmp/wheels /tmp/wheels
+RUN /tmp/source/docker/install.sh /tmp/source /tmp/wheels && rm -rf /tmp/source /tmp/wheels
 
 USER sipagent
 WORKDIR /var/lib/sipagent

@@ -10,7 +10,8 @@ QUALITY := .venv/.quality.stamp
 COMPILE := .venv/.compile.stamp
 FUZZ_S ?= 60
 
-# run, demo, bench and profile run what `make compile` makes; COMPILED=no, and they run the source.
+# run and demo run what `make compile` has made, if it is of these sources; bench and profile have it made. With
+# COMPILED=no all of them run the source.
 COMPILED ?= yes
 ifeq ($(COMPILED),yes)
 PROGRAM := compile
@@ -25,13 +26,15 @@ endif
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-run: $(PROGRAM) ## start sipagent on config.yaml, place one demonstration call, stay up
+run: $(RUN) ## start sipagent on config.yaml, place one demonstration call, stay up
+	@$(BIN)/python scripts/compile.py --forget
 	@$(AS_COMPILED) $(BIN)/sipagent run --demo
 
-demo: $(PROGRAM) ## place the demonstration call and end; exit status 0 only if it went right
+demo: $(RUN) ## place the demonstration call and end; exit status 0 only if it went right
+	@$(BIN)/python scripts/compile.py --forget
 	@$(AS_COMPILED) $(BIN)/sipagent demo
 
-compile: $(COMPILE) ## compile what runs for every packet, where there is a C compiler, for run, demo, bench and profile
+compile: $(COMPILE) ## compile what runs for every packet, where there is a C compiler: half the processor time, for a minute once
 	@$(BIN)/python scripts/compile.py
 
 test: $(TEST) $(COMPILE) tools ## run every test (TOOLS=optional: skip those whose programs can't be installed)

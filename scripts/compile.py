@@ -1,7 +1,8 @@
 """``make compile``: sipagent with its hot path as machine code, in ``build/compiled``, for the Python that runs this.
 
 It is made as a wheel is, by ``scripts/mypyc_hook.py``, and only when what it is made of has changed. Without a C
-compiler or Python's headers there is nothing in ``build/compiled``, and sipagent runs as the source that it is.
+compiler or Python's headers there is nothing in ``build/compiled``, and sipagent runs as the source that it is. With
+``--forget`` nothing is made, but what is no longer what the sources say is thrown away: then what is there can be run.
 """
 
 import os
@@ -22,7 +23,7 @@ DIGEST = "made-of"
 
 MADE_BY = ("pyproject.toml", "requirements/compile.txt", "scripts/compile.py", "scripts/mypyc_hook.py")
 
-WITHOUT = "sipagent runs interpreted, and takes about twice the processor time"
+WITHOUT = "sipagent runs interpreted, and takes 1.4 times the processor time"
 
 
 def find_obstacle() -> str | None:
@@ -75,8 +76,18 @@ def unpack(wheel: Path, digest: str) -> None:
     fresh.rename(RESULT)
 
 
+def forget_stale() -> None:
+    """Throw away what was made of other sources, or by another Python."""
+    stamp = RESULT / DIGEST
+    if not stamp.is_file() or stamp.read_text() != digest_sources():
+        shutil.rmtree(RESULT, ignore_errors=True)
+
+
 def main() -> int:
     """Do it where it can be done, and return the exit status."""
+    if "--forget" in sys.argv[1:]:
+        forget_stale()
+        return 0
     obstacle = find_obstacle()
     if obstacle:
         shutil.rmtree(RESULT, ignore_errors=True)  # it would be run

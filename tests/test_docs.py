@@ -20,8 +20,9 @@ from msgspec.structs import fields
 
 from sipagent.cli import _parser
 from sipagent.config import Config, load
+from sipagent.realtime.audio_delta import AUDIO_DELTA
 from sipagent.realtime.local.server import EVENTS
-from sipagent.realtime.protocol import AUDIO_DELTA, IGNORED
+from sipagent.realtime.protocol import IGNORED
 from sipagent.realtime.session import READY_HANDLERS, SETUP_HANDLERS
 
 ROOT = Path(__file__).parents[1]

@@ -163,7 +163,7 @@ class Conversation:
         self._session.connect()
 
     def receive_model(self, data: bytes | str, number: int = 1, *, now: float) -> bool:
-        """Take a message from the model, on the connection of this number; say whether there was more to it than speech.
+        """Take a message from the model, on the connection of this number; say whether it was more than speech.
 
         Audio and its words are nearly all that comes, and nothing follows from them but that they are heard.
         """

@@ -1,8 +1,7 @@
 """What the caller has said since his last turn, kept so that another session can be given it.
 
 Where turns are judged here, nothing but turns comes. Where the model judges them all comes, and most of it is silence:
-so as long as our own ear hears nothing in it, half a second is kept, for the beginning of a word that it is about to
-hear.
+so as long as our own ear hears nothing in it, 0.3 s are kept, for the beginning of a word that it is about to hear.
 """
 
 from collections import deque
@@ -13,7 +12,7 @@ from sipagent.formats import AudioFormat
 
 SERVER_KEPT_S: Final = 10
 """When the model judges the turn, and may take a while to say that it has taken one."""
-UNHEARD_KEPT_S: Final = 0.5
+UNHEARD_KEPT_S: Final = 0.3
 
 
 class KeptTurn:

@@ -8,20 +8,17 @@ import json
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
+
+from sipagent.realtime.audio_delta import AUDIO_DELTA, MAX_IDENTIFIER_CHARACTERS, MAX_INDEX, AudioDelta
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """The longest server event that is read; the API's own limit for audio in one event is 15 MiB."""
 
-MAX_INDEX = 1 << 16
-"""A content index from here on is read as absent; real ones are 0, 1, 2."""
-
 MAX_MILLISECONDS = 1 << 32
 """A position in the audio beyond this, seven weeks, is no position."""
-
-AUDIO_DELTA = "response.output_audio.delta"
 
 BETA_NAMES = {
     "response.audio.delta": AUDIO_DELTA,
@@ -68,25 +65,10 @@ IGNORED: Final = frozenset(
 )
 """What we know and need not hear; anything else is counted."""
 
-MAX_IDENTIFIER_CHARACTERS = 256
-"""A longer name is read as absent, so that what is remembered by name stays small; the API's own have some 30."""
-
 MAX_MESSAGE_CHARACTERS = 500
 """An error's message is cut here; it is for a log."""
 
 Event: TypeAlias = dict[str, Any]
-Identifier: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_IDENTIFIER_CHARACTERS)]
-Index: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=MAX_INDEX)]
-
-
-class AudioDelta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag=AUDIO_DELTA):
-    """One ``response.output_audio.delta``; ``delta`` is decoded from base64."""
-
-    delta: bytes
-    response_id: Identifier = ""
-    item_id: Identifier = ""
-    content_index: Index = 0
-
 
 _decode_audio_delta = msgspec.json.Decoder(AudioDelta).decode
 _decode_any = msgspec.json.Decoder().decode

@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 from sipagent.errors import LocalProtocolError
 from sipagent.realtime import protocol
+from sipagent.realtime.audio_delta import AudioDelta
 from sipagent.realtime.events import (
     AgentTranscript,
     AudioDone,
@@ -36,7 +37,6 @@ from sipagent.realtime.hosted import HostedCalls, approval_response
 from sipagent.realtime.protocol import (
     IGNORED,
     MAX_MESSAGE_CHARACTERS,
-    AudioDelta,
     Event,
     arguments,
     identifier,

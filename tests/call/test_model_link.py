@@ -145,7 +145,7 @@ def test_where_the_model_judges_turns_speech_is_kept_and_silence_is_not() -> Non
     stage.hear("s" * 10)
     go_on(stage)
     (audio,) = [int(size) for kind, size in items(stage) if kind == "audio"]
-    assert 110 * 160 <= audio <= (110 + 26) * 160, "and half a second before it"
+    assert 110 * 160 <= audio <= (110 + 16) * 160, "and a moment before it"
 
 
 def test_the_caller_interrupts_what_is_still_being_played() -> None:

@@ -16,6 +16,7 @@ command -v debootstrap >/dev/null || { echo "debootstrap is missing: apt-get ins
 
 work="$(mktemp -d)"
 root="$work/root"
+builder="$work/builder"
 log="$work/sipagent.log"
 pid=""
 
@@ -23,7 +24,9 @@ clean_up() {
     local status=$?
     [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
     for mount in dev/pts dev/shm dev proc sys; do
-        mountpoint -q "$root/$mount" && umount -l "$root/$mount"
+        for each in "$root" "$builder"; do
+            mountpoint -q "$each/$mount" && umount -l "$each/$mount"
+        done
     done
     [ "$status" = 0 ] || { [ -f "$log" ] && tail -n 50 "$log" >&2; }
     rm -rf --one-file-system "$work"
@@ -31,11 +34,31 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# The environment of the Dockerfile, and what pip is told on this machine.
+# What a container has of its host, and the sources, as .dockerignore lets them through.
+furnish() {
+    mount -t proc proc "$1/proc"
+    mount -t tmpfs tmpfs "$1/dev"
+    mkdir "$1/dev/pts" "$1/dev/shm"
+    mount -t devpts devpts "$1/dev/pts"
+    mount -t tmpfs tmpfs "$1/dev/shm"
+    mknod -m 666 "$1/dev/null" c 1 3
+    mknod -m 666 "$1/dev/zero" c 1 5
+    mknod -m 666 "$1/dev/random" c 1 8
+    mknod -m 666 "$1/dev/urandom" c 1 9
+    cp /etc/resolv.conf "$1/etc/resolv.conf"
+    cp "$ca_bundle" "$1/tmp/ca-certificates.crt"
+    install -d "$1/tmp/source"
+    for each in CHANGELOG.md LICENSE README.md config.yaml docker examples pyproject.toml requirements scripts sipagent; do
+        cp -a "$source/$each" "$1/tmp/source/"
+    done
+}
+
+# The environment of the Dockerfile, and what pip is told on this machine; where is $place.
+place="$root"
 in_root() {
     local settings=()
     while IFS= read -r name; do settings+=("$name=${!name}"); done < <(compgen -e | grep -E '^PIP_|_proxy$|_PROXY$' || true)
-    chroot "$root" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+    chroot "$place" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
         PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 SIPAGENT_RECORDINGS=/var/lib/sipagent/recordings \
         "${settings[@]}" PIP_CERT=/tmp/ca-certificates.crt "$@"
 }
@@ -58,25 +81,24 @@ else
     debootstrap --variant=minbase --include=ca-certificates "$release" "$root" ${MIRROR:+"$MIRROR"} >"$work/debootstrap.log"
     [ -z "${BASE:-}" ] || cp -a "$root" "$BASE"
 fi
-mount -t proc proc "$root/proc"
-mount -t tmpfs tmpfs "$root/dev"
-mkdir "$root/dev/pts" "$root/dev/shm"
-mount -t devpts devpts "$root/dev/pts"
-mount -t tmpfs tmpfs "$root/dev/shm"
-mknod -m 666 "$root/dev/null" c 1 3
-mknod -m 666 "$root/dev/zero" c 1 5
-mknod -m 666 "$root/dev/random" c 1 8
-mknod -m 666 "$root/dev/urandom" c 1 9
-cp /etc/resolv.conf "$root/etc/resolv.conf"
-cp "$ca_bundle" "$root/tmp/ca-certificates.crt"
+cp -a "$root" "$builder"
+furnish "$builder"
+furnish "$root"
+
+# Runs a step of the Dockerfile, and shows what it said if it fails.
+step() {
+    in_root "$@" >"$work/step.log" 2>&1 || { tail -n 50 "$work/step.log" >&2; exit 1; }
+}
+
+echo "building, as the Dockerfile does"
+place="$builder"
+step /tmp/source/docker/build.sh /tmp/source /tmp/wheels
+place="$root"
+cp -a "$builder/tmp/wheels" "$root/tmp/wheels"
 
 echo "installing, as the Dockerfile does"
-install -d "$root/tmp/source"
-for each in CHANGELOG.md LICENSE README.md config.yaml docker examples pyproject.toml requirements sipagent; do
-    cp -a "$source/$each" "$root/tmp/source/"
-done
-in_root /tmp/source/docker/install.sh /tmp/source >"$work/install.log" 2>&1 || { tail -n 50 "$work/install.log" >&2; exit 1; }
-rm -rf "$root/tmp/source"
+step /tmp/source/docker/install.sh /tmp/source /tmp/wheels
+rm -rf "$root/tmp/source" "$root/tmp/wheels" "$builder/tmp/source"
 
 echo "starting, as the Dockerfile does"
 user="$(in_root id -u sipagent):$(in_root id -g sipagent)"
@@ -89,6 +111,8 @@ wait_for "/health says that it is alive" in_root /opt/sipagent/bin/sipagent-heal
 wait_for "/ready says that it takes calls" in_root env SIPAGENT_HEALTH_URL=http://127.0.0.1:8080/ready /opt/sipagent/bin/sipagent-health
 [ "$(stat -c %u "/proc/$(pgrep -P "$pid" | head -n 1)")" = "${user%:*}" ] || { echo "FAILED: it does not run as its user" >&2; exit 1; }
 echo "ok: it runs as its own user"
+grep -q '"compiled": *true' "$log" || { echo "FAILED: its hot path is not compiled" >&2; exit 1; }
+echo "ok: its hot path is compiled"
 
 kill -TERM "$pid"
 status=0

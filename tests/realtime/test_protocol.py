@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipagent.realtime import protocol
-from sipagent.realtime.protocol import AudioDelta, parse_server_event
+from sipagent.realtime.audio_delta import AUDIO_DELTA, AudioDelta
+from sipagent.realtime.protocol import parse_server_event
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -77,7 +78,7 @@ def test_a_message_of_17_mib_is_not_read() -> None:
 def test_old_names_become_new(old: str, new: str) -> None:
     event = parse_server_event(json.dumps({"type": old, "transcript": "hi", "delta": ""}))
     if isinstance(event, AudioDelta):
-        assert new == protocol.AUDIO_DELTA
+        assert new == AUDIO_DELTA
     else:
         assert event is not None
         assert event["type"] == new
