@@ -30,7 +30,7 @@ from sipagent.formats import AudioFormat
 
 BLOCK: Final = RATE // 50
 """Samples that are judged at once: 20 ms."""
-KEPT_FAR, KEPT_NEAR = 15_360, 10_400
+KEPT_FAR, KEPT_NEAR = 14_880, 10_240
 """Samples that are kept of what we sent and of what came: as far as :data:`LOOK_BACK` looks, and some frames."""
 PENDING: Final = 128
 """Frames that are kept until somebody asks; who asks seldom has no use for those before them."""
