@@ -5,6 +5,7 @@ passes through untouched, else linear samples, wide enough for a wideband codec.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 
@@ -30,11 +31,17 @@ class AudioFormat:
 
     def silence_of(self, ms: int) -> bytes:
         """So many milliseconds of nothing."""
-        return self.silence * (self.rate * ms // 1000)
+        return _silence(self.silence, self.rate * ms // 1000)
 
     def to_json(self) -> dict[str, Any]:
         """The format as ``session.updated`` spells it: PCM names its rate, G.711 does not."""
         return {"type": self.type, "rate": self.rate} if self.type == "audio/pcm" else {"type": self.type}
+
+
+@lru_cache(maxsize=64)
+def _silence(sample: bytes, samples: int) -> bytes:
+    """All calls share it: the same few lengths are asked for."""
+    return sample * samples
 
 
 PCMU = AudioFormat("PCMU", "audio/pcmu", 8000, 1, b"\xff")

@@ -5,7 +5,6 @@ whole milliseconds, and those of the beginning of its turn.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -56,7 +55,7 @@ class Driver(Generic[Output]):
         self._carry = carry
         self._crashed = crashed
         self._loop = asyncio.get_running_loop()
-        self._inbox: deque[Input] = deque()
+        self._inbox: list[Input] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._is_busy = False
@@ -140,7 +139,7 @@ class Driver(Generic[Output]):
     def _settle(self) -> None:
         """Take what came from within, and look at the timer."""
         while self._inbox:
-            self._step(self._inbox.popleft())
+            self._step(self._inbox.pop(0))
         self._arm()
 
     def _fail(self, crashed: Callable[[Exception], None], error: Exception) -> None:

@@ -21,6 +21,10 @@ from sipagent.aio.tcp import connect
 MAX_FRAME = 16 * 1024 * 1024
 """An append may carry 15 MiB; nothing that the model sends us comes near."""
 
+FIRST_BUFFER = 5 * 1024
+"""What is read at once, at first. It doubles as often as that is too little, and never shrinks: a second of telephone
+speech with its words fits after two times, and with little to spare."""
+
 MAX_UNSENT = 512 * 1024
 """Half a minute of audio that a stalled model did not take: the connection is as good as lost."""
 
@@ -90,6 +94,7 @@ class WebSocket(WSListener):
             websocket_handshake_timeout=timeout_s,
             ssl_context=tls,
             max_frame_size=MAX_FRAME,
+            read_buffer_init_size=FIRST_BUFFER,
             enable_auto_ping=True,
             auto_ping_idle_timeout=PING_S,
             auto_ping_reply_timeout=PING_S,

@@ -15,7 +15,6 @@ about loud frames only, so a call without echo pays for keeping two lists of fra
 Measured by ``tests/echo_table.py``.
 """
 
-from collections import deque
 from enum import Enum
 from math import inf
 from typing import Final
@@ -24,17 +23,19 @@ import numpy as np
 
 from sipagent.audio.echo_path import LEAD, EchoPath
 from sipagent.audio.echo_search import LONGEST, MAX_LAG, RATE, WHOLE, resemblances
-from sipagent.audio.history import History, Samples
+from sipagent.audio.history import LAWS, History, Samples
 from sipagent.audio.linear import to_linear
 from sipagent.audio.resample import Resampler
 from sipagent.formats import AudioFormat
 
 BLOCK: Final = RATE // 50
 """Samples that are judged at once: 20 ms."""
-KEPT: Final = 16_384
-"""Samples that are kept of either side: two seconds."""
+KEPT_FAR, KEPT_NEAR = 14_880, 10_240
+"""Samples that are kept of what we sent and of what came: as far as :data:`LOOK_BACK` looks, and some frames."""
 PENDING: Final = 128
 """Frames that are kept until somebody asks; who asks seldom has no use for those before them."""
+BATCH: Final = 16
+"""Frames of G.711, which needs no decoding to be kept, that are put away together: a few at a time cost more."""
 LATEST_S: Final = 0.62
 """After the end of what we sent: the longest delay, and a jitter buffer's."""
 APART: Final = 480
@@ -53,6 +54,9 @@ CLEAR, CLEAR_IF_QUIET = 5.0, 8.0
 """From what clarity on a resemblance is looked at: at first, and where we spoke and nothing came back."""
 CERTAIN: Final = 12.0
 """From here on it is an echo, even one of which a short filter explains little: a bare room."""
+ALIKE: Final = 0.1
+"""What share a single tap must explain for the filter to be worth fitting: of every echo that a filter explained it was
+0.2 or more, of a stranger's voice it is 0.08 in 5 of 100."""
 LEFT, LEFT_IF_QUIET = 0.4, 0.2
 """What share its filter may leave unexplained of the sound it was fitted to; a stranger's voice leaves 0.8."""
 LEFT_OF_NEXT: Final = 0.5
@@ -68,8 +72,9 @@ PROVEN: Final = 2
 DOUBTS: Final = 5
 """Frames: 100 ms more is what an echo that is searched for needs to show itself."""
 
-HELD: Final = 4
-"""Frames after one that was a voice which are taken for more of it: to judge is dear, and who speaks speaks on."""
+HELD, HELD_LONGEST = 4, 16
+"""Frames after one that was a voice which are taken for more of it: to judge is dear, and who speaks speaks on. As long
+as no echo is known, each that was a voice again doubles them: the sound was found unlike ours several times by then."""
 
 LOOK_BACK: Final = 60
 """Blocks that show whether what we say comes back at all."""
@@ -102,7 +107,7 @@ class EchoGuard:
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self._format = audio_format
-        self._far, self._near = _Stream(audio_format), _Stream(audio_format)
+        self._far, self._near = _Stream(audio_format, KEPT_FAR), _Stream(audio_format, KEPT_NEAR)
         self._ahead = 0
         """How much greater the numbers of the far side are at the same moment."""
         self._sounded_at = self._loud_at = self._burst_at = self._echo_at = -inf
@@ -110,7 +115,8 @@ class EchoGuard:
         self._candidate: EchoPath | None = None
         self._doubts = 0
         self._is_quiet = False
-        self._held = 0
+        self._held = self._holds = 0
+        """How many frames more are taken for the voice that was heard, and how many were at first."""
         self._standing = 0
         """Of the last three loud frames, as bits, which stood out."""
 
@@ -142,14 +148,15 @@ class EchoGuard:
             self._burst_at = now
             self._is_quiet = self._path is None and now - self._echo_at > LOOK_BACK * BLOCK / RATE and self._is_silent()
             self._doubts = 0 if self._is_quiet else DOUBTS
-            self._standing = 0
+            self._standing = self._holds = 0
         self._loud_at = now
         verdict = self._judge(now)
         if verdict is Verdict.ECHO:
             self._echo_at = now
         self._standing = (self._standing << 1 | (verdict is not Verdict.ECHO)) & 7
         is_echo = verdict is not Verdict.VOICE and self._standing.bit_count() < STANDING
-        self._held = 0 if is_echo else HELD
+        self._holds = 0 if is_echo else HELD if self._path else min(HELD_LONGEST, max(HELD, 2 * self._holds))
+        self._held = self._holds
         return is_echo
 
     def _synchronize(self) -> None:
@@ -219,6 +226,8 @@ class EchoGuard:
             if self._path is not None and abs(lag - self._path.peak) < SAME:
                 return self._fits_better(self._path, near, end)
             path = EchoPath(lag - LEAD)
+            if clarity < CERTAIN and path.best_tap(far, near, end - size) < ALIKE:
+                continue
             path.learn(far, near, end - size)
             if path.gain > GAIN_MAX:
                 continue
@@ -244,16 +253,21 @@ class EchoGuard:
 
 
 class _Stream:
-    """One side: frames as they come, decoded when somebody asks."""
+    """One side: frames as they come, decoded when somebody asks.
 
-    def __init__(self, audio_format: AudioFormat) -> None:
+    :param kept: so many samples.
+    """
+
+    def __init__(self, audio_format: AudioFormat, kept: int) -> None:
         self._format = audio_format
         self._resampler = Resampler(audio_format.rate, RATE) if audio_format.rate != RATE else None
-        self._frames: deque[bytes] = deque(maxlen=PENDING)
+        self._frames: list[bytes] = []
+        self._is_coded = audio_format.codec in LAWS
+        self._most = BATCH if self._is_coded else PENDING
         self._bytes = 0
         """In all frames so far."""
         self._last = 0
-        self.history = History(KEPT)
+        self.history = History(kept, audio_format.codec)
         self.at = 0.0
         """When the last frame came or went."""
 
@@ -263,9 +277,12 @@ class _Stream:
         return self.history.end - self._last
 
     def add(self, frame: bytes, now: float) -> None:
+        frames = self._frames
         self.at = now
         self._bytes += len(frame)
-        self._frames.append(frame)
+        frames.append(frame)
+        if len(frames) >= self._most:
+            self._make_room()
 
     def decode(self) -> None:
         if not self._frames:
@@ -273,11 +290,21 @@ class _Stream:
         self._last = self._samples(len(self._frames[-1]))
         kept = b"".join(self._frames)
         self._frames.clear()
+        if self._is_coded:
+            self.history.append(kept)
+            return
         self.history.skip_to(self._samples(self._bytes - len(kept)))
         pcm = to_linear(kept, self._format)
         if self._resampler is not None:
             pcm = self._resampler.convert(pcm)
-        self.history.append(pcm.astype(np.float32))
+        self.history.append(pcm.astype("<i2", copy=False).tobytes())
+
+    def _make_room(self) -> None:
+        """Put away what costs nothing to decode; of other frames the older half is left out."""
+        if self._is_coded:
+            self.decode()
+        else:
+            del self._frames[: PENDING // 2]
 
     def _samples(self, size: int) -> int:
         return size * RATE // (self._format.rate * self._format.sample_bytes)

@@ -26,10 +26,6 @@ RIDGE: Final = 1e-3
 FITS: Final = 10
 """Each of so many frames at the beginning gives a new filter; later every fourth, for the fit is what costs most."""
 
-PIECE: Final = 20
-"""Samples that are multiplied at once: a larger product NumPy's library shares out among threads, which for a frame is
-a hundred times dearer than the product itself."""
-
 GAIN_MIN, GAIN_MAX = 0.25, 4.0
 """Within this the volume may have been turned since; a frame's own gain is taken out before it is judged."""
 MARGIN, MARGIN_OF_LEAK = 3.2, 4.0
@@ -55,6 +51,12 @@ LEFT_OF_MOVED: Final = 0.35
 """What share of the energy may be left unexplained at another delay."""
 
 
+DIAGONALS: Final = np.abs(np.subtract.outer(np.arange(TAPS), np.arange(TAPS))) * TAPS + np.minimum.outer(
+    np.arange(TAPS), np.arange(TAPS)
+)
+"""Where in a table by the distance of two taps and the lesser of them their product is."""
+
+
 class EchoPath:
     """One way by which our sound comes back.
 
@@ -68,7 +70,7 @@ class EchoPath:
         """How many frames it explained."""
         self.leak = LEAK_FIRST
         self._tail = 0.0
-        self._power = np.zeros((TAPS, TAPS))
+        self._power = np.zeros((TAPS, TAPS), np.float32)  # for size: it is most of what a call with an echo keeps
         self._product = np.zeros(TAPS)
 
     @property
@@ -85,6 +87,12 @@ class EchoPath:
         """Return the echo in ``near[begin:end]``."""
         sent = far.take(begin - self.lag - TAPS + 1, end - self.lag)
         return np.convolve(sent, self.weights, "valid")
+
+    def best_tap(self, far: History, near: Samples, begin: int) -> float:
+        """Return the share of the energy of ``near`` that the best filter of a single tap explains: 0 to 1."""
+        sent = far.take(begin - self.lag - TAPS + 1, begin + len(near) - self.lag)
+        common = float(np.abs(np.correlate(sent, near, "valid")).max())
+        return common * common / (float(near @ near) * float(sent @ sent) * len(near) / len(sent) + 1.0)
 
     def unexplained(self, far: History, near: Samples, begin: int) -> float:
         """Return the share of the energy of ``near`` that is no such echo: 0 to 1."""
@@ -108,12 +116,10 @@ class EchoPath:
         return True
 
     def learn(self, far: History, near: Samples, begin: int) -> None:
-        """Take ``near``, from number ``begin`` on, as echo and nothing else; so many whole blocks of :data:`PIECE`."""
+        """Take ``near``, from number ``begin`` on, as echo and nothing else."""
         sent = far.take(begin - self.lag - TAPS + 1, begin + len(near) - self.lag)
-        rows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(sent, TAPS)[:, ::-1])
-        pieces = rows.reshape(-1, PIECE, TAPS)
-        self._power = self._power * FORGET + (pieces.transpose(0, 2, 1) @ pieces).sum(axis=0)
-        self._product = self._product * FORGET + (near.reshape(-1, 1, PIECE) @ pieces).sum(axis=0)[0]
+        self._power = self._power * FORGET + _products(sent)
+        self._product = self._product * FORGET + np.correlate(sent, near, "valid")[::-1]
         self.age += 1
         if self.age <= FITS or self.age % 4 == 0:
             self._fit()
@@ -144,7 +150,8 @@ class EchoPath:
     def _fit(self) -> None:
         """Find the filter that explains best what was learned, and keep its greatest tap where it has room."""
         ridge = RIDGE * float(np.trace(self._power)) / TAPS + 1.0
-        self.weights = np.linalg.solve(self._power + ridge * np.eye(TAPS), self._product).astype(np.float32)
+        power = self._power + ridge * np.eye(TAPS)
+        self.weights = np.linalg.solve(power, self._product).astype(np.float32)
         shift = self.peak - self.lag - LEAD
         if abs(shift) > LEAD // 2:  # the two clocks drift
             self.lag += shift
@@ -159,3 +166,19 @@ def _shifted(values: NDArray[Any], shift: int) -> NDArray[Any]:
     else:
         moved[-shift:] = values[:shift]
     return moved
+
+
+def _products(sent: Samples) -> NDArray[np.float32]:
+    """Sum up the products of all pairs of taps over the samples that come after the first ``TAPS - 1``.
+
+    From one pair to the next, each a tap later, one product is won at the beginning and one is lost at the end: so only
+    the pairs of the first tap are multiplied out, and the others follow along the diagonals.
+    """
+    won, lost = sent[TAPS - 2 :: -1].astype(np.float64), sent[:-TAPS:-1].astype(np.float64)
+    steps = np.zeros((TAPS - 1, 2 * TAPS))
+    steps[:, : TAPS - 1] = np.outer(won, won) - np.outer(lost, lost)
+    along = np.empty((TAPS, TAPS))
+    along[:, 0] = np.correlate(sent, sent[TAPS - 1 :], "valid")[::-1]
+    row, column = steps.strides
+    along[:, 1:] = np.ndarray((TAPS, TAPS - 1), np.float64, steps, 0, (column, row + column))
+    return np.cumsum(along, axis=1).astype(np.float32).take(DIAGONALS)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy import fft  # else it is loaded when a caller first speaks over the agent
 
 from sipagent.audio.echo_path import LEAD
 from sipagent.audio.history import History, Samples
@@ -21,8 +22,8 @@ LONGEST: Final = 1_600
 """Samples that are compared, at most, to find one."""
 WHOLE: Final = 8_000
 """Samples that are compared to find that there is none. Over a second what is no echo stays below 5.5."""
-SIZES: Final = {LONGEST: 8_192, WHOLE: 16_384}
-"""Of the transforms: those and the delays fit into them."""
+SIZES: Final = {1_280: 5_760, LONGEST: 6_144, WHOLE: 12_500}
+"""Of the transforms, by how many samples are compared: those and the delays fit into them, and they factor well."""
 LOWEST_HZ, HIGHEST_HZ = 250.0, 3_450.0
 """What telephones pass on."""
 WHITENING: Final = 0.8
@@ -31,10 +32,8 @@ PEAKS: Final = 2
 """How many delays are worth a closer look."""
 
 
-def _band(size: int) -> Samples:
-    frequencies = np.fft.rfftfreq(size, 1 / RATE)
-    is_in: Samples = np.abs(frequencies - (LOWEST_HZ + HIGHEST_HZ) / 2) < (HIGHEST_HZ - LOWEST_HZ) / 2
-    return is_in.astype(np.float32)
+def _band(size: int) -> slice:
+    return slice(round(LOWEST_HZ / RATE * size), round(HIGHEST_HZ / RATE * size) + 1)
 
 
 BANDS: Final = {size: _band(size) for size in SIZES.values()}
@@ -49,11 +48,14 @@ class Resemblance(NamedTuple):
 
 def resemblances(far: History, near: Samples, begin: int) -> Iterator[Resemblance]:
     """Yield the delays at which ``near``, from number ``begin`` on, is most like what was sent, the best first."""
-    end, size = begin + len(near), SIZES[LONGEST if len(near) <= LONGEST else WHOLE]
-    sent = np.fft.rfft(far.take(begin - MAX_LAG, end - MIN_LAG), size)
-    cross = np.fft.rfft(near, size) * sent.conj()
-    cross *= BANDS[size] / np.maximum(np.abs(cross), 1e-3) ** WHITENING
-    values = np.abs(np.fft.irfft(cross, size)[np.arange(MIN_LAG - MAX_LAG, 0)])
+    end, size = begin + len(near), next(size for longest, size in SIZES.items() if len(near) <= longest)
+    band = BANDS[size]
+    cross = np.zeros(size // 2 + 1, np.complex64)
+    alike = fft.rfft(near, size)[band]
+    alike *= fft.rfft(far.take(begin - MAX_LAG, end - MIN_LAG), size)[band].conj()
+    alike /= np.maximum(np.abs(alike), 1e-3) ** WHITENING
+    cross[band] = alike
+    values = np.abs(fft.irfft(cross, size)[MIN_LAG - MAX_LAG :])
     spread = float(np.sqrt(values @ values / len(values)))
     for _ in range(PEAKS if spread else 0):
         at = int(values.argmax())

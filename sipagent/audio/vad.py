@@ -14,7 +14,6 @@ for linear samples it is computed.
 - A call begins with the floor of a noisy line: noise below it never counts, normal speech counts from its first word.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from math import log10
 from typing import Final
@@ -24,6 +23,7 @@ import numpy as np
 
 from sipagent.audio.g711 import ALAW_TO_PCM, ULAW_TO_PCM, Pcm
 from sipagent.formats import AudioFormat
+from sipagent.recent import remember
 
 ROOT_OF_FULL_SCALE: Final = 255.0
 NOISE_FACTOR_DB: Final = 3.4
@@ -128,7 +128,7 @@ class EnergyVad:
         self._root = 0.0
         self._loud = 0
         self._silent = 0
-        self._spans: deque[tuple[float, float]] = deque(maxlen=SPANS)
+        self._spans: list[tuple[float, float]] = []
         self._span = 0
         self._quietest = ROOT_OF_FULL_SCALE
         self._loudest = 0.0
@@ -200,7 +200,7 @@ class EnergyVad:
 
     def _end_span(self) -> None:
         """Learn from the extremes of the last second."""
-        self._spans.append((self._quietest, self._loudest))
+        remember(self._spans, (self._quietest, self._loudest), SPANS)
         self._span, self._quietest, self._loudest = 0, ROOT_OF_FULL_SCALE, 0.0
         if len(self._spans) < SPANS:
             return

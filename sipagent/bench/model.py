@@ -168,8 +168,7 @@ class Session(ModelSession):
                 kept = {key: event[key] for key in ("item_id", "content_index", "audio_end_ms")}
                 self._send({"type": "conversation.item.truncated", **kept})
             case "input_audio_buffer.commit":
-                self._send({"type": "input_audio_buffer.committed", "item_id": self._caller_item})
-                self._transcribe()
+                self._take_turn()
 
     def _begin(self, metadata: object = None) -> None:
         """Start a response, and send the audio with which it runs ahead."""
@@ -215,11 +214,16 @@ class Session(ModelSession):
         if self._session["audio"]["input"]["turn_detection"] is None:
             self._set_timer(None)
         else:
-            self._transcribe()
             self._set_timer(monotonic() + PAUSE_S, begins=True)
 
-    def _transcribe(self) -> None:
-        """Tell what the caller said."""
+    def _answer(self) -> None:
+        """The caller has finished, as far as the server can tell."""
+        self._take_turn()
+        self._begin()
+
+    def _take_turn(self) -> None:
+        """Make what the caller said an item, and tell what it was."""
+        self._send({"type": "input_audio_buffer.committed", "item_id": self._caller_item})
         heard = {"type": "conversation.item.input_audio_transcription.completed", "item_id": self._caller_item}
         self._send({**heard, "content_index": 0, "transcript": CALLER_WORDS})
 
@@ -230,7 +234,7 @@ class Session(ModelSession):
     def _set_timer(self, at: float | None, *, begins: bool = False) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if at is None else self._loop.call_at(at, self._begin if begins else self._on_beat)
+        self._timer = None if at is None else self._loop.call_at(at, self._answer if begins else self._on_beat)
 
 
 def _without_content(place: Mapping[str, object]) -> dict[str, object]:

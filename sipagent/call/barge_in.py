@@ -5,12 +5,12 @@ decided what becomes of less. In doubt the agent goes on at once, and the model'
 cuts it a moment later, an "uh-huh" is taken out of the conversation.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from sipagent.agent.backchannels import Backchannels
+from sipagent.recent import remember
 
 WORD_MS: Final = 100
 """No word is shorter; clicks are."""
@@ -60,9 +60,9 @@ class BargeIn:
         self._settings = settings
         self._answers_all = answers_all
         self._hears_words = hears_words
-        self._committed: deque[bool] = deque(maxlen=MAX_ASIDES)
+        self._committed: list[bool] = []
         """Of each commit that the model has not confirmed, whether it was an aside."""
-        self._asides: deque[str] = deque(maxlen=MAX_ASIDES)
+        self._asides: list[str] = []
         self.guard_until = 0.0
         """When the caller may begin to interrupt."""
 
@@ -99,12 +99,12 @@ class BargeIn:
 
     def note_commit(self, *, is_aside: bool) -> None:
         """Take note that the caller's audio was committed."""
-        self._committed.append(is_aside)
+        remember(self._committed, is_aside, MAX_ASIDES)
 
     def note_item(self, item_id: str) -> None:
         """Take note of the item that a commit became."""
-        if self._committed and self._committed.popleft():
-            self._asides.append(item_id)
+        if self._committed and self._committed.pop(0):
+            remember(self._asides, item_id, MAX_ASIDES)
 
     def take_aside(self, item_id: str) -> bool:
         """Say, once, whether this item was an aside."""

@@ -1,7 +1,8 @@
 """Keys told more than once: some PBXs send each in RTP, in an INFO and in the audio, and it was pressed once."""
 
-from collections import deque
 from dataclasses import dataclass
+
+from sipagent.recent import remember
 
 DOUBLE_S = 1.0
 """The other telling comes within this: an INFO that was lost is sent again after half a second."""
@@ -22,7 +23,7 @@ class Doubles:
     """Remembers by which ways each key came; the same key by another way is that one."""
 
     def __init__(self) -> None:
-        self._told: deque[_Told] = deque(maxlen=KEPT_MAX)
+        self._told: list[_Told] = []
 
     def is_double(self, digit: str, way: str, *, now: float, held_s: float = 0.0) -> bool:
         """Whether a key was told by another way just now; a telling by each way makes up for one.
@@ -35,5 +36,5 @@ class Doubles:
                 told.ways.add(way)
                 told.at = now
                 return True
-        self._told.append(_Told(digit, now, {way}))
+        remember(self._told, _Told(digit, now, {way}), KEPT_MAX)
         return False

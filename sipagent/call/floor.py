@@ -207,6 +207,8 @@ class Floor:
         is_busy = self._speaker.is_speaking or self._session.has_live_response
         may_interrupt = is_busy and not self._speaker.is_protected and self._barge_in.may_interrupt(now=now)
         change = self._listener.receive_speech(frame, may_interrupt=may_interrupt, now=now)
+        if change is not None:
+            self._session.note_speech()
         if change is TurnChange.STARTED:
             self._begin_turn(cuts=may_interrupt, now=now)
         elif change is TurnChange.TENTATIVE:

@@ -5,7 +5,6 @@ end. With the turn judged by the model (``server``), it gets every frame. Either
 so that the agent stops without asking anybody.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,6 +19,7 @@ from sipagent.call.turn import Turn, TurnChange, TurnSettings
 from sipagent.call.turn_end import TurnEnd, TurnEndSettings
 from sipagent.call.voice_check import VoiceCheck
 from sipagent.formats import AudioFormat
+from sipagent.recent import remember
 from sipagent.rtp.session import Frame
 
 GATE_DBFS = -45.0
@@ -84,12 +84,12 @@ class Listener:
         self._echo_guard = EchoGuard(audio_format) if settings.echo_guard else None
         self._turn_end = TurnEnd(settings.turn_end) if settings.turn_end is not None and self._is_local else None
         self._turn = Turn(settings.turn, first_silence_ms=self._turn_end.first_look_ms if self._turn_end else None)
-        self._tail: deque[bytes] = deque(maxlen=TAIL_FRAMES)
+        self._tail: list[bytes] = []
         """The latest frames of the turn, for how it ends."""
         self._judged_at = 0.0
         """Of which pause it was judged whether it ends the turn: its beginning."""
         self._is_over_agent = False
-        self._preroll: deque[bytes] = deque()
+        self._preroll: list[bytes] = []
         self._preroll_bytes = 0
         self._max_preroll_bytes = settings.preroll_ms * audio_format.bytes_per_ms
         self._kept_bytes = self._max_preroll_bytes
@@ -230,7 +230,7 @@ class Listener:
         self._ahead = 0
         if self._turn.is_speaking or not self._is_local:
             if self._turn_end is not None:
-                self._tail.append(payload)
+                remember(self._tail, payload, TAIL_FRAMES)
             if self._preroll:
                 self._flush_preroll()
             self._session.append_audio(payload)
@@ -326,7 +326,7 @@ class Listener:
 
     def _trim(self) -> None:
         while self._preroll_bytes > self._kept_bytes:
-            self._preroll_bytes -= len(self._preroll.popleft())
+            self._preroll_bytes -= len(self._preroll.pop(0))
 
     def _flush_preroll(self) -> None:
         self._session.append_audio(b"".join(self._preroll))

@@ -17,21 +17,20 @@ from sipagent.call import events
 from sipagent.call.continuity import END_CODE, LOST_CODE, NEVER, ROLL_RETRY_S, ContinuitySettings, changed, plan_roll
 from sipagent.call.debt import Debt, Request
 from sipagent.call.history import MAX_AUDIO_S, MAX_ITEMS, RECORDED, History
+from sipagent.call.kept_turn import KeptTurn
 from sipagent.call.session_factory import make_session
 from sipagent.call.successor import Successor
 from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
 from sipagent.realtime.session import MIN_COMMIT_MS
 from sipagent.realtime.settings import SessionSettings
+from sipagent.recent import remember
 
 LOOK_S: Final = 0.02
 """How often it is looked whether a session that is ready can be used: a frame."""
 
 SOON_S: Final = 0.001
 """When it is looked next where something has happened: not in the same stack, and not at the same deadline twice."""
-
-SERVER_KEPT_S: Final = 10
-"""Of the caller's audio when the model judges the turn, and may take a while to say that it has taken one."""
 
 
 class ModelLink:
@@ -61,9 +60,8 @@ class ModelLink:
         self._wanted: SessionSettings | None = None
         self._bytes_per_ms = audio_format.bytes_per_ms
         self._is_local = settings.turn_detection == "local"
-        self._max_turn = (MAX_AUDIO_S if self._is_local else SERVER_KEPT_S) * 1000 * audio_format.bytes_per_ms
         self._history = History(MAX_AUDIO_S * 1000 * audio_format.bytes_per_ms)
-        self._turn = bytearray()
+        self._turn = KeptTurn(audio_format, is_local=self._is_local)
         """What the caller said since the last commit."""
         self._told = 0
         """Up to which entry of the history the present session was told when it began."""
@@ -73,7 +71,7 @@ class ModelLink:
         """How many turns of the caller's it was given again by then."""
         self._echoes = 0
         """How many of those the present session has yet to confirm."""
-        self._items: deque[str] = deque(maxlen=MAX_ITEMS)
+        self._items: list[str] = []
         self._debt = Debt()
         self._owed: Request | None = None
         """While there is no session: what is to be asked of the next."""
@@ -181,15 +179,17 @@ class ModelLink:
         if self._wanted is not None and is_taken:
             self._settings[:] = changed(self._settings, self._wanted)
             self._is_local = self._wanted.turn_detection == "local"
+            self._turn.change(is_local=self._is_local)
         else:
             self._wanted = None
 
+    def note_speech(self) -> None:
+        """Take note that our own ear hears the caller begin to speak."""
+        self._turn.note_speech()
+
     def append_audio(self, audio: bytes) -> None:
         """Send the caller's audio."""
-        turn = self._turn
-        turn += audio
-        if len(turn) > self._max_turn:
-            del turn[: len(turn) - self._max_turn]
+        self._turn.append(audio)
         if not self._is_away:
             self._session.append_audio(audio)
 
@@ -280,9 +280,9 @@ class ModelLink:
                 self.is_absent = self._is_stalled
                 self._debt.speak()
                 if item_id not in self._items:
-                    self._items.append(item_id)
+                    remember(self._items, item_id, MAX_ITEMS)
             case model.AudioUnheard(item_id):
-                self._items.append(item_id)
+                remember(self._items, item_id, MAX_ITEMS)
             case model.ResponseCreated():
                 self._debt.begin()
             case model.InputCommitted(item_id):
@@ -457,14 +457,14 @@ class ModelLink:
         self._told = self._history.end
         self._echoes = self._prepared_turns + self._history.tell(self._session, prepared, self._told)
         if self._turn and not self._session.is_full_duplex:
-            self._session.append_audio(bytes(self._turn))
+            self._session.append_audio(self._turn.audio)
         self._plan(expires_at, now)
 
     # What was said
 
     def _take_turn(self) -> None:
         """What was appended is a turn."""
-        self._history.add_turn(bytes(self._turn))
+        self._history.add_turn(self._turn.audio)
         self._turn.clear()
 
     def _on_said(self, text: str, *, is_ours: bool) -> None:

@@ -4,7 +4,6 @@ Audio comes in bursts, named by item and content part, and leaves in frames as l
 ledger says how many bytes of it were received and how many were handed to the wire.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from sipagent.call.frames import FRAME_MS
@@ -61,10 +60,10 @@ class Playout:
     def __init__(self, audio_format: AudioFormat) -> None:
         self._format = audio_format
         self._bytes_per_ms = audio_format.bytes_per_ms
-        self._pieces: deque[_Piece] = deque()
+        self._pieces: list[_Piece] = []
         self._parts: dict[tuple[str, int], Part] = {}
-        self._started: deque[Part] = deque()
-        self._done: deque[Part] = deque()
+        self._started: list[Part] = []
+        self._done: list[Part] = []
         self._queued = 0
         self._held_ticks = 0
         self.dropped = 0
@@ -153,7 +152,7 @@ class Playout:
             self._queued -= size
             excess -= size
             if not piece.left:
-                self._pieces.popleft()
+                self._pieces.pop(0)
                 self._retire_if_heard(piece.part)
         return left_out // self._bytes_per_ms
 
@@ -176,11 +175,11 @@ class Playout:
 
     def pop_started(self) -> Part | None:
         """Take a part whose first byte went on the wire since the last call."""
-        return self._started.popleft() if self._started else None
+        return self._started.pop(0) if self._started else None
 
     def pop_heard(self) -> Part | None:
         """Take a part that was played to its end since the last call."""
-        return self._done.popleft() if self._done else None
+        return self._done.pop(0) if self._done else None
 
     def _awaits_rest(self) -> bool:
         """Whether a frame not yet full is better sent a tick later: the rest of it is still to come."""
@@ -196,7 +195,7 @@ class Playout:
             piece = self._pieces[0]
             frame += self._take(piece, min(piece.left, size - len(frame)))
             if not piece.left:
-                self._pieces.popleft()
+                self._pieces.pop(0)
                 self._retire_if_heard(piece.part)
         missing = size - len(frame)
         return frame + self._format.silence * (missing // self._format.sample_bytes) if missing else frame

@@ -3,7 +3,6 @@
 A remark waits for a pause: it never cuts off a sentence, the agent's or the caller's.
 """
 
-from collections import deque
 from dataclasses import dataclass
 
 from sipagent.errors import LocalProtocolError
@@ -33,7 +32,7 @@ class Remarks:
     """Those of one call, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Remark] = deque()
+        self._waiting: list[Remark] = []
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -49,7 +48,7 @@ class Remarks:
 
     def take(self) -> Remark:
         """Take what is to be said next."""
-        return self._waiting.popleft()
+        return self._waiting.pop(0)
 
     def clear(self) -> None:
         """Forget what waits."""

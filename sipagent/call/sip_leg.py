@@ -1,6 +1,5 @@
 """A leg over SIP: the negotiation of its media and the RTP that follows from it."""
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
@@ -10,6 +9,7 @@ from sipagent.call.events import Address, SendRtcp
 from sipagent.call.frames import FRAME_MS
 from sipagent.call.uplink import Uplink
 from sipagent.formats import AudioFormat, format_of
+from sipagent.recent import remember
 from sipagent.rtp.dtls import Certificate
 from sipagent.rtp.ice import IceParameters
 from sipagent.rtp.session import (
@@ -67,8 +67,8 @@ class SipLeg:
     ) -> None:
         self._certificate = certificate
         self._translates = translates
-        self._early_packets: deque[tuple[bytes, Address, float]] = deque(maxlen=EARLY_PACKETS)
-        self._early_frames: deque[tuple[Frame, float]] = deque(maxlen=EARLY_PACKETS)
+        self._early_packets: list[tuple[bytes, Address, float]] = []
+        self._early_frames: list[tuple[Frame, float]] = []
         self._srtp: SrtpMode = srtp
         self._keys_in_rtp = keys_in_rtp
         self._port = port
@@ -250,7 +250,7 @@ class SipLeg:
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
         """Take a packet; return the frames that may now be heard, in order."""
         if self._media is None:
-            self._early_packets.append((data, source, now))
+            remember(self._early_packets, (data, source, now), EARLY_PACKETS)
             return ()
         frames = self._rtp.receive_packet(data, source, now=now)
         return self._uplink.receive(frames) if self._translates else frames
@@ -260,7 +260,7 @@ class SipLeg:
 
         Who picks up speaks at once, and the packets of that overtake the answer, which goes another way.
         """
-        packets, self._early_packets = self._early_packets, deque(maxlen=EARLY_PACKETS)
+        packets, self._early_packets = self._early_packets, []
         for data, source, at in packets:
             if at >= now - EARLY_S and self._media is not None:
                 self.keep_early(self.receive_packet(data, source, now=at), now=at)
@@ -270,7 +270,8 @@ class SipLeg:
 
     def keep_early(self, frames: Sequence[Frame], *, now: float) -> None:
         """Keep for :meth:`take_early` what came by an agreement before there was an answer to the call."""
-        self._early_frames += ((frame, now) for frame in frames)
+        for frame in frames:
+            remember(self._early_frames, (frame, now), EARLY_PACKETS)
 
     def take_released(self) -> Sequence[Frame]:
         """Take the frames that a timer let go of."""

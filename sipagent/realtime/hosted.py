@@ -4,11 +4,11 @@ The model's server runs them within a response, but may end the response there. 
 caller hears nothing, until it is asked for a response.
 """
 
-from collections import deque
 from typing import Final, TypeAlias
 
 from sipagent.realtime.events import ApprovalRequested, HostedCallAnswered, HostedCallDone
 from sipagent.realtime.protocol import Event, identifier, text
+from sipagent.recent import remember
 
 MAX_REQUESTS: Final = 64
 """How many approval requests are remembered, so that a repeated event asks nobody twice."""
@@ -21,7 +21,7 @@ class HostedCalls:
 
     def __init__(self) -> None:
         self._unanswered: str | None = None  # the response that has ended with such a call, as far as we know
-        self._requests: deque[str] = deque(maxlen=MAX_REQUESTS)
+        self._requests: list[str] = []
 
     def read(self, item: Event, response_id: str) -> HostedOutput | None:
         """Take an item that is complete; say what it means, if anything."""
@@ -41,7 +41,7 @@ class HostedCalls:
         request_id = identifier(item, "id")
         if not request_id or request_id in self._requests:
             return None
-        self._requests.append(request_id)
+        remember(self._requests, request_id, MAX_REQUESTS)
         name, server = identifier(item, "name"), identifier(item, "server_label")
         return ApprovalRequested(request_id, server, name, text(item, "arguments"), response_id)
 

@@ -23,6 +23,7 @@ from sipagent.realtime.failures import (
     means_nothing_to_cancel,
 )
 from sipagent.realtime.protocol import MAX_MESSAGE_CHARACTERS, Event, identifier, mapping, text
+from sipagent.recent import remember
 
 RETRY_S = 0.5
 """How long to wait when a response we never saw blocks ours, unless its end is seen sooner."""
@@ -193,8 +194,8 @@ class ResponseGate:
         self._request = ResponseRequest()
         self._deferred: ResponseRequest | None = None
         self._retries = 0
-        self._over: deque[str] = deque(maxlen=MAX_OVER)
-        self._strays: deque[str] = deque(maxlen=MAX_OVER)
+        self._over: list[str] = []
+        self._strays: list[str] = []
 
     @property
     def state(self) -> State:
@@ -235,7 +236,7 @@ class ResponseGate:
         if response_id in self._over or self._is_known(response_id):
             return
         if not self._step(self._whose(response), _Fact(now, response_id)) and response_id:
-            self._strays.append(response_id)
+            remember(self._strays, response_id, MAX_OVER)
             self._cancel(self._event_id("cancel"), response_id)
 
     def receive_done(self, response: Event, *, now: float) -> None:
@@ -244,7 +245,7 @@ class ResponseGate:
         if response_id in self._over:
             return
         if response_id:
-            self._over.append(response_id)
+            remember(self._over, response_id, MAX_OVER)
         self._outputs.append(_done(response_id, response, self._errors))
         if self._is_present(response_id, response):
             self._step(Input.DONE, _Fact(now, response_id))
@@ -368,7 +369,7 @@ class ResponseGate:
 
     def _close_untold(self) -> None:
         if self._response_id:
-            self._over.append(self._response_id)
+            remember(self._over, self._response_id, MAX_OVER)
         self._outputs.append(ResponseDone(self._response_id, "cancelled", None, reason="no_answer"))
         self._response_id = ""
 

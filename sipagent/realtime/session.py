@@ -48,6 +48,7 @@ from sipagent.realtime.protocol import (
 from sipagent.realtime.responses import ResponseGate, ResponseRequest
 from sipagent.realtime.settings import ServerVad, SessionSettings, differences, session_object
 from sipagent.realtime.updates import Updates
+from sipagent.recent import remember
 
 __all__ = ["Converter", "RealtimeSession", "ServerVad", "SessionSettings"]
 
@@ -115,8 +116,8 @@ class RealtimeSession:
         self._expires_at: int | None = None
         self._bytes_per_ms = settings.audio_format.bytes_per_ms
         self._appended_bytes = 0
-        self._parts: deque[tuple[str, int]] = deque(maxlen=MAX_PARTS)
-        self._function_calls: deque[str] = deque(maxlen=MAX_FUNCTION_CALLS)
+        self._parts: list[tuple[str, int]] = []
+        self._function_calls: list[str] = []
         self._hosted = HostedCalls()
         self._responses = ResponseGate(
             self.outputs,
@@ -399,12 +400,12 @@ class RealtimeSession:
             if self._responses.is_cancelled(delta.response_id):
                 self._responses.heard(now=self._now)
                 if delta.item_id and part not in self._parts:
-                    self._parts.append(part)
+                    remember(self._parts, part, MAX_PARTS)
                     self.outputs.append(AudioUnheard(*part))
         elif delta.delta:
             self._responses.heard(now=self._now)
             if part not in self._parts:
-                self._parts.append(part)
+                remember(self._parts, part, MAX_PARTS)
             audio = delta.delta if self._outward is None else self._outward(delta.delta)
             self.outputs.append(AudioReceived(delta.item_id, delta.content_index, audio, delta.response_id))
 
@@ -443,7 +444,7 @@ class RealtimeSession:
         elif not function_call_id or not name or function_call_id in self._function_calls:
             self.counters["odd_function_call"] += 1
         else:
-            self._function_calls.append(function_call_id)
+            remember(self._function_calls, function_call_id, MAX_FUNCTION_CALLS)
             self.outputs.append(FunctionCallRequested(function_call_id, name, arguments(item), response_id))
 
     def _on_caller_transcript(self, event: Event) -> None:

@@ -31,12 +31,12 @@ So a stranger gains nothing during a call, whatever he sprays. Before the caller
 unless he sits at the NAT the caller is behind, or the caller stays silent for ``LAST_RESORT.first_s``.
 """
 
-from collections import deque
 from functools import lru_cache
 from ipaddress import ip_address
 from math import inf
 from typing import Final, NamedTuple, TypeAlias
 
+from sipagent.recent import remember
 from sipagent.rtp.packet import Packet
 
 Address: TypeAlias = tuple[str, int]
@@ -93,7 +93,7 @@ class _Candidate:
         self.ssrc = packet.ssrc
         self.expected = packet.sequence_number
         self.count = 0
-        self.waiting: deque[Packet] = deque(maxlen=MAX_WAITING)
+        self.waiting: list[Packet] = []
 
     def receive(self, packet: Packet) -> None:
         """Count a packet, from the beginning when it is out of sequence or of another stream."""
@@ -103,7 +103,7 @@ class _Candidate:
         self.ssrc, self.expected = packet.ssrc, (packet.sequence_number + 1) & 0xFFFF
         self.count += 1
         if self.trust is PROVEN:
-            self.waiting.append(packet)
+            remember(self.waiting, packet, MAX_WAITING)
 
 
 class Latch:

@@ -4,7 +4,6 @@ A jitter buffer puts packets in order by their timestamps, and knows better how 
 is held here; a gap is reported at once, and what fills it later is let through.
 """
 
-from collections import deque
 from math import inf
 
 from sipagent.rtp.jitter import GIVEN_UP_MEMORY, Released
@@ -26,7 +25,7 @@ class Passage:
         for the jitter buffer to say."""
         self.duplicate = 0
         """Packets that had come already."""
-        self._missing: deque[int] = deque()
+        self._missing: list[int] = []
         """Those that may come yet, in order."""
         self._next = 0
         self.reset(0)
@@ -93,4 +92,4 @@ class Passage:
     def _settle(self, before: int) -> None:
         """Take those up to there for lost."""
         while self._missing and self._missing[0] < before:
-            self.losses.lose(self._missing.popleft(), 1)
+            self.losses.lose(self._missing.pop(0), 1)

@@ -4,7 +4,6 @@
 address, is handled at once; all else branches off. A new SSRC is a new source, and is played on at once.
 """
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 
 from sipagent.rtp.dtmf import DigitReceived, DigitReceiver
@@ -36,7 +35,7 @@ class Receiver:
         self.latch = Latch()
         self.window: ReorderWindow | Passage = ReorderWindow() if in_order else Passage()
         self.digits = DigitReceiver(clock_rate=UNCONFIGURED.clock_rate)
-        self.digits_received: deque[DigitReceived] = deque()
+        self.digits_received: list[DigitReceived] = []
         """Presses that are over, for the session to take."""
         self.origin: Source | None = None
         """The source that is played."""

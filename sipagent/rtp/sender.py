@@ -4,7 +4,6 @@ SSRC, sequence and timestamp run on through anything, hold and re-INVITE include
 stop listening.
 """
 
-from collections import deque
 from random import Random
 
 from sipagent.errors import LocalProtocolError
@@ -36,7 +35,7 @@ class Sender:
         self._sent_at = 0.0
         self._sent_timestamp = self._timestamp
         self._digit: DigitSender | None = None
-        self._digits_waiting: deque[tuple[str, int]] = deque()
+        self._digits_waiting: list[tuple[str, int]] = []
         self.configure(UNCONFIGURED)
 
     def configure(self, parameters: RtpParameters) -> None:
@@ -94,7 +93,7 @@ class Sender:
     def _press_next(self) -> None:
         self._digit = None
         if self._digits_waiting:
-            digit, duration = self._digits_waiting.popleft()
+            digit, duration = self._digits_waiting.pop(0)
             self._digit = DigitSender(digit, duration=duration)
 
     def _next_event(self, digit: DigitSender, timestamp: int) -> tuple[int, int, bytes, bool]:

@@ -4,7 +4,6 @@ The halves, ``receiver`` and ``sender``, know nothing of each other; they meet h
 and ``next_packet`` are the hot path, 50 times a second and direction in every call.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -114,7 +113,7 @@ class RtpSession:
         self._way: Way | None = None
         self._unwrap: Callable[[bytes, Address, float], tuple[bytes, Address] | None] | None = None
         self._protect: Callable[[bytes], bytes] | None = None
-        self._reports: deque[SendRtcp] = deque()
+        self._reports: list[SendRtcp] = []
         self._released: list[Frame] = []
         self._rtcp_source: Address | None = None
         self._is_running = False
@@ -227,8 +226,8 @@ class RtpSession:
     def poll(self) -> Output | None:
         """Return the next output, or ``None``."""
         if self._receiver.digits_received:
-            return self._receiver.digits_received.popleft()
-        return self._reports.popleft() if self._reports else None
+            return self._receiver.digits_received.pop(0)
+        return self._reports.pop(0) if self._reports else None
 
     @property
     def due_at(self) -> float:

@@ -5,6 +5,7 @@ from audio.echo_line import PACKAGE, RATE, Ear, Line, Room, coded, echo, frames,
 from sipagent.audio.echo import PENDING, EchoGuard
 from sipagent.audio.echo_path import LEAD, TAPS, EchoPath
 from sipagent.audio.echo_search import resemblances
+from sipagent.audio.g711 import decode
 from sipagent.audio.history import History
 from sipagent.formats import PCM, PCMU, AudioFormat
 
@@ -23,28 +24,34 @@ NAMES = [f"{line.room}-{line.return_loss_db:g}dB-{line.delay_ms:g}ms" for line i
 
 
 def white(samples: int, seed: int, level: float = 3000.0) -> np.ndarray:
-    return (np.random.default_rng(seed).normal(size=samples) * level).astype(np.float32)
+    return np.rint(np.random.default_rng(seed).normal(size=samples) * level).astype(np.float32)
 
 
 def history(samples: np.ndarray) -> History:
     kept = History(len(samples))
-    kept.append(samples.astype(np.float32))
+    kept.append(linear(samples))
     return kept
+
+
+def linear(samples: np.ndarray) -> bytes:
+    return bytes(np.rint(samples).astype("<i2").data)
 
 
 # The samples that are kept
 
 
-def test_a_history_is_the_end_of_all_there_was() -> None:
-    kept, every = History(100), np.zeros(0, np.float32)
+@pytest.mark.parametrize("law", ["PCMU", "PCMA", ""])
+def test_a_history_is_the_end_of_all_there_was(law: str) -> None:
+    kept, every, width = History(100, law), b"", 1 if law else 2
     random = np.random.default_rng(1)
     for size in random.integers(0, 250, 200):
-        fresh = random.normal(size=size).astype(np.float32)
+        fresh = random.bytes(int(size) * width)
         kept.append(fresh)
-        every = np.concatenate((every, fresh))
-        assert kept.end == len(every)
+        every += fresh
+        assert kept.end == len(every) // width
         begin = max(0, kept.end - 100)
-        assert np.array_equal(kept.take(begin, kept.end), every[begin:])
+        expected = decode(every[begin * width :], law) if law else np.frombuffer(every[2 * begin :], "<i2")
+        assert kept.take(begin, kept.end).tolist() == expected.tolist()
 
 
 def test_what_is_not_there_is_silence() -> None:
@@ -55,7 +62,7 @@ def test_what_is_not_there_is_silence() -> None:
     kept.skip_to(10)
     assert kept.take(9, 10).tolist() == [1]
     kept.skip_to(15)
-    kept.append(np.ones(2, np.float32))
+    kept.append(linear(np.ones(2)))
     assert kept.take(8, 18).tolist() == [0] * 7 + [1, 1, 0]
 
 
@@ -148,11 +155,12 @@ def test_what_is_louder_than_all_we_sent_is_none_from_the_first_frame_on() -> No
     assert not guard.is_echo(now=1.02)
 
 
-def test_frames_are_not_kept_for_ever() -> None:
-    guard = EchoGuard(PCMU)
+@pytest.mark.parametrize("audio_format", [PCMU, PCM])
+def test_frames_are_not_kept_for_ever(audio_format: AudioFormat) -> None:
+    guard, frame = EchoGuard(audio_format), b"\x0f" * 20 * audio_format.bytes_per_ms
     for number in range(10 * PENDING):
-        guard.sent(b"\x0f" * 160, now=number / 50)
-        guard.heard(b"\x0f" * 160, now=number / 50)
+        guard.sent(frame, now=number / 50)
+        guard.heard(frame, now=number / 50)
         assert len(guard._far._frames) <= PENDING
         assert len(guard._near._frames) <= PENDING
     guard.heard(b"", now=20.0)

@@ -138,6 +138,16 @@ def test_a_turn_in_the_middle_of_which_the_model_is_lost_is_whole() -> None:
     assert len(stage.sent_on(2, "response.create")) == 1
 
 
+def test_where_the_model_judges_turns_speech_is_kept_and_silence_is_not() -> None:
+    stage = started(turn_detection="server")
+    stage.hear("." * 200 + "s" * 100)
+    lose(stage)
+    stage.hear("s" * 10)
+    go_on(stage)
+    (audio,) = [int(size) for kind, size in items(stage) if kind == "audio"]
+    assert 110 * 160 <= audio <= (110 + 16) * 160, "and a moment before it"
+
+
 def test_the_caller_interrupts_what_is_still_being_played() -> None:
     stage = started()
     stage.hear(TURN)
@@ -432,6 +442,3 @@ def test_whoever_wants_no_other_session_has_none() -> None:
     stage = started(continuity=NO_OTHER)
     stage.advance(3400.0)
     assert len(stage.of(events.ConnectModel)) == 1
-
-
-
