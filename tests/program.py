@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[1]
 START_S = 20.0
 """For a process to be ready; it takes one second, but the machine may be busy."""
 
+LAG_S = 1.0
+"""By which a line of the log may come after what it tells of."""
+
 STOP_S = 15.0
 """From SIGTERM to the end, when no call is left that it would wait for."""
 
@@ -89,10 +92,13 @@ class Program(Stoppable):
         return found
 
     def calls(self, called: str) -> dict[str, list[Entry]]:
-        """What happened in each call to ``sip:called@…``, in order, by the call's id."""
-        return self.calls_where(
-            lambda entry: entry["event"] == "invited" and entry["called"].startswith(f"sip:{called}@")
-        )
+        """What happened in each call to ``sip:called@…``, in order, by the call's id; one is waited for a little."""
+
+        def begins(entry: Entry) -> bool:
+            return entry["event"] == "invited" and str(entry["called"]).startswith(f"sip:{called}@")
+
+        self.wait_for_calls(begins, 1, timeout_s=LAG_S)
+        return self.calls_where(begins)
 
     def calls_where(self, begins: Callable[[Entry], bool]) -> dict[str, list[Entry]]:
         """The same for calls that begin with an entry of that kind."""

@@ -25,8 +25,8 @@ BATCH = 500
 WHOLE = 4096
 """Bytes that POSIX writes to a pipe in one piece (``PIPE_BUF``), or not at all: a line that is longer may be torn."""
 
-BATCH_S = 0.05
-"""How long more lines are waited for once there is one: each waking of the thread holds up the calls for a moment."""
+REST_S = 0.02
+"""Between two writings: each waking of the thread holds up the calls for a moment."""
 
 
 class LineWriter:
@@ -78,13 +78,13 @@ class LineWriter:
                     self._stream.flush()
 
     def _take(self) -> list[str]:
-        """Wait for lines, and a little for those that follow, and take them; none at the end."""
+        """Wait for lines, if only for those that came while we rested, and take them; none at the end."""
         with self._news:
+            self._news.wait_for(lambda: self._is_closed, REST_S)
             while not self._waiting and not self._is_closed:
                 self._is_asleep = True
                 self._news.wait()
             self._is_asleep = False
-            self._news.wait_for(lambda: self._is_closed, BATCH_S)
             lines = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             if self._dropped and not self._waiting:
                 lines.append(_confession(self._dropped))
