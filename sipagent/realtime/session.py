@@ -248,14 +248,14 @@ class RealtimeSession:
         if self._may_command():
             self._responses.cancel(now=now)
 
-    def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> bool:
+    def truncate(self, item_id: str, content_index: int, audio_end_ms: object) -> bool:
         """Tell the server that the caller heard no more of an item than its first ``audio_end_ms``.
 
         :returns: whether it could be told.
         :raises LocalProtocolError: it is no whole number of ms, or negative. Beyond the audio received is an error
             of the server's, a benign one.
         """
-        if type(audio_end_ms) is not int or audio_end_ms < 0:
+        if not isinstance(audio_end_ms, int) or isinstance(audio_end_ms, bool) or audio_end_ms < 0:
             raise LocalProtocolError(f"audio_end_ms is {audio_end_ms!r}, not a whole number of ms")
         if not self._may_command() or not self._dialect.can("truncate"):
             return False
