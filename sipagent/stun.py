@@ -34,7 +34,8 @@ XOR_MAPPED_ADDRESS_OLD = 0x8020
 XORED = {XOR_MAPPED_ADDRESS: True, XOR_MAPPED_ADDRESS_OLD: True, MAPPED_ADDRESS: False}
 """Where the mapped address stands, best first: routers tend to rewrite one that is written plainly."""
 MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256 = 0x0008, 0x001C
-INTEGRITY = frozenset({MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256})
+INTEGRITY = {MESSAGE_INTEGRITY: (20,), MESSAGE_INTEGRITY_SHA256: (16, 20, 24, 28, 32)}
+"""How many bytes each may have (:rfc:`8489#section-14.5`): a wrong length would hide the fingerprint behind it."""
 FINGERPRINT = 0x8028
 FINGERPRINT_XOR = 0x5354554E
 
@@ -120,7 +121,7 @@ def split_attributes(data: bytes) -> dict[int, bytes] | None:
         number, size = ATTRIBUTE.unpack_from(data, at)
         start, end = at + ATTRIBUTE.size, at + ATTRIBUTE.size + size
         at = end + -size % 4
-        if at > len(data):
+        if at > len(data) or size not in INTEGRITY.get(number, (size,)):
             return None
         if number == FINGERPRINT:
             is_true = size == 4 and int.from_bytes(data[start:end], "big") == fingerprint(data[: start - 4])

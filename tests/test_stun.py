@@ -157,7 +157,7 @@ def test_no_bytes_raise(data: bytes) -> None:
     parse_message(message(data, length=len(data) + 4))
 
 
-@given(st.integers(0, (len(SAMPLE_IPV4) - 8) * 8 - 1))
+@pytest.mark.parametrize("bit", range((len(SAMPLE_IPV4) - 8) * 8))
 def test_a_fingerprint_shows_any_bit_that_changed(bit: int) -> None:
     damaged = bytearray(SAMPLE_IPV4)
     damaged[bit // 8] ^= 1 << bit % 8
