@@ -144,7 +144,7 @@ class McpServer:
             async with asyncio.timeout(LOOK_S):
                 await self._look.wait()
         except TimeoutError:
-            pass
+            pass  # as nearly always: nobody wants it sooner
         self._look.clear()
 
     async def _list(self, client: Any) -> None:

@@ -169,12 +169,11 @@ class Conversation:
         """
         self._session.receive(data, number, now=now)
         outputs = self._session.outputs
-        if len(outputs) == 1 and isinstance(outputs[0], model.AudioReceived | model.AgentTranscript):
-            self._drain_session(now)
-            return False
+        is_speech = len(outputs) == 1 and isinstance(outputs[0], model.AudioReceived | model.AgentTranscript)
         self._drain_session(now)
-        self._make_remark(now)
-        return True
+        if not is_speech:
+            self._make_remark(now)
+        return not is_speech
 
     def model_connected(self, number: int = 1, *, now: float) -> None:
         """Take note that a WebSocket is open."""

@@ -405,10 +405,9 @@ class ModelLink:
 
     def _look(self, agent_speaks: bool, caller_speaks: bool, now: float) -> None:
         """Use the successor if it is there and now is the time."""
-        self._look_at = inf
+        self._look_at = now + LOOK_S if self._successor.is_ready else inf  # one that is not ready makes itself heard
         if not self._successor.is_ready:
-            return  # it makes itself heard
-        self._look_at = now + LOOK_S
+            return
         if self._is_away:
             if not agent_speaks or self._is_pressed:
                 self._resume(now)

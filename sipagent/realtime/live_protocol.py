@@ -33,8 +33,11 @@ def parse_server_event(data: str | bytes) -> LiveAudio | Event | None:
         return None
     try:
         return _decode_audio(data)
-    except (ValueError, RecursionError):
-        pass
+    except (ValueError, RecursionError):  # any other event
+        return _parse_other(data)
+
+
+def _parse_other(data: str | bytes) -> Event | None:
     try:
         event = _decode_any(data)
     except (ValueError, RecursionError):

@@ -64,7 +64,6 @@ MAX_PARTS = 32
 MAX_FUNCTION_CALLS = 64
 """How many function call ids are remembered, so that a repeated event runs no tool twice."""
 
-
 Converter: TypeAlias = Callable[[bytes], bytes]
 """From one format to another: a stream of either, in any pieces, at the same pace."""
 

@@ -31,7 +31,6 @@ class State(Enum):
     """The states of all four machines, by the names of the figures."""
 
     __hash__ = object.__hash__  # every table is looked up by it, and Enum's own is written in Python
-
     CALLING = "calling"
     TRYING = "trying"
     PROCEEDING = "proceeding"
