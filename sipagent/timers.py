@@ -3,11 +3,11 @@
 from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
-COMPACT_AT = 64
+COMPACT_AT: Final = 64
 """Stale entries are swept when the heap is this long and mostly stale, so that cancelling costs no memory."""
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from random import SystemRandom
 from time import monotonic
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from sipagent.agent.builtin import HAND_OVER
 from sipagent.aio.call_handle import CallHandle
@@ -43,19 +43,19 @@ from sipagent.sip.events import (
 )
 from sipagent.sip.uri import Uri
 
-NOT_ACCEPTABLE = 488
+NOT_ACCEPTABLE: Final = 488
 """It comes with a Warning that says why (:rfc:`3261#section-13.3.1.3`)."""
 
-REQUEST_PENDING = 491
+REQUEST_PENDING: Final = 491
 
-UNAUTHORIZED = 401
+UNAUTHORIZED: Final = 401
 """What a WebSocket is refused with where the server said so only inside."""
 
 SipCommand: TypeAlias = (
     events.Ring | events.Accept | events.Reject | events.Refer | events.PressKeys | events.AskForLife | events.HangUp
 )
 
-SAMPLE_EVERY = 50
+SAMPLE_EVERY: Final = 50
 """One packet in that many is timed on its way to the model: a figure a second and call."""
 
 

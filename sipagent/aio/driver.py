@@ -9,16 +9,16 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from sipagent.machine import Machine
 
 Output = TypeVar("Output")
 
-PAUSE_S = 0.1
+PAUSE_S: Final = 0.1
 """A machine that crashed and was not closed is left alone for so long, so that a bug in a timer does not spin."""
 
-EARLY_S = 0.001
+EARLY_S: Final = 0.001
 """uvloop counts in milliseconds, so a timer may fire that much before its time; it counts as in time."""
 
 

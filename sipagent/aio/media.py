@@ -1,7 +1,7 @@
 """The media of one call on real sockets: its two ports, and its place in the beat."""
 
 from time import monotonic
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from sipagent.aio.driver import Driver
 from sipagent.aio.ticker import Ticker
@@ -34,7 +34,7 @@ class Talker(Machine[Output_co], Protocol[Output_co]):
         """Make the packet of this tick."""
 
 
-LOOK_EVERY = 25
+LOOK_EVERY: Final = 25
 """Beats between two looks at the talker's timer when nothing comes of them: what frames set due is far off."""
 
 

@@ -8,16 +8,16 @@ time is let go, because a burst hurts the caller's jitter buffer more than a gap
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-BEAT_S = 0.020
-SLOTS = 4
-MAX_CATCH_UP = 3
+BEAT_S: Final = 0.020
+SLOTS: Final = 4
+MAX_CATCH_UP: Final = 3
 
-LATE_S = 0.010
+LATE_S: Final = 0.010
 """Later than this, a beat takes half of what the far end's jitter buffer holds, and the network wants some of that."""
 
-EARLY_S = 0.0005
+EARLY_S: Final = 0.0005
 """uvloop rounds timers to milliseconds; half of one early is in time."""
 
 Beat: TypeAlias = Callable[[float], None]

@@ -7,7 +7,7 @@ takes 256 kB a packet, and opening is synchronous, so a port that is taken costs
 import socket
 from collections.abc import Callable
 from random import Random
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sipagent.aio.watch import LoopWatch, Watching, make_watch
 from sipagent.errors import SipagentError
@@ -15,14 +15,14 @@ from sipagent.errors import SipagentError
 Address: TypeAlias = tuple[str, int]
 Received: TypeAlias = Callable[[bytes, Address], None]
 
-MAX_DATAGRAM = 65_535
-MAX_RTP_DATAGRAM = 2_049
+MAX_DATAGRAM: Final = 65_535
+MAX_RTP_DATAGRAM: Final = 2_049
 """One byte more than an RTP packet may have, so that a longer one is cut and then refused as malformed."""
 
-SIP_BUFFER = 4 * 1024 * 1024
+SIP_BUFFER: Final = 4 * 1024 * 1024
 """A burst of INVITEs waits in the kernel while one is parsed."""
 
-MAX_PORT_TRIES = 1024
+MAX_PORT_TRIES: Final = 1024
 """Pairs that are tried before the range counts as full: all there are in most ranges, in milliseconds at the worst."""
 
 

@@ -3,6 +3,8 @@
 A loop is woken by every packet, and takes as long to find out whose it is as to read it. Here the first packet wakes
 it, and those of the millisecond that follows are read together: with many calls the loop turns a thousand times a
 second, however many packets come, and with one call a packet is read at once.
+
+To have the loop wake us costs as much as several looks in vain, so a few of those come first.
 """
 
 import asyncio
@@ -12,6 +14,9 @@ from typing import Final, Protocol, TypeAlias
 
 PAUSE_S: Final = 0.001
 """Between two looks while packets come."""
+
+LOOKS_IN_VAIN: Final = 3
+"""One after the other, and nothing comes for the time being."""
 
 Reader: TypeAlias = Callable[[], None]
 """Reads one datagram, if there is one."""
@@ -50,6 +55,7 @@ class SharedWatch:
         self._readers: dict[int, Reader] = {}
         self._epoll: select.epoll | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._in_vain = 0
 
     def add(self, descriptor: int, reader: Reader) -> None:
         """Call this one from now on."""
@@ -90,7 +96,8 @@ class SharedWatch:
         if epoll is None:
             return
         readable = epoll.poll(0)
-        if readable:
+        self._in_vain = 0 if readable else self._in_vain + 1
+        if self._in_vain < LOOKS_IN_VAIN:
             self._timer = self._loop.call_later(PAUSE_S, self._look)
         else:
             self._arm(epoll)

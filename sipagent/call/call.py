@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 from random import Random
+from typing import Final
 
 from sipagent.call import ending, events, steering, transfer, vigil
 from sipagent.call.bounds import Bounds
@@ -32,7 +33,7 @@ from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.session import Frame
 from sipagent.timers import Timers
 
-RETRY_AFTER_S = 30
+RETRY_AFTER_S: Final = 30
 """When a caller who was refused for want of a model may try again."""
 
 
@@ -247,16 +248,15 @@ class Call:
 
         What the agent has to say while nobody listens waits.
         """
-        conversation, leg = self._conversation, self._leg
+        conversation, leg, credit = self._conversation, self._leg, self._credit
         if conversation is None or not self._is_up:
             return None
-        if leg.is_held or not leg.is_open or not self._credit.lasts(heard_at=leg.heard_at, now=now):
+        if leg.is_held or not leg.is_open or not (credit.is_earned or credit.lasts(heard_at=leg.heard_at, now=now)):
             leg.skip_frame()
             return None
         frame, begins = conversation.next_frame(leg.frame_ms, now=now)
         heard = frame or leg.silence
-        record = self.recording.record
-        if record is not None:
+        if (record := self.recording.record) is not None:
             heard = record.receive_agent(heard, now=now)
         conversation.note_sent(heard, is_sound=heard is not leg.silence, now=now)
         packet = leg.send_frame(heard, marker=begins, now=now)

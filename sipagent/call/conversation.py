@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from sipagent.call import events
 from sipagent.call.conversation_settings import ConversationSettings
@@ -31,7 +31,7 @@ from sipagent.realtime import events as model
 from sipagent.realtime.hosted import HostedOutput
 from sipagent.rtp.session import Frame
 
-GOODBYE = "The call ends now. Say one short, friendly goodbye and nothing else."
+GOODBYE: Final = "The call ends now. Say one short, friendly goodbye and nothing else."
 
 
 class Conversation:

@@ -4,7 +4,9 @@ A phone hears us from the 200 on. But until its ACK or its own packets come, who
 victim's address in it.
 """
 
-UNACKNOWLEDGED_S = 2.0
+from typing import Final
+
+UNACKNOWLEDGED_S: Final = 2.0
 """How long we talk to somebody who has not acknowledged our answer: the ACK of a phone comes sooner."""
 
 

@@ -1,4 +1,6 @@
 """The measure of a call's audio in time."""
 
-FRAME_MS = 20
+from typing import Final
+
+FRAME_MS: Final = 20
 """How much audio a packet of ours holds, unless the peer wants it otherwise."""

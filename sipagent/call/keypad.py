@@ -1,14 +1,15 @@
 """Digits, gathered until the caller pauses: the model is told a number, not nine messages of one digit."""
 
 from math import inf
+from typing import Final
 
-PAUSE_S = 1.0
+PAUSE_S: Final = 1.0
 """A pause that long ends a number."""
 
-TERMINATOR = "#"
+TERMINATOR: Final = "#"
 """The key that ends a number at once."""
 
-MAX_DIGITS = 64
+MAX_DIGITS: Final = 64
 """The longest number there is any use for; a jammed key is handed on in pieces."""
 
 

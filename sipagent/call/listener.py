@@ -7,7 +7,7 @@ so that the agent stops without asking anybody.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from sipagent.audio.echo import EchoGuard
 from sipagent.audio.prosody import ending_of
@@ -22,19 +22,19 @@ from sipagent.formats import AudioFormat
 from sipagent.recent import remember
 from sipagent.rtp.session import Frame
 
-GATE_DBFS = -45.0
+GATE_DBFS: Final = -45.0
 """Nothing softer is speech."""
 
-OVER_AGENT_DBFS = -40.0
+OVER_AGENT_DBFS: Final = -40.0
 """Nothing softer is, while the agent speaks: of most lines the echo of it is, of callers nearly none."""
 
-MAX_TENTATIVE_MS = 8_000
+MAX_TENTATIVE_MS: Final = 8_000
 """The most that is kept of what may become a turn: by then it was confirmed, or is nothing that anybody says."""
 
-TAIL_FRAMES = 75
+TAIL_FRAMES: Final = 75
 """1.5 s of 20 ms: the phrase that ``prosody`` looks at, and the silence behind it."""
 
-STOPPED_S = 0.1
+STOPPED_S: Final = 0.1
 """A phone that sends sends every 60 ms or more often."""
 
 

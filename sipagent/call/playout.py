@@ -5,14 +5,15 @@ ledger says how many bytes of it were received and how many were handed to the w
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from sipagent.call.frames import FRAME_MS
 from sipagent.formats import AudioFormat
 
-MAX_QUEUED_MS = 10 * 60 * 1000
+MAX_QUEUED_MS: Final = 10 * 60 * 1000
 """Ten minutes of unplayed speech: no answer is so long, a runaway model is. What is beyond is dropped and counted."""
 
-MAX_HELD_TICKS = 2
+MAX_HELD_TICKS: Final = 2
 """How long a partial frame waits for its rest before it goes out filled up with silence."""
 
 

@@ -1,13 +1,14 @@
 """Whether a call is recorded, from its answer or at a program's word."""
 
 from collections.abc import Callable
+from typing import Final
 
 from sipagent.call import events, steering
 from sipagent.call.record import Record
 from sipagent.call.sip_leg import SipLeg
 from sipagent.errors import LocalProtocolError
 
-SECRET = "secret"
+SECRET: Final = "secret"
 """Who has it pause: what the caller enters."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import Final
 
 from sipagent.audio import l16, opus
 from sipagent.call.downlink import Downlink
@@ -27,10 +28,10 @@ from sipagent.sdp.negotiation import MediaParameters, Negotiation, SrtpKeys, Srt
 COUNT_SAMPLES: Mapping[str, Callable[[bytes], int]] = {"opus": opus.samples, "L16": l16.samples}
 """How long a payload is on its RTP clock, where that is not its length in bytes."""
 
-EARLY_S = 0.2
+EARLY_S: Final = 0.2
 """What came longer before the answer than that was ringing and announcements, or was meant for nobody."""
 
-EARLY_PACKETS = 20
+EARLY_PACKETS: Final = 20
 """As many as come in that time, of 10 ms each."""
 
 

@@ -6,6 +6,8 @@ A stop, and a start in mid-word, is smoothed over 5 ms, for a step in the wave i
 a stop says nothing, and does not count as heard.
 """
 
+from typing import Final
+
 from sipagent.audio.fades import FADE_MS, fade_in, fade_out
 from sipagent.audio.linear import from_linear, to_linear
 from sipagent.call.events import AgentSaid, AgentStarted, Truncated
@@ -15,10 +17,10 @@ from sipagent.call.playout import Part, Playout
 from sipagent.call.transcript import Transcript
 from sipagent.formats import AudioFormat
 
-ECHO_MS = 300
+ECHO_MS: Final = 300
 """So long after the agent's last audible frame its echo may still come back, through two networks and a room."""
 
-STALE_MS = 200
+STALE_MS: Final = 200
 """More than this waits only after the network was late; it is old news to whoever speaks now."""
 
 

@@ -8,6 +8,7 @@ decides where a call may go is the configuration, never the model, which the cal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from sipagent.agent.builtin import make_transfer
 from sipagent.agent.tools import Tool, ToolArgumentError
@@ -20,23 +21,25 @@ from sipagent.sip.targets import Targets
 from sipagent.sip.uri import Uri
 from sipagent.timers import Timers
 
-TIMER = "transfer"
+TIMER: Final = "transfer"
 
-ANNOUNCING_S = 20.0
+ANNOUNCING_S: Final = 20.0
 """How long the model may take to say what it has not begun to say."""
 
-NO_ANSWER = 408
+NO_ANSWER: Final = 408
 """What it has come to when nobody answered in time."""
 
-ANNOUNCE = "The call is being handed on to {destination}. Say so to the caller in one short sentence and nothing else."
+ANNOUNCE: Final = (
+    "The call is being handed on to {destination}. Say so to the caller in one short sentence and nothing else."
+)
 
 SEPARATORS = str.maketrans("", "", " -.()/")
 """What people write into numbers."""
 
-NUMBER_MAX = 24
+NUMBER_MAX: Final = 24
 """Characters of a number that the model may give."""
 
-LIMIT_S = 45.0
+LIMIT_S: Final = 45.0
 """How long the other telephone may ring before the model is told that nobody answers."""
 
 REASONS: Mapping[int, str] = {

@@ -4,16 +4,16 @@ It is apart from the rest of the protocol because mypyc must not compile it: of 
 and the limits of the fields, by which msgspec tells what is an audio delta.
 """
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
-AUDIO_DELTA = "response.output_audio.delta"
+AUDIO_DELTA: Final = "response.output_audio.delta"
 
-MAX_INDEX = 1 << 16
+MAX_INDEX: Final = 1 << 16
 """A content index from here on is read as absent; real ones are 0, 1, 2."""
 
-MAX_IDENTIFIER_CHARACTERS = 256
+MAX_IDENTIFIER_CHARACTERS: Final = 256
 """A longer name is read as absent, so that what is remembered by name stays small; the API's own have some 30."""
 
 Identifier: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_IDENTIFIER_CHARACTERS)]

@@ -25,16 +25,16 @@ from sipagent.realtime.failures import (
 from sipagent.realtime.protocol import MAX_MESSAGE_CHARACTERS, Event, identifier, mapping, text
 from sipagent.recent import remember
 
-RETRY_S = 0.5
+RETRY_S: Final = 0.5
 """How long to wait when a response we never saw blocks ours, unless its end is seen sooner."""
 
-MAX_RETRIES = 8
+MAX_RETRIES: Final = 8
 """After so many refusals in a row (4 s) the caller has waited long enough to be told something."""
 
-MAX_OVER = 16
+MAX_OVER: Final = 16
 """How many ended responses are remembered, to know a late word of theirs; more than two are never in flight."""
 
-CREATE_ID = "create_id"
+CREATE_ID: Final = "create_id"
 
 
 class State(Enum):

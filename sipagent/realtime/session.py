@@ -52,16 +52,16 @@ from sipagent.recent import remember
 
 __all__ = ["Converter", "RealtimeSession", "ServerVad", "SessionSettings"]
 
-MIN_COMMIT_MS = 100
+MIN_COMMIT_MS: Final = 100
 """The server refuses to commit less."""
 
-SILENCE_MARGIN_MS = 200
+SILENCE_MARGIN_MS: Final = 200
 """A detector takes a little longer than it says."""
 
-MAX_PARTS = 32
+MAX_PARTS: Final = 32
 """How many content parts are remembered, to tell one of which nothing was heard; a response has a handful."""
 
-MAX_FUNCTION_CALLS = 64
+MAX_FUNCTION_CALLS: Final = 64
 """How many function call ids are remembered, so that a repeated event runs no tool twice."""
 
 Converter: TypeAlias = Callable[[bytes], bytes]

@@ -7,20 +7,20 @@ over more than ``MAX_GAP`` packets waits for nothing.
 """
 
 from math import inf
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sipagent.rtp.losses import Losses, LossLog
 from sipagent.rtp.packet import Packet
 from sipagent.rtp.patience import Patience
 from sipagent.rtp.source import MAX_DROPOUT
 
-MAX_HELD = 10
+MAX_HELD: Final = 10
 """How many followers a gap holds, however quickly they come: as many packets of 10 ms as patience ever waits for."""
 
-MAX_GAP = 10
+MAX_GAP: Final = 10
 """Packets missing in a row that are still a gap. More (200 ms) is an outage or a new start: nothing to wait for."""
 
-GIVEN_UP_MEMORY = 64
+GIVEN_UP_MEMORY: Final = 64
 """How many numbers given up are remembered, to tell a late packet from a duplicate; a second and more."""
 
 

@@ -42,22 +42,22 @@ from sipagent.rtp.packet import Packet
 Address: TypeAlias = tuple[str, int]
 """A numeric host as the socket reports it, and a port."""
 
-REBIND_PACKETS = 3
+REBIND_PACKETS: Final = 3
 """Packets that continue the stream before a rebind is followed: a single one may be a copy that took another way."""
 
-REBIND_SILENT_S = 0.050
+REBIND_SILENT_S: Final = 0.050
 """A sender of 20 ms packets that skipped two is gone, or has a new port. With longer packets three of them decide."""
 
-MAX_REBIND_STEP = 50
+MAX_REBIND_STEP: Final = 50
 """Packets that a rebind may have swallowed: a second. After more the stream is as good as another one's."""
 
-MAX_CANDIDATES = 4
+MAX_CANDIDATES: Final = 4
 """Addresses counted at a time; a new one puts out the oldest of those trusted no more, so a flood costs no memory."""
 
-HOSTS_MAX = 256
+HOSTS_MAX: Final = 256
 """Whose usual spelling is remembered: calls come from few hosts."""
 
-MAX_WAITING = 10
+MAX_WAITING: Final = 10
 """Packets of a rebind kept until it is followed, the latest ones; more don't come in that time."""
 
 

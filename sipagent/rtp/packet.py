@@ -3,28 +3,29 @@
 The parser never raises: what is not RTP is ``None``. CSRCs, a header extension and padding are skipped; none is sent.
 """
 
+from collections.abc import Callable
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-VERSION = 2
-HEADER_LENGTH = 12
-MAX_PACKET = 2048
+VERSION: Final = 2
+HEADER_LENGTH: Final = 12
+MAX_PACKET: Final = 2048
 """Bytes of the longest packet taken. 60 ms of G.711 are 492, an Ethernet frame carries 1,500."""
 
-MAX_PAYLOAD_TYPE = 127
+MAX_PAYLOAD_TYPE: Final = 127
 
-PLAIN = VERSION << 6
+PLAIN: Final = VERSION << 6
 """The first byte of a packet with neither padding, extension nor CSRCs: nearly all there are."""
-_PADDING = 0x20
-_EXTENSION = 0x10
-_CSRC_COUNT = 0x0F
-_MARKER = 0x80
+_PADDING: Final = 0x20
+_EXTENSION: Final = 0x10
+_CSRC_COUNT: Final = 0x0F
+_MARKER: Final = 0x80
 
 _RTCP_TYPES = range(192, 224)
 """Second bytes that mean RTCP on a port shared with RTP (:rfc:`5761#section-4`)."""
 
 _HEADER = Struct("!BBHII")
-unpack_header = _HEADER.unpack_from
+unpack_header: Final[Callable[[bytes], tuple[int, int, int, int, int]]] = _HEADER.unpack_from
 """Reads the first byte, marker and payload type, sequence number, timestamp and SSRC; of what is long enough."""
 
 

@@ -8,7 +8,7 @@ from sipagent.rtp.latch import Address
 from sipagent.rtp.srtp import SrtpParameters
 from sipagent.rtp.webrtc import WebRtcParameters
 
-COMFORT_NOISE = 13
+COMFORT_NOISE: Final = 13
 """The static payload type of :rfc:`3389`."""
 
 

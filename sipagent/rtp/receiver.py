@@ -5,6 +5,7 @@ address, is handled at once; all else branches off. A new SSRC is a new source, 
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from sipagent.rtp.dtmf import DigitReceived, DigitReceiver
 from sipagent.rtp.jitter import Released, ReorderWindow
@@ -15,7 +16,7 @@ from sipagent.rtp.passage import Passage
 from sipagent.rtp.source import Source
 from sipagent.rtp.timeline import Frame, Timeline
 
-LEFT_SSRC_S = 0.2
+LEFT_SSRC_S: Final = 0.2
 """Packets still on their way from the SSRC just left don't bring it back, unless the new one was silent for so long."""
 
 

@@ -5,13 +5,14 @@ stop listening.
 """
 
 from random import Random
+from typing import Final
 
 from sipagent.errors import LocalProtocolError
 from sipagent.rtp.dtmf import DIGITS, MAX_SEGMENT, DigitSender
 from sipagent.rtp.packet import pack_packet
 from sipagent.rtp.parameters import UNCONFIGURED, RtpParameters
 
-MAX_DIGITS = 64
+MAX_DIGITS: Final = 64
 """Digits waiting to be sent; the longest numbers people dial are half of that."""
 
 

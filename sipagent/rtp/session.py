@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from random import Random
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sipagent.errors import LocalProtocolError
 from sipagent.rtp.dtmf import DigitReceived
@@ -30,11 +30,11 @@ __all__ = [
     "SendRtcp", "SrtpParameters", "WebRtcParameters",
 ]  # fmt: skip
 
-DIGIT_MS = 160
+DIGIT_MS: Final = 160
 """How long a key is pressed unless the caller says; networks ask for 40 to 100 ms at least."""
 
 
-MAX_PORT = 65_535
+MAX_PORT: Final = 65_535
 """RTP at the last port has no port above it for reports."""
 
 
@@ -116,8 +116,7 @@ class RtpSession:
         self._reports: list[SendRtcp] = []
         self._released: list[Frame] = []
         self._rtcp_source: Address | None = None
-        self._is_running = False
-        self._is_closed = False
+        self._is_running = self._is_closed = self._has_remote = False
         if parameters is not None:
             self.configure(parameters)
 
@@ -126,6 +125,7 @@ class RtpSession:
         previous, self._parameters = self._parameters, parameters
         if (previous.remote, previous.remote_rtcp) != (parameters.remote, parameters.remote_rtcp):
             self._rtcp_source = None
+        self._has_remote = parameters.remote is not None
         self._secure(parameters)
         if not self._is_closed:
             self._sender.configure(parameters)
@@ -136,7 +136,7 @@ class RtpSession:
         """Where packets go: the address of the SDP, or the one latched behind a NAT; ``None`` for nowhere."""
         if self._way is not None:
             return self._way.remote
-        return None if self._parameters.remote is None else self._receiver.latch.source
+        return self._receiver.latch.source if self._has_remote else None
 
     @property
     def is_open(self) -> bool:

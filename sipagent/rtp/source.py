@@ -4,18 +4,18 @@ Sequence numbers come in with 16 bits and go out extended: they only grow, so wh
 arithmetic.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-MAX_DROPOUT = 3000
+MAX_DROPOUT: Final = 3000
 """Packets a sequence may skip and still be the same sequence; the RFC's figure, a minute of 20 ms packets."""
 
-MAX_MISORDER = 100
+MAX_MISORDER: Final = 100
 """Packets a sequence may fall back and still be only out of order; the RFC's figure."""
 
-MAX_TRANSIT_STEP_S = 10
+MAX_TRANSIT_STEP_S: Final = 10
 """A greater change of the relative transit time is a sender's clock set anew (or wrapped), not jitter."""
 
-MAX_CUMULATIVE_LOST = 0x7FFFFF
+MAX_CUMULATIVE_LOST: Final = 0x7FFFFF
 """The report's field is signed and of 24 bits."""
 
 

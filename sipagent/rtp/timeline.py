@@ -8,27 +8,27 @@ on must have passed here, too, else there is nothing to fill.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sipagent.rtp.jitter import MAX_GAP
 from sipagent.rtp.packet import Packet
 from sipagent.rtp.parameters import PayloadFormat
 from sipagent.rtp.source import MAX_DROPOUT
 
-MAX_PIECE_S = 2
+MAX_PIECE_S: Final = 2
 """A longer silence comes in pieces, so that no frame costs much at once."""
 
-MAX_SILENCE_S = 30
+MAX_SILENCE_S: Final = 30
 """Of a longer silence only so much is told: a pause is as good as over for whoever listened, and memory is bounded."""
 
-MAX_LEAD_S = 0.5
+MAX_LEAD_S: Final = 0.5
 """How far silence may put the sender's clock ahead of ours: a network that stalled brings so much at once."""
 
-MAX_SKEW = 0.001
+MAX_SKEW: Final = 0.001
 """How much quicker than ours the sender's clock may run; quartz is 20 times as good."""
 
-_MASK = 0xFFFFFFFF
-_BACKWARDS = 0x7FFFFFFF
+_MASK: Final = 0xFFFFFFFF
+_BACKWARDS: Final = 0x7FFFFFFF
 """Steps beyond are backwards, modulo 2**32."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from sipagent.errors import LocalProtocolError
 from sipagent.sip.dialog import MAX_FORWARDS, URI_TRANSPORTS
@@ -23,13 +23,13 @@ from sipagent.timers import Timers
 
 HeaderList: TypeAlias = Sequence[tuple[str, str]]
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REFER, NOTIFY, INFO"
+ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REFER, NOTIFY, INFO"
 """The methods we serve."""
 
-SUPPORTED = "100rel, timer, replaces, norefersub"
+SUPPORTED: Final = "100rel, timer, replaces, norefersub"
 """The extensions we know by option tag (:rfc:`3261#section-20.37`)."""
 
-CONTENT_TYPE = "application/sdp"
+CONTENT_TYPE: Final = "application/sdp"
 """The one kind of body that means anything to us."""
 
 RESERVED = frozenset(
@@ -46,7 +46,7 @@ UNKNOWN_ADDRESS: Address = ("anonymous.invalid", 5060)
 
 NOWHERE = Flow("UDP", UNKNOWN_ADDRESS)
 
-IDENTIFIER_BITS = 96
+IDENTIFIER_BITS: Final = 96
 """Of tags, branches and Call-IDs: too many to guess, so that who is not on the path can't meddle with a call."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sipagent.sip.events import Address, Flow, Hop
 from sipagent.sip.headers import CSeq, Headers, NameAddr
@@ -24,9 +24,9 @@ URI_TRANSPORTS = {"UDP": "udp", "TCP": "tcp", "TLS": "tls", "WS": "ws", "WSS": "
 DEFAULT_PORTS = {"TLS": 5061, "WS": 80, "WSS": 443}
 """Of transports that have one of their own (:rfc:`3261#section-19.1.2`, :rfc:`7118#section-8.3`); of others 5060."""
 
-MAX_FORWARDS = "70"
+MAX_FORWARDS: Final = "70"
 
-HOSTS_MAX = 256
+HOSTS_MAX: Final = 256
 """Of which it is remembered whether they are addresses: calls come from few hosts."""
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import Random
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from sipagent.sip.digest import DigestServer
 from sipagent.sip.events import Address, Flow, SourceBanned
@@ -43,7 +43,7 @@ SCANNERS = (
 """By these names programs that look for telephones to steal calls from give themselves away; to each its own words
 would be too many. Not sipsak, which administrators use."""
 
-TABLE_SIZE = 10_000
+TABLE_SIZE: Final = 10_000
 """Sources that are remembered, in each table; about 2 MB when all are full."""
 
 KNOWN_PER_S, KNOWN_BURST = 1_000, 2_000
@@ -52,13 +52,13 @@ KNOWN_PER_S, KNOWN_BURST = 1_000, 2_000
 REPLIES_PER_S, REPLIES_BURST = 2, 5
 """Answers to a stranger over UDP: each copy of its request that it sends after T1 gets one."""
 
-PEERS_MAX = 16
+PEERS_MAX: Final = 16
 """Addresses of its PBX that are learnt, a line; of more, those that answered last."""
 
-MARK_SIZE = 6
+MARK_SIZE: Final = 6
 """Octets that tell that a challenge went to the source which answers it."""
 
-KEY_SIZE = 32
+KEY_SIZE: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

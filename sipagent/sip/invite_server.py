@@ -7,7 +7,7 @@ that is acknowledged so settles the exchange, and the 2xx says nothing more abou
 
 from dataclasses import replace
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from sipagent.sip.core import CONTENT_TYPE, Core, HeaderList, add_headers
 from sipagent.sip.events import Flow
@@ -17,7 +17,7 @@ from sipagent.sip.message import Request, Response, make_response
 from sipagent.sip.reliable import OPTION_TAG, ReliableProvisionals, read_rack
 from sipagent.sip.transaction import T1, T2, TIMEOUT
 
-ANSWER_LIMIT_S = 180.0
+ANSWER_LIMIT_S: Final = 180.0
 """An INVITE that nobody answers is refused after this long; proxies give up then too (timer C)."""
 
 

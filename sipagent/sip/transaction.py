@@ -7,23 +7,23 @@ ones, finds the one that a message belongs to, and knows nothing of dialogs.
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from sipagent.sip.events import Address, Flow, Transmit
 from sipagent.sip.headers import MAGIC_COOKIE, CSeq, Headers
 from sipagent.sip.message import Request, Response
 from sipagent.timers import Timers
 
-T1 = 0.5
+T1: Final = 0.5
 """Seconds: an estimate of the round trip, after which a message is first sent again."""
-T2 = 4.0
+T2: Final = 4.0
 """Seconds: the longest interval between two copies of a message, but for an INVITE."""
-T4 = 5.0
+T4: Final = 5.0
 """Seconds: how long a copy of a message may still wander in the network."""
 TIMEOUT = 64 * T1
 """Seconds: when to stop hoping for an answer (timers B, F, H), and how long to remember one (D, J, L, M)."""
 
-MAX_TRANSACTIONS = 20_000
+MAX_TRANSACTIONS: Final = 20_000
 """Server transactions of strangers at once: 500 new calls a second, each remembered 32 s; about 40 MB."""
 
 
