@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
+from garbage import uncollected
 from program import Server
 from quality.model import Model, Session
 from quality.telephone import Telephone
@@ -130,7 +131,7 @@ async def open_exchange(folder: Path, *, seed: int = 1, is_realtime: bool = Fals
         "log": {"level": "info"},
     }
     usual = os.sched_getaffinity(0)
-    with Server(folder, settings) as server:
+    with Server(folder, settings) as server, uncollected():
         os.sched_setaffinity(server.pid, processors.program)
         os.sched_setaffinity(0, processors.others)
         if is_realtime:

@@ -9,6 +9,7 @@ from random import Random
 from time import monotonic
 from typing import Any
 
+from garbage import uncollected
 from program import Server
 from talk.caller import Caller
 
@@ -127,7 +128,7 @@ async def open_exchange(
     """Start the program on a processor of its own, and all that is around it on the others."""
     processors = share_processors()
     usual = os.sched_getaffinity(0)
-    with _start(folder, settings) as server:
+    with _start(folder, settings) as server, uncollected():
         os.sched_setaffinity(server.pid, processors.program)
         os.sched_setaffinity(0, processors.others)
         if is_realtime:
