@@ -161,6 +161,7 @@ class Application:
         if self._zygote is not None:
             self.service = self._front = self._make_front(self._zygote)
         self.service.attach(SipSignalling(self.endpoint))
+        self.endpoint.agent.heed(lambda: self._judge().refusal is None)
         self.observer.on_trouble = self._note_trouble
         for close in (self._control.close, self.endpoint.close, self._end_calls):  # the last one first
             self._closing.push_async_callback(close)

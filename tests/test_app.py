@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from connections import Authority
-from loopback import HOST, WITHIN_S, Caller, make_model, run_clean, until, within
+from loopback import HOST, WITHIN_S, Caller, RawUdp, make_model, options, run_clean, until, within
 from program import Server, free_port
 from sim.registrar import Registrar, password_of
 
@@ -24,6 +24,7 @@ from sipagent.config.values import Secret, ToolReference
 from sipagent.engines import make_engine
 from sipagent.errors import SipagentError
 from sipagent.sip.events import Accepted, Ended
+from sipagent.sip.message import Response
 from sipagent.toolbox import load_tool
 
 TOOLS = """
@@ -140,6 +141,13 @@ def test_a_process_that_is_pressed_says_why(tmp_path: Path, monkeypatch: pytest.
             another = await dialled(config)
             assert (await another.expect(Ended)).status == 503
             await another.close()
+            port = config.sip.listen[0].port
+            pbx = RawUdp()
+            pbx.send(options(port), port)
+            answer = await pbx.receive()
+            assert isinstance(answer, Response)
+            assert answer.status == 503
+            pbx.close()
             page = (await get(config, "metrics"))[1]
             assert "sipagent_admission_open 0.0" in page
             assert 'sipagent_admission_refused_total{reason="late"} 1.0' in page

@@ -5,7 +5,7 @@ question that is answered at once, or a refusal. What a stranger can make us rem
 and forgotten. An ACK is never answered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sipagent.errors import RemoteProtocolError
 from sipagent.sip.core import CONTENT_TYPE, Core
@@ -30,6 +30,8 @@ class Reception:
         """Whether new calls are refused with 503, and OPTIONS answered so."""
         self.is_ready = True
         """Whether OPTIONS is answered with 200 or, as long as no call would succeed, with 503."""
+        self.has_room: Callable[[], bool] = _always
+        """Says whether a call would be taken now; when none would, OPTIONS is answered with 503 as well."""
         self._core = core
         self._sessions = sessions
         self._lines = lines
@@ -127,7 +129,7 @@ class Reception:
 
     def _on_options(self, request: Request, flow: Flow) -> None:
         """Answer with the status that an INVITE would get (:rfc:`3261#section-11.2`)."""
-        if self.is_draining or not self.is_ready or self._is_full:
+        if self.is_draining or not self.is_ready or self._is_full or not self.has_room():
             self._core.reply(request, flow, 503, self._core.retry_after())
         else:
             self._describe(request, flow)
@@ -175,3 +177,8 @@ class Reception:
     @property
     def _is_full(self) -> bool:
         return self._sessions.is_full or self._core.transactions.is_full
+
+
+def _always() -> bool:
+    """Nobody counts calls."""
+    return True

@@ -5,7 +5,7 @@ transaction. What the application commands goes to the session, the registration
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from sipagent.errors import LocalProtocolError
@@ -79,6 +79,10 @@ class UserAgent:
     @ready.setter
     def ready(self, ready: bool) -> None:
         self._reception.is_ready = ready
+
+    def heed(self, has_room: Callable[[], bool]) -> None:
+        """Answer OPTIONS with 503 as well while this says that no call would be taken, as an INVITE would be."""
+        self._reception.has_room = has_room
 
     @property
     def counters(self) -> Counter[str]:

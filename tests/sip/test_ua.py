@@ -152,6 +152,12 @@ class TestOptions:
         response = ask(bob, request("OPTIONS"))
         assert (response.status, response.headers.get("Retry-After")) == (503, "10")
 
+    def test_while_there_is_no_room(self, bob: Endpoint) -> None:
+        room = [False, True]
+        bob.agent.heed(lambda: room.pop(0))
+        assert ask(bob, request("OPTIONS")).status == 503
+        assert ask(bob, request("OPTIONS", branch="z9hG4bKlater")).status == 200
+
     def test_within_a_dialog(self, bob: Endpoint) -> None:
         bob.receive(invite(), UDP, 0.0)
         handle = bob.take(IncomingInvite).handle
