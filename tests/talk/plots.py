@@ -55,9 +55,9 @@ def _draw_silences(axes: Axes, silences: Mapping[str, Sequence[float]]) -> None:
             ordered = np.sort(np.minimum(np.array(seconds) * 1000, MOST_MS))
             shares = 100 * np.arange(1, len(ordered) + 1) / len(ordered)
             axes.step(ordered, shares, where="post", color=colour, label=f"{name} ({len(seconds)})")
-    for place, bar in SILENCE_P95_MS.items():
+    for (place, bar), side in zip(SILENCE_P95_MS.items(), ("right", "left"), strict=True):  # so that words don't meet
         axes.plot(bar, 95, marker="x", ms=8, mew=2, color=RED)
-        axes.text(bar, 91, f"{bar:g} ms, {place}", color=RED, fontsize=9, ha="center", va="top")
+        axes.text(bar, 91, f"{bar:g} ms, {place}", color=RED, fontsize=9, ha=side, va="top")
     axes.set(xlabel="ms from the caller's first packet of speech", ylabel="of interruptions, %", xlim=(0, MOST_MS))
     axes.set(ylim=(0, 101))
     axes.set_title("When the agent is silent", loc="left", fontsize=11)
