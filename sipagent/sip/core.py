@@ -23,7 +23,7 @@ from sipagent.timers import Timers
 
 HeaderList: TypeAlias = Sequence[tuple[str, str]]
 
-ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REFER, NOTIFY, INFO"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REFER, NOTIFY, INFO"
 """The methods we serve."""
 
 SUPPORTED: Final = "100rel, timer, replaces, norefersub"
