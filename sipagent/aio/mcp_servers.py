@@ -75,6 +75,7 @@ class McpServer:
         self._client: Any = None
         self._tools: tuple[Tool, ...] = ()
         self._task: asyncio.Task[None] | None = None
+        self._has_failed = False
         self._listed = asyncio.Event()
         self._look = asyncio.Event()
 
@@ -97,9 +98,15 @@ class McpServer:
         """Begin to connect."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"MCP server {self.name}")
 
-    async def listed(self) -> None:
-        """Wait until its tools are known."""
-        await self._listed.wait()
+    async def listed(self, *, within_s: float) -> None:
+        """Wait until its tools are known; of a server that is still silent then, and said nothing else, it is told."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._listed.wait()
+        except TimeoutError:
+            if not self._has_failed:
+                words = f"no word of its tools in {within_s:g} s; calls begin without them"
+                self._report(self.name, TimeoutError(words))
 
     async def close(self) -> None:
         """End it."""
@@ -113,6 +120,7 @@ class McpServer:
             try:
                 attempt = await self._serve(attempt)
             except Exception as error:  # noqa: BLE001 - whatever a server does to its client, it is tried again
+                self._has_failed = True
                 if attempt == 0:
                     self._report(self.name, error)
             finally:
@@ -140,11 +148,12 @@ class McpServer:
         return attempt
 
     async def _pause(self) -> None:
+        """Wait for so long, or until somebody wants it sooner."""
+        alarm = asyncio.get_running_loop().call_later(LOOK_S, self._look.set)
         try:
-            async with asyncio.timeout(LOOK_S):
-                await self._look.wait()
-        except TimeoutError:
-            pass  # as nearly always: nobody wants it sooner
+            await self._look.wait()
+        finally:
+            alarm.cancel()
         self._look.clear()
 
     async def _list(self, client: Any) -> None:
@@ -198,14 +207,10 @@ class McpServer:
 
 async def open_servers(servers: Iterable[McpServer]) -> None:
     """Start servers, and wait a while until their tools are known."""
-    waiting = list(servers)
-    for server in waiting:
+    started = list(servers)
+    for server in started:
         server.start()
-    try:
-        async with asyncio.timeout(START_S):
-            await asyncio.gather(*(server.listed() for server in waiting))
-    except TimeoutError:
-        pass  # each has said what is wrong with it
+    await asyncio.gather(*(server.listed(within_s=START_S) for server in started))
 
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:

@@ -23,8 +23,8 @@ class Credit:
         self._until = now + UNACKNOWLEDGED_S
 
     def lasts(self, *, heard_at: float, now: float) -> bool:
-        """Whether packets may go.
+        """Whether packets may go, as long as it is not earned.
 
         :param heard_at: when something came from the caller last; 0 when nothing ever did.
         """
-        return self.is_earned or heard_at > 0.0 or now < self._until
+        return heard_at > 0.0 or now < self._until

@@ -226,6 +226,17 @@ def test_a_program_that_is_not_there_is_reported_once_and_has_no_tools(monkeypat
     run(main())
 
 
+def test_a_server_that_takes_longer_than_our_start_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(mcp_servers, "START_S", 0.1)
+        async with opened(command=(sys.executable, "-c", "import sys; sys.stdin.read()")) as bench:
+            ((name, error),) = bench.reports
+            assert name == "odd"
+            assert str(error) == "no word of its tools in 0.1 s; calls begin without them"
+
+    run(main())
+
+
 def test_a_server_over_http(unused_port: int) -> None:
     async def main() -> None:
         program = await asyncio.create_subprocess_exec(
