@@ -276,10 +276,9 @@ class CallRunner:
 
     def _send(self, data: bytes) -> None:
         self._models.send(data)
-        if (received_at := self._media.received_at) is not None:
-            self._sent += 1
-            if self._sent % SAMPLE_EVERY == 1:
-                self._observer.observe_delay("packet_to_model", monotonic() - received_at)
+        self._sent += 1
+        if self._sent % SAMPLE_EVERY == 1 and (received_at := self._media.received_at) is not None:
+            self._observer.observe_delay("packet_to_model", monotonic() - received_at)
 
     # Tools, facts and the end
 

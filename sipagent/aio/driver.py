@@ -11,6 +11,9 @@ from math import inf
 from time import monotonic
 from typing import Final, Generic, Protocol, TypeVar
 
+from sipagent.aio.carrier import Carrier
+from sipagent.call.events import Address
+from sipagent.call.talker import Talker
 from sipagent.machine import Machine
 
 Output = TypeVar("Output")
@@ -33,7 +36,7 @@ Origin_contra = TypeVar("Origin_contra", contravariant=True)
 
 
 class DataInput(Protocol[Origin_contra]):
-    """A machine's method for a packet from an address, or a message of a connection."""
+    """A machine's method for a message of a connection."""
 
     def __call__(self, data: bytes, origin: Origin_contra, /, *, now: float) -> object:
         """Take it; say whether it may have brought a deadline near."""
@@ -81,7 +84,7 @@ class Driver(Generic[Output]):
             self._is_busy = False
 
     def feed_data(self, receive: DataInput[Origin_contra], data: bytes, origin: Origin_contra, now: float) -> None:
-        """The same for data that was read at ``now``; flat, for all of a call's packets and messages come through it.
+        """The same for data that was read at ``now``; flat, for all of a call's messages come through it.
 
         A look at the machine's timer afterwards would be a tenth of the cost, so there is one only when ``receive``
         returns that a deadline may have come near.
@@ -102,16 +105,37 @@ class Driver(Generic[Output]):
         finally:
             self._is_busy = False
 
-    def feed_beat(self, beat: Input, now: float) -> None:
-        """The same for a tick of the call's clock."""
+    def feed_packet(self, talker: Talker[Output], data: bytes, source: Address, now: float) -> None:
+        """The same for a packet.
+
+        :param talker: the machine.
+        """
         if self._is_busy or self.is_closed:
-            self.feed(beat)
+            self.feed(talker.receive_rtp, data, source)
             return
         self._is_busy = True
-        poll, carry, crashed = self._poll, self._carry, self._crashed
+        carry, crashed = self._carry, self._crashed
         try:
-            looks = beat(now=now)
-            while (output := poll()) is not None:
+            looks = talker.receive_rtp(data, source, now=now)
+            while (output := talker.poll()) is not None:
+                carry(output)
+            if looks or self._inbox:
+                self._settle()
+        except Exception as error:  # noqa: BLE001 - any bug of this one machine
+            self._fail(crashed, error)
+        finally:
+            self._is_busy = False
+
+    def feed_tick(self, talker: Talker[Output], carrier: Carrier, now: float) -> None:
+        """The same for a tick of the call's clock."""
+        if self._is_busy or self.is_closed:
+            self.feed(carrier.send_packet)
+            return
+        self._is_busy = True
+        carry, crashed = self._carry, self._crashed
+        try:
+            looks = carrier.send_packet(now=now)
+            while (output := talker.poll()) is not None:
                 looks = True
                 carry(output)
             if looks or self._inbox:

@@ -1,44 +1,23 @@
 """The media of one call on real sockets: its two ports, and its place in the beat."""
 
 from time import monotonic
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
+from sipagent.aio.carrier import Carrier
 from sipagent.aio.driver import Driver
 from sipagent.aio.ticker import Ticker
-from sipagent.aio.udp import RtpPorts
+from sipagent.aio.udp import NOBODY, RtpPorts
 from sipagent.call.events import Address, SendRtcp
-from sipagent.machine import Machine
+from sipagent.call.talker import Talker
 
 Output = TypeVar("Output")
-Output_co = TypeVar("Output_co", covariant=True)
-
-
-class Talker(Machine[Output_co], Protocol[Output_co]):
-    """A machine that takes and makes packets: a call or a phone."""
-
-    @property
-    def remote(self) -> Address | None:
-        """Where its packets go."""
-
-    @property
-    def frame_ms(self) -> int:
-        """How often it makes one."""
-
-    def receive_rtp(self, data: bytes, source: Address, *, now: float) -> bool:
-        """Take a packet; say whether it may have brought a deadline near."""
-
-    def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
-        """Take an RTCP packet."""
-
-    def next_packet(self, *, now: float) -> bytes | None:
-        """Make the packet of this tick."""
-
 
 LOOK_EVERY: Final = 25
-"""Beats between two looks at the talker's timer when nothing comes of them: what frames set due is far off."""
+"""Beats between two looks at the talker's timer when nothing comes of them: what frames set due is far off. Nor is it
+looked more often who the peer is."""
 
 
-class Media:
+class Media(Carrier):
     """Carries packets between a talker and the network.
 
     Opened before its talker exists, because the talker's session description names the port.
@@ -52,9 +31,10 @@ class Media:
         self._driver: Driver[object] | None = None
         self._beat_ms = 0
         self._beats = 0
-        self.received_at: float | None = None
-        """When the packet was read in whose stack we are, else ``None``."""
-        self._rtp, self._rtcp = ports.open(self._receive_rtp, self._receive_rtcp)
+        self._read_at = 0.0
+        self._source = NOBODY
+        """From whom the last packet came."""
+        self._rtp, self._rtcp = ports.open(self, self._receive_rtcp)
 
     @property
     def port(self) -> int:
@@ -66,23 +46,47 @@ class Media:
         """Packets that the kernel did not take."""
         return self._rtp.unsent + self._rtcp.unsent
 
+    @property
+    def received_at(self) -> float | None:
+        """When the packet was read in whose stack we are, else ``None``."""
+        return self._read_at or None
+
     def attach(self, talker: Talker[Output], driver: Driver[Output]) -> None:
         """Carry for this talker from now on."""
-        self._talker = talker
+        self._talker = talker  # type: ignore[assignment]
         self._driver = driver  # type: ignore[assignment]
         self._beat_ms = talker.frame_ms
         self._ticker.add(self._on_beat, every_ms=self._beat_ms)
 
-    def _receive_rtp(self, data: bytes, source: Address) -> None:
+    def receive_packet(self, data: bytes, source: Address) -> None:
+        """Take a packet of the RTP port."""
         talker, driver = self._talker, self._driver
         if talker is not None and driver is not None:
-            self.received_at = now = monotonic()
-            driver.feed_data(talker.receive_rtp, data, source, now)
-            self.received_at = None
+            self._source = source
+            self._read_at = now = monotonic()
+            driver.feed_packet(talker, data, source, now)
+            self._read_at = 0.0
 
     def send_rtcp(self, packet: SendRtcp) -> None:
         """Send an RTCP packet."""
         (self._rtp if packet.mux else self._rtcp).send(packet.data, packet.destination)
+
+    def send_packet(self, *, now: float) -> bool:
+        """Make and send the packet of this tick; now and then, look who the peer is, and have the timer looked at."""
+        talker = self._talker
+        if talker is None:
+            return False
+        if talker.frame_ms != self._beat_ms:
+            self._change_beat(talker.frame_ms)
+        packet = talker.next_packet(now=now)
+        if packet is not None and (destination := talker.remote) is not None:
+            self._rtp.send(packet, destination)
+        self._beats += 1
+        if self._beats % LOOK_EVERY:
+            return False
+        if talker.remote == self._source:
+            self._rtp.follow(self._source)
+        return True
 
     def close(self) -> None:
         """Leave the beat and close the ports."""
@@ -103,17 +107,5 @@ class Media:
 
     def _on_beat(self, due_at: float) -> None:
         """Send this tick's packet before anything else is done; then carry what the tick gave rise to."""
-        if self._driver is not None:
-            self._driver.feed_beat(self._tick, monotonic())
-
-    def _tick(self, *, now: float) -> bool:
-        talker = self._talker
-        if talker is None:
-            return False
-        if talker.frame_ms != self._beat_ms:
-            self._change_beat(talker.frame_ms)
-        packet = talker.next_packet(now=now)
-        if packet is not None and (destination := talker.remote) is not None:
-            self._rtp.send(packet, destination)
-        self._beats += 1
-        return self._beats % LOOK_EVERY == 0
+        if self._talker is not None and self._driver is not None:
+            self._driver.feed_tick(self._talker, self, monotonic())

@@ -2,14 +2,20 @@
 
 Reading with ``recvfrom`` in a reader callback allocates what a packet needs, where asyncio's own datagram transport
 takes 256 kB a packet, and opening is synchronous, so a port that is taken costs a retry and no await.
+
+To say where a packet comes from, and to look up where one goes, takes longer than the packet itself. So RTP has a
+second socket at the same port once it is known who the peer is, and that one is connected: the kernel gives it what
+comes from the peer, and the first one what comes from anybody else.
 """
 
+import os
 import socket
 from collections.abc import Callable
 from random import Random
 from typing import Final, TypeAlias
 
-from sipagent.aio.watch import LoopWatch, Watching, make_watch
+from sipagent.aio.carrier import Carrier
+from sipagent.aio.watch import LoopWatch, Readable, Watching, make_watch
 from sipagent.errors import SipagentError
 
 Address: TypeAlias = tuple[str, int]
@@ -26,7 +32,15 @@ MAX_PORT_TRIES: Final = 1024
 """Pairs that are tried before the range counts as full: all there are in most ranges, in milliseconds at the worst."""
 
 
-class UdpSocket:
+NOBODY: Final[Address] = ("", 0)
+
+MAX_OVERTAKEN: Final = 64
+"""Datagrams of others that may have come between binding and connecting; more of them are an attack."""
+
+_read, _write = os.read, os.write
+
+
+class UdpSocket(Readable):
     """A bound socket.
 
     :raises OSError: when the address can't be bound.
@@ -66,7 +80,7 @@ class UdpSocket:
         self.address: Address = (name[0], name[1])
         self._recvfrom, self._sendto = self._socket.recvfrom, self._socket.sendto
         self._watch = watch or LoopWatch()
-        self._watch.add(self._socket.fileno(), self._on_readable)
+        self._watch.add(self._socket.fileno(), self)
 
     def send(self, data: bytes, destination: Address) -> None:
         """Send one datagram; what the kernel does not take is lost, as on any network, and counted."""
@@ -81,7 +95,8 @@ class UdpSocket:
         self._watch.remove(self._socket.fileno())
         self._socket.close()
 
-    def _on_readable(self) -> None:
+    def on_readable(self) -> None:
+        """Read one datagram, if there is one."""
         try:
             data, source = self._recvfrom(self._max_size)
         except (BlockingIOError, InterruptedError):
@@ -94,6 +109,120 @@ class UdpSocket:
 
 def _ignore(_data: bytes, _source: Address) -> None:
     """Nobody receives any more."""
+
+
+class RtpSocket(UdpSocket):
+    """A bound socket, and beside it one that is connected to the peer, once :meth:`follow` says who that is."""
+
+    def __init__(self, address: Address, carrier: Carrier, *, watch: Watching | None = None) -> None:
+        self._carrier: Carrier | None = carrier
+        self._peer = NOBODY
+        self._connected: _Connected | None = None
+        super().__init__(address, carrier.receive_packet, max_size=MAX_RTP_DATAGRAM, watch=watch)
+
+    def send(self, data: bytes, destination: Address) -> None:
+        """Send one datagram; what the kernel does not take is lost, as on any network, and counted."""
+        connected = self._connected
+        if connected is not None and destination == self._peer:
+            self.unsent += not connected.send(data)
+        else:
+            super().send(data, destination)
+
+    def follow(self, peer: Address) -> None:
+        """Take this for the peer, from whom packets come and to whom they go; where it can't be, all goes on."""
+        if peer == self._peer:
+            return
+        self._unfollow()
+        self._peer = peer
+        if self._carrier is None:
+            return
+        try:
+            self._connected = _Connected(self._socket, peer, self._carrier, self._watch)
+        except OSError:
+            return
+        self._connected.hear_out()
+
+    def close(self) -> None:
+        """Close both sockets, and let go of whoever received: it holds us."""
+        self._carrier = None
+        self._unfollow()
+        super().close()
+
+    def _unfollow(self) -> None:
+        connected, self._connected, self._peer = self._connected, None, NOBODY
+        if connected is not None:
+            connected.close()
+
+
+class _Connected(Readable):
+    """The socket for one peer, at the port of one that is bound.
+
+    :raises OSError: when there can't be one.
+    """
+
+    def __init__(self, bound: socket.socket, peer: Address, carrier: Carrier, watch: Watching) -> None:
+        self._peer, self._carrier, self._watch = peer, carrier, watch
+        self._socket = socket.socket(bound.family, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            _bind_beside(bound, self._socket)
+            self._socket.connect(peer)
+        except OSError:
+            self._socket.close()
+            raise
+        self._descriptor = self._socket.fileno()
+        watch.add(self._descriptor, self)
+
+    def hear_out(self) -> None:
+        """Hear what came before the socket was connected, from whomever it came."""
+        for _ in range(MAX_OVERTAKEN):
+            try:
+                data, source = self._socket.recvfrom(MAX_RTP_DATAGRAM)
+            except OSError:
+                return
+            self._carrier.receive_packet(data, source[:2])
+
+    def send(self, data: bytes) -> bool:
+        """Send one datagram; say whether the kernel took it."""
+        try:
+            _write(self._descriptor, data)
+        except BlockingIOError:
+            return False
+        except OSError:  # word that an earlier one found nobody; it comes in the place of sending this one
+            return self._send_again(data)
+        return True
+
+    def on_readable(self) -> None:
+        """Read one datagram, if there is one."""
+        try:
+            data = _read(self._descriptor, MAX_RTP_DATAGRAM)
+        except OSError:  # there is none after all, or word of an earlier one that found nobody
+            return
+        self._carrier.receive_packet(data, self._peer)
+
+    def close(self) -> None:
+        """Close it."""
+        self._watch.remove(self._descriptor)
+        self._socket.close()
+
+    def _send_again(self, data: bytes) -> bool:
+        try:
+            _write(self._descriptor, data)
+        except OSError:
+            return False
+        return True
+
+
+def _bind_beside(bound: socket.socket, other: socket.socket) -> None:
+    """Bind a socket to the port of another. Nobody else may, neither before nor after: they share while it is done."""
+    sharing = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    for each in (bound, other):
+        each.setsockopt(*sharing, 1)
+    try:
+        other.bind(bound.getsockname())
+    finally:
+        for each in (bound, other):
+            each.setsockopt(*sharing, 0)
 
 
 class RtpPorts:
@@ -109,7 +238,7 @@ class RtpPorts:
         self._random = random
         self._watch: Watching | None = None
 
-    def open(self, rtp: Received, rtcp: Received) -> tuple[UdpSocket, UdpSocket]:
+    def open(self, rtp: Carrier, rtcp: Received) -> tuple[RtpSocket, UdpSocket]:
         """Open a pair, beginning at random; those that somebody holds, we or others, are passed over.
 
         :raises SipagentError: when no pair is free.
@@ -124,9 +253,9 @@ class RtpPorts:
                 return pair
         raise SipagentError(f"no free RTP port between {self._evens[0]} and {self._evens[-1] + 1}")
 
-    def _try(self, port: int, rtp: Received, rtcp: Received) -> tuple[UdpSocket, UdpSocket] | None:
+    def _try(self, port: int, rtp: Carrier, rtcp: Received) -> tuple[RtpSocket, UdpSocket] | None:
         try:
-            first = UdpSocket((self._host, port), rtp, max_size=MAX_RTP_DATAGRAM, watch=self._watch)
+            first = RtpSocket((self._host, port), rtp, watch=self._watch)
         except OSError:
             return None
         try:

@@ -9,8 +9,7 @@ To have the loop wake us costs as much as several looks in vain, so a few of tho
 
 import asyncio
 import select
-from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 PAUSE_S: Final = 0.001
 """Between two looks while packets come."""
@@ -18,18 +17,23 @@ PAUSE_S: Final = 0.001
 LOOKS_IN_VAIN: Final = 3
 """One after the other, and nothing comes for the time being."""
 
-Reader: TypeAlias = Callable[[], None]
-"""Reads one datagram, if there is one."""
+
+class Readable:
+    """A socket; a base class and no protocol, so that compiled code calls it directly."""
+
+    def on_readable(self) -> None:
+        """Read one datagram, if there is one."""
+        raise NotImplementedError
 
 
 class Watching(Protocol):
-    """Has readers called when there is something to read."""
+    """Tells sockets when there is something to read."""
 
-    def add(self, descriptor: int, reader: Reader) -> None:
-        """Call this one from now on."""
+    def add(self, descriptor: int, readable: Readable) -> None:
+        """Tell this one from now on."""
 
     def remove(self, descriptor: int) -> None:
-        """Call it no more; before the descriptor is closed."""
+        """Tell it no more; before the descriptor is closed."""
 
 
 class LoopWatch:
@@ -38,12 +42,12 @@ class LoopWatch:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
 
-    def add(self, descriptor: int, reader: Reader) -> None:
-        """Call this one from now on."""
-        self._loop.add_reader(descriptor, reader)
+    def add(self, descriptor: int, readable: Readable) -> None:
+        """Tell this one from now on."""
+        self._loop.add_reader(descriptor, readable.on_readable)
 
     def remove(self, descriptor: int) -> None:
-        """Call it no more."""
+        """Tell it no more."""
         self._loop.remove_reader(descriptor)
 
 
@@ -52,26 +56,26 @@ class SharedWatch:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._readers: dict[int, Reader] = {}
+        self._readables: dict[int, Readable] = {}
         self._epoll: select.epoll | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._in_vain = 0
 
-    def add(self, descriptor: int, reader: Reader) -> None:
-        """Call this one from now on."""
+    def add(self, descriptor: int, readable: Readable) -> None:
+        """Tell this one from now on."""
         if self._epoll is None:
             self._epoll = select.epoll()
             self._arm(self._epoll)
         self._epoll.register(descriptor, select.EPOLLIN)
-        self._readers[descriptor] = reader
+        self._readables[descriptor] = readable
 
     def remove(self, descriptor: int) -> None:
-        """Call it no more; with the last one we leave the loop alone."""
+        """Tell it no more; with the last one we leave the loop alone."""
         epoll = self._epoll
-        if epoll is None or self._readers.pop(descriptor, None) is None:
+        if epoll is None or self._readables.pop(descriptor, None) is None:
             return
         epoll.unregister(descriptor)
-        if not self._readers:
+        if not self._readables:
             self._disarm(epoll)
             if self._timer is not None:
                 self._timer.cancel()
@@ -102,9 +106,9 @@ class SharedWatch:
         else:
             self._arm(epoll)
         for descriptor, _ in readable:
-            reader = self._readers.get(descriptor)  # one of those before may have closed it
-            if reader is not None:
-                reader()
+            socket = self._readables.get(descriptor)  # one of those before may have closed it
+            if socket is not None:
+                socket.on_readable()
 
 
 def make_watch() -> Watching:

@@ -26,6 +26,7 @@ from sipagent.call.replacement import Replacement
 from sipagent.call.settings import CallSettings
 from sipagent.call.sip_leg import SipLeg
 from sipagent.call.succession import AgentChange, Succession
+from sipagent.call.talker import Talker
 from sipagent.call.transfer import Transfer
 from sipagent.call.vigil import Vigil
 from sipagent.errors import LocalProtocolError, RemoteProtocolError
@@ -37,7 +38,7 @@ RETRY_AFTER_S: Final = 30
 """When a caller who was refused for want of a model may try again."""
 
 
-class Call:
+class Call(Talker[Output]):
     """A :class:`~sipagent.machine.Machine` with a leg to the caller and a session with the model."""
 
     def __init__(self, call_id: str, *, leg: SipLeg, settings: CallSettings, random: Random) -> None:

@@ -24,6 +24,7 @@ from sipagent.call.jitter_buffer import JitterStats
 from sipagent.call.playout import Playout
 from sipagent.call.record import Record
 from sipagent.call.sip_leg import SipLeg
+from sipagent.call.talker import Talker
 from sipagent.errors import RemoteProtocolError
 from sipagent.formats import PCM, PCMU, AudioFormat
 from sipagent.rtp.session import Frame
@@ -136,7 +137,7 @@ PhoneOutput: TypeAlias = (
 )
 
 
-class Phone:
+class Phone(Talker[PhoneOutput]):
     """A :class:`~sipagent.machine.Machine`.
 
     :param leg: one that hands out frames as they were sent.

@@ -11,15 +11,16 @@ from sipagent.aio.media import Media
 from sipagent.aio.ticker import Ticker
 from sipagent.aio.udp import Address, RtpPorts, UdpSocket
 from sipagent.call.events import SendRtcp
+from sipagent.call.talker import Talker
 from sipagent.errors import SipagentError
 
 
-class Talker:
+class Numberer(Talker[SendRtcp]):
     """Sends a numbered packet a tick, and keeps what comes."""
 
     def __init__(self) -> None:
-        self.remote: Address | None = None
-        self.frame_ms = 20
+        self.peer: Address | None = None
+        self.beat_ms = 20
         self.rtp: list[tuple[bytes, Address]] = []
         self.rtcp: list[tuple[bytes, Address]] = []
         self.ticks = 0
@@ -27,6 +28,14 @@ class Talker:
         self.received_at: list[float | None] = []
         self.outputs: deque[SendRtcp] = deque()
         self.media: Media | None = None
+
+    @property
+    def remote(self) -> Address | None:
+        return self.peer
+
+    @property
+    def frame_ms(self) -> int:
+        return self.beat_ms
 
     def poll(self) -> SendRtcp | None:
         return self.outputs.popleft() if self.outputs else None
@@ -37,10 +46,11 @@ class Talker:
     def handle_timer(self, *, now: float) -> None:
         raise AssertionError("no timer was set")
 
-    def receive_rtp(self, data: bytes, source: Address, *, now: float) -> None:
+    def receive_rtp(self, data: bytes, source: Address, *, now: float) -> bool:
         self.rtp.append((data, source))
         assert self.media is not None
         self.received_at.append(self.media.received_at)
+        return False
 
     def receive_rtcp(self, data: bytes, source: Address, *, now: float) -> None:
         self.rtcp.append((data, source))
@@ -52,7 +62,7 @@ class Talker:
 
 class Bench:
     def __init__(self, ports: tuple[int, int] = (28_000, 29_999)) -> None:
-        self.talker = Talker()
+        self.talker = Numberer()
         self.ticker = Ticker()
         self.media = self.talker.media = Media(RtpPorts(HOST, ports, random=Random()), self.ticker)
         self.crashes: list[Exception] = []
@@ -71,7 +81,7 @@ def test_packets_go_each_way_and_rtcp_by_its_own_port_or_the_same(run: Clean) ->
     async def main() -> None:
         bench = Bench()
         media, talker, peer = bench.media, bench.talker, bench.peer
-        talker.remote = peer.address
+        talker.peer = peer.address
         peer.send(b"too early", (HOST, media.port))
         media.attach(talker, bench.driver)
         await until(lambda: len(bench.heard) >= 3)
@@ -104,7 +114,7 @@ def test_without_a_destination_nothing_is_sent_and_what_can_not_be_is_counted(ru
         bench.media.attach(bench.talker, bench.driver)
         await until(lambda: bench.talker.ticks >= 2)
         assert bench.media.unsent == 0
-        bench.talker.remote = ("::1", 9)
+        bench.talker.peer = ("::1", 9)
         ticks = bench.talker.ticks
         await until(lambda: bench.talker.ticks >= ticks + 2)
         assert bench.media.unsent >= 1
@@ -150,5 +160,29 @@ def test_no_port_is_free(run: Clean) -> None:
             Media(RtpPorts(HOST, (bench.media.port, bench.media.port + 1), random=Random()), bench.ticker)
         bench.close()
         await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_a_peer_that_is_heard_is_followed_and_left_when_it_moves(run: Clean) -> None:
+    async def main() -> None:
+        bench = Bench()
+        media, talker, peer = bench.media, bench.talker, bench.peer
+        other = UdpSocket((HOST, 0), lambda data, source: bench.heard.append((data, source)))
+        media.attach(talker, bench.driver)
+        for address, sender in ((peer.address, peer), (other.address, other), (peer.address, peer)):
+            talker.peer = address
+            ticks = talker.ticks
+            await until(lambda ticks=ticks: talker.ticks > ticks + 1)
+            sender.send(b"before", (HOST, media.port))
+            await until(lambda address=address: media._rtp._peer == address)
+            bench.heard.clear()
+            talker.rtp.clear()
+            sender.send(b"after", (HOST, media.port))
+            await until(lambda: bool(talker.rtp) and len(bench.heard) >= 3)
+            assert talker.rtp == [(b"after", address)]
+            assert {source for _, source in bench.heard} == {(HOST, media.port)}
+        other.close()
+        bench.close()
 
     run(main())

@@ -5,7 +5,10 @@ from random import Random
 import pytest
 from loopback import HOST, Clean, until, within
 
-from sipagent.aio.udp import MAX_RTP_DATAGRAM, Address, RtpPorts, UdpSocket, local_address_toward
+from sipagent.aio import udp as udp_module
+from sipagent.aio.carrier import Carrier
+from sipagent.aio.udp import MAX_RTP_DATAGRAM, Address, RtpPorts, RtpSocket, UdpSocket, local_address_toward
+from sipagent.aio.watch import make_watch
 from sipagent.errors import SipagentError
 
 
@@ -13,12 +16,15 @@ def ignore(data: bytes, source: Address) -> None:
     """Nobody listens."""
 
 
-class Inbox:
+class Inbox(Carrier):
     def __init__(self) -> None:
         self.datagrams: asyncio.Queue[tuple[bytes, Address]] = asyncio.Queue()
 
     def receive(self, data: bytes, source: Address) -> None:
         self.datagrams.put_nowait((data, source))
+
+    def receive_packet(self, data: bytes, source: Address) -> None:
+        self.receive(data, source)
 
     async def next(self) -> tuple[bytes, Address]:
         return await within(self.datagrams.get())
@@ -134,11 +140,138 @@ def test_closing_within_a_datagram_s_stack(run: Clean) -> None:
     run(main())
 
 
+async def all_of(inbox: Inbox, count: int) -> list[tuple[bytes, Address]]:
+    return [await inbox.next() for _ in range(count)]
+
+
+@pytest.mark.parametrize("host", [HOST, "::1"])
+def test_who_is_followed_and_strangers_are_heard_as_who_they_are(run: Clean, host: str) -> None:
+    async def main() -> None:
+        inbox, answers = Inbox(), Inbox()
+        rtp = RtpSocket((host, 0), inbox, watch=make_watch())
+        peer, stranger = UdpSocket((host, 0), answers.receive), UdpSocket((host, 0), answers.receive)
+        peer.send(b"before", rtp.address)
+        rtp.follow(peer.address)
+        for number in range(20):
+            peer.send(b"from the peer %d" % number, rtp.address)
+            stranger.send(b"from a stranger %d" % number, rtp.address)
+        heard = await all_of(inbox, 41)
+        assert {source for data, source in heard if b"stranger" in data} == {stranger.address}
+        assert [data for data, source in heard if source == stranger.address] == [
+            b"from a stranger %d" % number for number in range(20)
+        ]
+        assert sorted(data for data, source in heard if source == peer.address) == sorted(
+            [b"before", *(b"from the peer %d" % number for number in range(20))]
+        )
+        rtp.send(b"to the peer", peer.address)
+        rtp.send(b"to the stranger", stranger.address)
+        assert {await answers.next(), await answers.next()} == {
+            (b"to the peer", rtp.address),
+            (b"to the stranger", rtp.address),
+        }
+        assert rtp.unsent == 0
+        for socket in (rtp, peer, stranger):
+            socket.close()
+
+    run(main())
+
+
+def test_another_is_followed_when_the_peer_has_moved_and_both_are_heard(run: Clean) -> None:
+    async def main() -> None:
+        inbox, answers = Inbox(), Inbox()
+        rtp = RtpSocket((HOST, 0), inbox, watch=make_watch())
+        peers = [UdpSocket((HOST, 0), answers.receive) for _ in range(3)]
+        for peer in peers:
+            rtp.follow(peer.address)
+            rtp.follow(peer.address)  # again is no news
+            for each in peers:
+                each.send(b"hello", rtp.address)
+            heard = await all_of(inbox, 3)
+            assert {source for _, source in heard} == {each.address for each in peers}
+            rtp.send(b"answer", peer.address)
+            assert await answers.next() == (b"answer", rtp.address)
+        for socket in (rtp, *peers):
+            socket.close()
+
+    run(main())
+
+
+def test_what_overtook_the_connecting_is_heard_as_whose_it_is(run: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        inbox = Inbox()
+        rtp = RtpSocket((HOST, 0), inbox, watch=make_watch())
+        peer, stranger = UdpSocket((HOST, 0), ignore), UdpSocket((HOST, 0), ignore)
+        bind = udp_module._bind_beside
+
+        def bind_and_wait(bound: socket.socket, other: socket.socket) -> None:
+            bind(bound, other)
+            stranger.send(b"just then", rtp.address)  # Linux gives it to whom was bound last
+
+        monkeypatch.setattr(udp_module, "_bind_beside", bind_and_wait)
+        rtp.follow(peer.address)
+        assert await inbox.next() == (b"just then", stranger.address)
+        for each in (rtp, peer, stranger):
+            each.close()
+
+    run(main())
+
+
+def test_nobody_else_can_have_the_port_and_it_is_free_afterwards(run: Clean) -> None:
+    async def main() -> None:
+        rtp = RtpSocket((HOST, 0), Inbox(), watch=make_watch())
+        peer = UdpSocket((HOST, 0), ignore)
+        rtp.follow(peer.address)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                other.bind(rtp.address)
+        rtp.close()
+        held(rtp.address[1]).close()
+        peer.close()
+
+    run(main())
+
+
+def test_a_peer_whose_port_is_closed_for_a_while_costs_no_packet_afterwards(run: Clean) -> None:
+    async def main() -> None:
+        inbox, answers = Inbox(), Inbox()
+        rtp = RtpSocket((HOST, 0), inbox, watch=make_watch())
+        peer = UdpSocket((HOST, 0), ignore)
+        rtp.follow(peer.address)
+        peer.close()
+        for _ in range(5):
+            rtp.send(b"to nobody", peer.address)
+            await asyncio.sleep(0)  # word of it comes
+        back = UdpSocket(peer.address, answers.receive)
+        for number in range(5):
+            rtp.send(b"%d" % number, back.address)
+            back.send(b"%d" % number, rtp.address)
+        assert [data for data, _ in await all_of(answers, 5)] == [b"%d" % number for number in range(5)]
+        assert [data for data, _ in await all_of(inbox, 5)] == [b"%d" % number for number in range(5)]
+        rtp.close()
+        back.close()
+
+    run(main())
+
+
+def test_where_nobody_can_be_followed_all_goes_on(run: Clean) -> None:
+    async def main() -> None:
+        inbox = Inbox()
+        rtp = RtpSocket((HOST, 0), inbox, watch=make_watch())
+        rtp.follow(("::1", 4000))
+        rtp.send(b"to myself", rtp.address)
+        assert await inbox.next() == (b"to myself", rtp.address)
+        rtp.close()
+        rtp.follow(rtp.address)  # too late, and no harm
+
+    run(main())
+
+
 def test_a_pair_is_an_even_port_and_the_next(run: Clean) -> None:
     async def main() -> None:
         first = free_even_pairs(8)
         inbox, control = Inbox(), Inbox()
-        rtp, rtcp = RtpPorts(HOST, (first + 1, first + 12), random=Random(3)).open(inbox.receive, control.receive)
+        rtp, rtcp = RtpPorts(HOST, (first + 1, first + 12), random=Random(3)).open(inbox, control.receive)
         assert rtp.address[1] % 2 == 0
         assert first + 2 <= rtp.address[1] <= first + 10, "within the range, whose ends are odd and even"
         assert rtcp.address[1] == rtp.address[1] + 1
@@ -158,7 +291,7 @@ def test_a_pair_that_somebody_else_holds_is_passed_over(run: Clean, taken: str) 
         first = free_even_pairs(3)
         others = [held(first + 2 * pair + (taken == "its RTCP port")) for pair in range(2)]
         for seed in range(10):  # whichever is tried first
-            rtp, rtcp = RtpPorts(HOST, (first, first + 5), random=Random(seed)).open(ignore, ignore)
+            rtp, rtcp = RtpPorts(HOST, (first, first + 5), random=Random(seed)).open(Inbox(), ignore)
             assert rtp.address[1] == first + 4
             rtp.close()
             rtcp.close()
@@ -173,13 +306,13 @@ def test_every_pair_of_a_range_can_be_had_and_then_no_more(run: Clean) -> None:
         count = 100
         first = free_even_pairs(count)
         ports = RtpPorts(HOST, (first, first + 2 * count - 1), random=Random(5))
-        pairs = [ports.open(ignore, ignore) for _ in range(count)]
+        pairs = [ports.open(Inbox(), ignore) for _ in range(count)]
         assert len({rtp.address for rtp, _ in pairs}) == count
         with pytest.raises(SipagentError, match=f"no free RTP port between {first} and {first + 2 * count - 1}"):
-            ports.open(ignore, ignore)
+            ports.open(Inbox(), ignore)
         pairs[41][0].close()
         pairs[41][1].close()
-        again, control = ports.open(ignore, ignore)
+        again, control = ports.open(Inbox(), ignore)
         assert again.address == pairs[41][0].address
         for one in (again, control, *(one for index, pair in enumerate(pairs) if index != 41 for one in pair)):
             one.close()

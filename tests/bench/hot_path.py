@@ -148,7 +148,7 @@ class Line:
 
     def tick(self, now: float) -> None:
         """20 ms of it."""
-        self.media._receive_rtp(self.packets.pop(), CALLER)
+        self.media.receive_packet(self.packets.pop(), CALLER)
         self.media._on_beat(now)
 
 
