@@ -4,7 +4,6 @@ It knows in which phase the call is and who has to be told. What is heard and sa
 packets and descriptions are the leg's.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
@@ -47,7 +46,7 @@ class Call(Talker[Output]):
         self._leg = leg
         self._settings = settings
         self._random = random
-        self._outputs: deque[Output] = deque()
+        self._outputs: list[Output] = []
         self._timers: Timers[str] = Timers()
         self._conversation: Conversation | None = None
         self.recording = Recording(leg, emit=self._outputs.append, has_tone=settings.recording_tone)
@@ -86,7 +85,7 @@ class Call(Talker[Output]):
 
     def poll(self) -> Output | None:
         """Take the next output."""
-        return self._outputs.popleft() if self._outputs else None
+        return self._outputs.pop(0) if self._outputs else None
 
     def get_timer(self) -> float | None:
         """When :meth:`handle_timer` is due."""
@@ -233,10 +232,11 @@ class Call(Talker[Output]):
 
     def receive_rtp(self, data: bytes, source: Address, *, now: float) -> bool:
         """Take a packet of the caller's; say whether a deadline may be near: none is as long as all is as usual."""
+        if self._is_up and (audio := self._leg.receive_usual(data, source, now=now)):
+            self._hearing.hear(audio, now=now)
+            return len(self._outputs) > 1  # of a frame comes a message for the model; of a turn that starts comes more
         frames = self._leg.receive_packet(data, source, now=now)
         self._hear(frames, now)
-        if len(frames) == 1:
-            return len(self._outputs) > 1  # of a frame comes a message for the model; of a turn that starts comes more
         self._hearing.take_keys(now=now)
         return True
 

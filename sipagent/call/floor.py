@@ -85,21 +85,29 @@ class Floor:
         """Take note that the call was answered."""
         self._barge_in.begin(now=now)
 
-    def receive_frame(self, frame: Frame, *, is_announcing: bool, now: float) -> bool:
+    def hear(self, audio: bytes, *, is_announcing: bool, now: float) -> bool:
         """Take a frame of the caller's; say whether a turn began with it. Hot path.
 
         :param is_announcing: whether something is heard that is not the agent.
         """
         listener, begins = self._listener, False
-        if listener.hears_speech(frame, over_agent=is_announcing or self._speaker.may_echo, now=now):
-            begins = self._hear_speech(frame, now)
+        if listener.hears_speech(audio, over_agent=is_announcing or self._speaker.may_echo, now=now):
+            begins = self._hear_speech(audio, now)
         elif listener.is_mistaken:
+            self._dismiss(now)
+        listener.forward(audio, now=now)
+        return begins
+
+    def receive_gap(self, frame: Frame, *, is_announcing: bool, now: float) -> None:
+        """Take a frame in which nothing was said that came here: silence, or what fills in for what was lost."""
+        listener = self._listener
+        listener.hear_gap(frame, over_agent=is_announcing or self._speaker.may_echo, now=now)
+        if listener.is_mistaken:
             self._dismiss(now)
         if frame.payload:
             listener.forward(frame.payload, now=now)
         else:
             listener.forward_silence(frame.samples, now=now)
-        return begins
 
     def receive_answer(self, chance: float, burst: int, *, now: float) -> None:
         """Take how likely it is that a window of the caller's sound held speech."""
@@ -203,10 +211,10 @@ class Floor:
         for each in cut:
             self._emit(each)
 
-    def _hear_speech(self, frame: Frame, now: float) -> bool:
+    def _hear_speech(self, audio: bytes, now: float) -> bool:
         is_busy = self._speaker.is_speaking or self._session.has_live_response
         may_interrupt = is_busy and not self._speaker.is_protected and self._barge_in.may_interrupt(now=now)
-        change = self._listener.receive_speech(frame, may_interrupt=may_interrupt, now=now)
+        change = self._listener.receive_speech(audio, may_interrupt=may_interrupt, now=now)
         if change is not None:
             self._session.note_speech()
         if change is TurnChange.STARTED:

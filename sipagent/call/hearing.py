@@ -51,6 +51,16 @@ class Hearing:
             for frame in frames:
                 self._listen(frame, now)
 
+    def hear(self, audio: bytes, *, now: float) -> None:
+        """Take the audio of a packet that is as nearly all are. Hot path."""
+        conversation = self._conversation
+        if conversation is None or self._leg.is_held:
+            return
+        if self.is_muted or self._audible_keys is not None or self._recording.record is not None:
+            self._listen(Frame(audio, 0, 0, False, len(audio) // self._leg.audio_format.sample_bytes), now)
+        else:
+            conversation.hear(audio, now=now)
+
     def receive_early(self, *, now: float) -> None:
         """Hear what whoever picked up said before word of it came: the "Hello?" that overtook the 200."""
         self.receive([frame for frame, _ in self._leg.take_early(now=now)], now=now)

@@ -174,39 +174,46 @@ class Listener:
         """Whether the turn that is open, or tentative, is found to be noise."""
         return (self._turn.is_tentative or self._turn.is_speaking) and self._evidence.is_noise
 
-    def hears_speech(self, frame: Frame, *, over_agent: bool, now: float) -> bool:
+    def hears_speech(self, payload: bytes, *, over_agent: bool, now: float) -> bool:
         """Say whether the caller speaks in this frame; to be followed by :meth:`forward`. Hot path.
 
         :param over_agent: whether the agent's echo may be in it.
         """
-        payload, guard = frame.payload, self._echo_guard
+        guard, vad = self._echo_guard, self._vad
         if guard is not None:
-            guard.heard(payload or self._audio_format.silence * frame.samples, now=now)
+            guard.heard(payload, now=now)
         if over_agent is not self._is_over_agent:
-            self._is_over_agent = over_agent
-            self._vad.gate_dbfs = OVER_AGENT_DBFS if over_agent else GATE_DBFS
-        if not payload or frame.lost:
-            return False
-        vad = self._vad
+            self._set_over_agent(over_agent)
         is_speech, is_loud = vad.is_speech(payload), vad.is_loud
         if is_speech and guard is not None and guard.is_echo(now=now):
             is_speech = is_loud = False
         is_open = self._turn.is_speaking
         return self._evidence.hear(payload, is_speech=is_speech, is_loud=is_loud, is_open=is_open, now=now)
 
+    def hear_gap(self, frame: Frame, *, over_agent: bool, now: float) -> None:
+        """Take a frame that tells nothing of the caller: silence that was not sent, or what fills in for a loss."""
+        if self._echo_guard is not None:
+            self._echo_guard.heard(frame.payload or self._audio_format.silence * frame.samples, now=now)
+        self._set_over_agent(over_agent)
+
+    def _set_over_agent(self, over_agent: bool) -> None:
+        """Whether the agent's echo may be in what comes: it is none by its level alone, where it is soft."""
+        self._is_over_agent = over_agent
+        self._vad.gate_dbfs = OVER_AGENT_DBFS if over_agent else GATE_DBFS
+
     def note_sent(self, frame: bytes, *, is_sound: bool, now: float) -> None:
         """Take note of what the caller hears in this tick: it may come back as an echo. Hot path."""
         if self._echo_guard is not None:
             self._echo_guard.sent(frame, is_sound=is_sound, now=now)
 
-    def receive_speech(self, frame: Frame, *, may_interrupt: bool, now: float) -> TurnChange | None:
+    def receive_speech(self, payload: bytes, *, may_interrupt: bool, now: float) -> TurnChange | None:
         """Take a frame with speech in it; to a turn the others are no news: that it ends is a deadline.
 
         :param may_interrupt: whether there is an agent that this would interrupt, so that its turn is tentative first.
         """
         if self._turn_end is not None:
             self._turn_end.went_on(self._turn.silent_ms(now=now))
-        change = self._turn.receive_speech(len(frame.payload) / self._bytes_per_ms, over_agent=may_interrupt, now=now)
+        change = self._turn.receive_speech(len(payload) / self._bytes_per_ms, over_agent=may_interrupt, now=now)
         if change is TurnChange.TENTATIVE:
             self._kept_bytes = self._max_preroll_bytes + MAX_TENTATIVE_MS * self._bytes_per_ms
             self._evidence.begin()

@@ -6,7 +6,6 @@ as it had come; the next session goes on from there. Connections are numbered fr
 once, and a late word of one that was given up is known as such.
 """
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -127,7 +126,7 @@ class ModelLink:
     # What the conversation reads
 
     @property
-    def outputs(self) -> deque[model.Output]:
+    def outputs(self) -> list[model.Output]:
         """What the present session has to say, and to send; each but a message to be told to :meth:`note`."""
         return self._session.outputs
 

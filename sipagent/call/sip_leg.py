@@ -248,6 +248,15 @@ class SipLeg:
 
     # Media
 
+    def receive_usual(self, data: bytes, source: Address, *, now: float) -> bytes:
+        """Take a packet if it is the next one as it was to come, and return its audio in the call's format. Hot path.
+
+        Of any other nothing is returned, and nothing done: it is for :meth:`receive_packet`.
+        """
+        uplink = self._uplink
+        payload = self._rtp.receive_usual(data, source, uplink.plain_type, now=now)
+        return uplink.pass_on(payload) if payload else payload
+
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
         """Take a packet; return the frames that may now be heard, in order."""
         if self._media is None:

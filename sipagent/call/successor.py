@@ -147,7 +147,7 @@ class Successor:
     def _drain(self, now: float) -> None:
         session = self.session
         while session is not None and session.outputs:
-            match session.outputs.popleft():
+            match session.outputs.pop(0):
                 case model.Send(data):
                     self._emit(events.SendComingModel(self.last_number, data))
                 case model.SessionReady(session_id, expires_at):

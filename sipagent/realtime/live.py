@@ -5,7 +5,7 @@ break, and when the caller interrupts, it is the model that stops. What the call
 API is said in those of this one, or is nothing.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from enum import Enum, auto
 from math import inf
@@ -20,7 +20,6 @@ from sipagent.realtime.events import (
     ErrorReported,
     FailureKind,
     FunctionCallRequested,
-    Output,
     ResponseCreated,
     ResponseDone,
     Send,
@@ -33,6 +32,7 @@ from sipagent.realtime.live_input import PacedInput
 from sipagent.realtime.live_output import LiveOutput
 from sipagent.realtime.live_protocol import LiveAudio
 from sipagent.realtime.live_updates import LiveUpdates
+from sipagent.realtime.model_session import ModelSession
 from sipagent.realtime.protocol import MAX_MESSAGE_CHARACTERS, Event, EventIds, identifier, mapping, text
 from sipagent.realtime.session import Converter
 from sipagent.realtime.settings import SessionSettings
@@ -63,16 +63,13 @@ class _State(Enum):
     ENDED = auto()
 
 
-class LiveSession:
+class LiveSession(ModelSession):
     """A :class:`~sipagent.realtime.model_session.ModelSession` for one connection to GPT-Live.
 
     :param random: makes the event ids of one session unlike another's.
     :param inward: makes of the call's audio the session's, where they differ.
     :param outward: makes of the session's audio the call's.
     """
-
-    is_full_duplex = True
-    server_silence_ms = 0
 
     def __init__(
         self,
@@ -82,10 +79,9 @@ class LiveSession:
         inward: Converter | None = None,
         outward: Converter | None = None,
     ) -> None:
+        super().__init__()
         self.counters: Counter[str] = Counter()
         """What was not acted on: ``malformed``, ``unknown_event``."""
-        self.outputs: deque[Output] = deque()
-        self.is_ready = False
         self.usage_s = 0.0
         """What is billed so far."""
         self._told_usage_s = 0.0
@@ -112,6 +108,16 @@ class LiveSession:
     # What the call reads.
 
     @property
+    def is_full_duplex(self) -> bool:
+        """The model decides by itself when it stops."""
+        return True
+
+    @property
+    def server_silence_ms(self) -> int:
+        """It needs no silence of ours."""
+        return 0
+
+    @property
     def has_ended(self) -> bool:
         """Whether nothing will come of this session any more."""
         return self._state is _State.ENDED
@@ -130,10 +136,6 @@ class LiveSession:
         speech_due_at = min(self._speech_due_at, self._lingers_until)
         far_due_at = min(self._backend.due_at, self._updates.due_at)
         return min(self._input.due_at, speech_due_at, self._caller_due_at, far_due_at)
-
-    def poll(self) -> Output | None:
-        """Return the next output, or ``None``."""
-        return self.outputs.popleft() if self.outputs else None
 
     def get_timer(self) -> float | None:
         """Return when :meth:`handle_timer` is due."""

@@ -4,8 +4,6 @@ The model sends sound and silence alike, at the pace of time. An utterance begin
 :data:`END_MS` of silence; what lies between two is not played, so that what was held up by the network is made up for.
 """
 
-from collections import deque
-
 from sipagent.formats import AudioFormat
 from sipagent.realtime.events import AgentTranscript, AudioDone, AudioReceived, Output
 from sipagent.realtime.session import Converter
@@ -30,9 +28,7 @@ class LiveOutput:
     :param outward: makes of it the call's, where they differ.
     """
 
-    def __init__(
-        self, outputs: deque[Output], audio_format: AudioFormat, *, outward: Converter | None = None
-    ) -> None:
+    def __init__(self, outputs: list[Output], audio_format: AudioFormat, *, outward: Converter | None = None) -> None:
         self._outputs = outputs
         self._outward = outward
         self._format = audio_format

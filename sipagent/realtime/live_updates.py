@@ -4,7 +4,6 @@ What the model was told at the start stays told, so new instructions say that th
 behind can be given other tools, and only where there has been one from the start.
 """
 
-from collections import deque
 from collections.abc import Callable
 from math import inf
 from textwrap import wrap
@@ -25,9 +24,7 @@ class LiveUpdates:
     :param event_id: makes a fresh event id for the command named.
     """
 
-    def __init__(
-        self, settings: SessionSettings, outputs: deque[Output], event_id: Callable[[str], str]
-    ) -> None:
+    def __init__(self, settings: SessionSettings, outputs: list[Output], event_id: Callable[[str], str]) -> None:
         self._settings = settings
         self._has_backend = bool(settings.tools)
         self._outputs = outputs
@@ -48,9 +45,7 @@ class LiveUpdates:
             return
         if settings.instructions != before.instructions:
             for piece in wrap(PREFACE + settings.instructions, MAX_CONTENT_CHARACTERS, replace_whitespace=False):
-                self._outputs.append(
-                    Send(wire.append_content("instructions", self._event_id("instructions"), piece))
-                )
+                self._outputs.append(Send(wire.append_content("instructions", self._event_id("instructions"), piece)))
         self._asked = settings
         if self._has_backend and (settings.tools, settings.instructions) != (before.tools, before.instructions):
             self._awaited = self._event_id("change")

@@ -6,7 +6,6 @@ recognised by the ``create_id`` in its metadata, which the server echoes; one th
 any more is cancelled by its id, never heard.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -169,7 +168,7 @@ class ResponseGate:
 
     def __init__(
         self,
-        outputs: deque[Output],
+        outputs: list[Output],
         event_id: Callable[[str], str],
         *,
         server_creates: bool,

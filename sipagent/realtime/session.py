@@ -4,7 +4,7 @@ Nothing flows before the server has confirmed the configuration asked for. Once 
 or by :class:`SessionFailed`, every input and command is ignored: the end is the peer's doing and may cross a command.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from enum import Enum, auto
 from math import inf
@@ -25,7 +25,6 @@ from sipagent.realtime.events import (
     FailureKind,
     FunctionCallRequested,
     InputCommitted,
-    Output,
     Send,
     ServerSpeechStarted,
     ServerSpeechStopped,
@@ -34,6 +33,7 @@ from sipagent.realtime.events import (
 )
 from sipagent.realtime.failures import ErrorClass, classify, describe_loss, failure_kind
 from sipagent.realtime.hosted import HostedCalls, approval_response
+from sipagent.realtime.model_session import ModelSession
 from sipagent.realtime.protocol import (
     IGNORED,
     MAX_MESSAGE_CHARACTERS,
@@ -78,15 +78,13 @@ class _State(Enum):
     ENDED = auto()
 
 
-class RealtimeSession:
+class RealtimeSession(ModelSession):
     """A :class:`~sipagent.machine.Machine` for one connection, which the shell opens and closes.
 
     :param random: makes the event ids of one session unlike another's.
     :param inward: makes of the call's audio the session's, where they differ.
     :param outward: makes of the session's audio the call's.
     """
-
-    is_full_duplex = False
 
     def __init__(
         self,
@@ -96,6 +94,7 @@ class RealtimeSession:
         inward: Converter | None = None,
         outward: Converter | None = None,
     ) -> None:
+        super().__init__()
         self.counters: Counter[str] = Counter()
         """What was not acted on, by a fixed set of names: ``malformed``, ``unknown_event``, ``stale_event``..."""
         self._settings = settings
@@ -103,10 +102,6 @@ class RealtimeSession:
         self._inward = inward
         self._outward = outward
         self._state = _State.NEW
-        self.is_ready = False
-        """Whether audio and commands may flow."""
-        self.outputs: deque[Output] = deque()
-        """What :meth:`poll` returns; where every frame counts they are taken from here."""
         self._event_id = protocol.EventIds(f"{random.getrandbits(32):08x}")
         self._handlers = SETUP_HANDLERS
         self._now = 0.0  # of the message being read
@@ -128,6 +123,11 @@ class RealtimeSession:
         self._updates = Updates(settings, self.outputs, self._event_id)
 
     # What the call reads.
+
+    @property
+    def is_full_duplex(self) -> bool:
+        """The model waits for its turn."""
+        return False
 
     @property
     def server_silence_ms(self) -> int:
@@ -154,10 +154,6 @@ class RealtimeSession:
     def uncommitted_ms(self) -> int:
         """How much audio was appended since the last commit or clear, in ms."""
         return self._appended_bytes // self._bytes_per_ms
-
-    def poll(self) -> Output | None:
-        """Return the next output, or ``None``."""
-        return self.outputs.popleft() if self.outputs else None
 
     def get_timer(self) -> float | None:
         """Return when :meth:`handle_timer` is due."""

@@ -5,7 +5,6 @@ What the caller's ear is used to stays: the voice, which a server refuses to cha
 format; so does the model.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
@@ -36,7 +35,7 @@ class Updates:
     :param event_id: makes a fresh event id for the command named.
     """
 
-    def __init__(self, settings: SessionSettings, outputs: deque[Output], event_id: Callable[[str], str]) -> None:
+    def __init__(self, settings: SessionSettings, outputs: list[Output], event_id: Callable[[str], str]) -> None:
         self.settings = settings
         """As the server has confirmed them."""
         self._outputs = outputs

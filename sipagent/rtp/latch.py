@@ -107,16 +107,18 @@ class _Candidate:
 
 
 class Latch:
-    """The source that is heard; the receiver compares with ``source`` and calls :meth:`admit` for another."""
+    """The source that is heard; the receiver asks whether it :meth:`hears` one, and calls :meth:`admit` for another."""
 
     __slots__ = (
-        "_authenticated", "_candidates", "_is_global", "_signalled", "_signalling_host", "_sought_at", "heard_at",
-        "source",
+        "_authenticated", "_candidates", "_host", "_is_global", "_port", "_signalled", "_signalling_host", "_sought_at",
+        "heard_at", "source",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.source: Address | None = None
         """The address that is heard and sent to."""
+        self._host, self._port = "", 0
+        """The same in pieces, which compare without being put together."""
         self.heard_at = -inf
         """When a packet of ``source`` came last; the receiver writes it."""
         self._signalled: Address | None = None
@@ -138,10 +140,15 @@ class Latch:
         self._authenticated = authenticated
         if signalled == self._signalled:
             return
-        self._signalled = self.source = signalled
+        self._signalled = signalled
+        self._turn_to(signalled)
         self.heard_at = -inf
         self._sought_at = None
         self._candidates.clear()
+
+    def hears(self, source: Address) -> bool:
+        """Whether this is the source. Hot path."""
+        return source[1] == self._port and source[0] == self._host
 
     @property
     def is_latched(self) -> bool:
@@ -172,11 +179,16 @@ class Latch:
     def close(self) -> None:
         """Hear nobody any more."""
         self.source = self._signalled = None
+        self._host, self._port = "", 0
         self._candidates.clear()
 
     def _move(self, source: Address) -> None:
-        self.source = source
+        self._turn_to(source)
         self._candidates.clear()
+
+    def _turn_to(self, source: Address) -> None:
+        self.source = source
+        self._host, self._port = source
 
     def _weigh(self, source: Address, packet: Packet, step: int | None, now: float) -> list[Packet]:
         """Count a packet, and follow its source if that has earned it."""

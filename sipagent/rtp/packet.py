@@ -3,7 +3,6 @@
 The parser never raises: what is not RTP is ``None``. CSRCs, a header extension and padding are skipped; none is sent.
 """
 
-from collections.abc import Callable
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -25,8 +24,6 @@ _RTCP_TYPES = range(192, 224)
 """Second bytes that mean RTCP on a port shared with RTP (:rfc:`5761#section-4`)."""
 
 _HEADER = Struct("!BBHII")
-unpack_header: Final[Callable[[bytes], tuple[int, int, int, int, int]]] = _HEADER.unpack_from
-"""Reads the first byte, marker and payload type, sequence number, timestamp and SSRC; of what is long enough."""
 
 
 class Packet(NamedTuple):

@@ -1,7 +1,7 @@
 """The receiving half of a session: datagrams in, frames in order out.
 
-:meth:`Receiver.receive_packet` is the hot path. What is usual, an audio packet of the known stream from the known
-address, is handled at once; all else branches off. A new SSRC is a new source, and is played on at once.
+The hot path is :meth:`Receiver.receive_usual`, for the next audio packet of the known stream from the known address;
+for all else there is :meth:`Receiver.receive_packet`. A new SSRC is a new source, and is played on at once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import Final
 from sipagent.rtp.dtmf import DigitReceived, DigitReceiver
 from sipagent.rtp.jitter import Released, ReorderWindow
 from sipagent.rtp.latch import Address, Latch
-from sipagent.rtp.packet import HEADER_LENGTH, MAX_PACKET, PLAIN, Packet, is_rtcp, parse_packet, unpack_header
+from sipagent.rtp.packet import HEADER_LENGTH, MAX_PACKET, PLAIN, Packet, is_rtcp, parse_packet
 from sipagent.rtp.parameters import UNCONFIGURED, RtpParameters
 from sipagent.rtp.passage import Passage
 from sipagent.rtp.source import Source
@@ -78,25 +78,51 @@ class Receiver:
         """When :meth:`release_due` is to be called; infinity while nothing waits."""
         return min(self.window.due_at, self.digits.due_at)
 
-    def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame] | None:
-        """Take a datagram and return the frames that are now due to be heard, or ``None`` when it is RTCP."""
-        origin, timeline = self.origin, self._timeline
-        if origin is None or source != self.latch.source or not HEADER_LENGTH < len(data) <= MAX_PACKET:
-            return self._receive_unusual(data, source, now)
-        first, payload_type, sequence_number, timestamp, ssrc = unpack_header(data)
-        if first != PLAIN or payload_type != timeline.payload_type or ssrc != origin.ssrc:  # or it has the marker
-            return self._receive_unusual(data, source, now)
+    def receive_usual(self, data: bytes, source: Address, payload_type: int, *, now: float) -> bytes:
+        """Take a packet if it is as nearly all are, and return its audio. Hot path.
+
+        Such a packet is plain, of the known stream and from the known address, and the next in order while none waits;
+        its audio is of the given payload type and begins where the last ended. Of any other nothing is returned, and
+        nothing done: it is for :meth:`receive_packet`.
+        """
+        origin, timeline, size = self.origin, self._timeline, len(data)
+        if origin is None or not HEADER_LENGTH < size <= MAX_PACKET or not self.latch.hears(source):
+            return b""
+        if data[0] != PLAIN or data[1] != payload_type or payload_type != timeline.payload_type:  # or it has the marker
+            return b""
+        number = origin.highest + 1
+        timestamp = data[4] << 24 | data[5] << 16 | data[6] << 8 | data[7]
+        if data[2] << 8 | data[3] != number & 0xFFFF or timestamp != timeline.expected:
+            return b""
+        if data[8] << 24 | data[9] << 16 | data[10] << 8 | data[11] != origin.ssrc:
+            return b""
+        if not self.window.pass_through(number):
+            return b""
         payload = data[HEADER_LENGTH:]
         self.latch.heard_at = now
         self.packets += 1
-        self.octets += len(payload)
-        origin.measure_jitter(timestamp, now=now)
-        number = origin.receive(sequence_number)
-        if number is None or timestamp != timeline.expected or not self.window.pass_through(number):
-            return self._sort(Packet(payload_type, False, sequence_number, timestamp, ssrc, payload), number, now)
-        timeline.samples = samples = timeline.count_samples(payload)
-        timeline.expected = (timestamp + samples) & 0xFFFFFFFF
-        return (tuple.__new__(Frame, (payload, payload_type, timestamp, False, samples)),)  # see parse_packet
+        self.octets += size - HEADER_LENGTH
+        origin.receive_next(timestamp, now=now)
+        timeline.go_on(timestamp, payload)
+        return payload
+
+    def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame] | None:
+        """Take a datagram and return the frames that are now due to be heard, or ``None`` when it is RTCP."""
+        if is_rtcp(data):
+            return None
+        packet = parse_packet(data)
+        is_known = self.latch.hears(source)
+        if packet is None:
+            self.malformed += is_known
+            self.from_strangers += not is_known
+            return ()
+        if is_known:
+            return self._hear(packet, now)
+        heard = self._admit(packet, source, now)
+        self.from_strangers += 1 - len(heard)
+        if not heard:
+            return ()
+        return [frame for admitted in heard for frame in self._hear(admitted, now)]
 
     def release_due(self, *, now: float) -> list[Frame]:
         """Return the frames behind gaps that were waited for long enough; let go the key whose end was lost."""
@@ -110,25 +136,6 @@ class Receiver:
         self.latch.close()
         self.window.reset(0)
         self.digits.reset()
-
-    def _receive_unusual(self, data: bytes, source: Address, now: float) -> Sequence[Frame] | None:
-        """Take what may be of another address, source or kind than the stream's audio."""
-        if is_rtcp(data):
-            return None
-        packet = parse_packet(data)
-        if packet is None:
-            if source == self.latch.source:
-                self.malformed += 1
-            else:
-                self.from_strangers += 1
-            return ()
-        if source == self.latch.source:
-            return self._hear(packet, now)
-        heard = self._admit(packet, source, now)
-        self.from_strangers += 1 - len(heard)
-        if not heard:
-            return ()
-        return [frame for admitted in heard for frame in self._hear(admitted, now)]
 
     def _admit(self, packet: Packet, source: Address, now: float) -> list[Packet]:
         """Return the packets from another address than the stream's that are to be heard, now that this one came."""

@@ -1,6 +1,6 @@
 """One call's RTP: packets in become frames in order, frames out become packets, and RTCP runs beside them.
 
-The halves, ``receiver`` and ``sender``, know nothing of each other; they meet here, in the reports. ``receive_packet``
+The halves, ``receiver`` and ``sender``, know nothing of each other; they meet here, in the reports. ``receive_usual``
 and ``next_packet`` are the hot path, 50 times a second and direction in every call.
 """
 
@@ -149,6 +149,17 @@ class RtpSession:
         return "" if self._way is None else self._way.failure
 
     # The hot path
+
+    def receive_usual(self, data: bytes, source: Address, payload_type: int, *, now: float) -> bytes:
+        """Take a datagram of the RTP port if it is the next packet as it was to come, and return its audio.
+
+        Of any other nothing is returned, and nothing done: it is for :meth:`receive_packet`.
+
+        :param payload_type: of which its audio must be.
+        """
+        if self._unwrap is not None or not self._is_running:
+            return b""
+        return self._receiver.receive_usual(data, source, payload_type, now=now)
 
     def receive_packet(self, data: bytes, source: Address, *, now: float) -> Sequence[Frame]:
         """Take a datagram of the RTP port and return the frames that are now due to be heard, in order."""

@@ -36,7 +36,8 @@ class Source:
     """One SSRC, from its first packet on."""
 
     __slots__ = (
-        "_base", "_clock_rate", "_jitter", "_jump_to", "_max_step", "_prior", "_transit", "highest", "received", "ssrc",
+        "_base", "_clock_hz", "_is_measured", "_jitter", "_jump_to", "_max_step", "_prior", "_transit", "highest",
+        "received", "ssrc",
     )  # fmt: skip
 
     def __init__(self, ssrc: int, sequence_number: int, *, clock_rate: int) -> None:
@@ -48,9 +49,10 @@ class Source:
         self._base = sequence_number
         self._jump_to: int | None = None
         self._prior = (0, 0)
-        self._clock_rate = clock_rate
-        self._max_step = MAX_TRANSIT_STEP_S * clock_rate
-        self._transit: float | None = None
+        self._clock_hz = float(clock_rate)
+        self._max_step = MAX_TRANSIT_STEP_S * self._clock_hz
+        self._transit = 0.0
+        self._is_measured = False
         self._jitter = 0.0
 
     def receive(self, sequence_number: int) -> int | None:
@@ -72,22 +74,28 @@ class Source:
         self.received += 1
         return self.highest
 
+    def receive_next(self, timestamp: int, *, now: float) -> None:
+        """Count the packet after the highest. Hot path."""
+        self.highest += 1
+        self.received += 1
+        self.measure_jitter(timestamp, now=now)
+
     def use_clock(self, clock_rate: int) -> None:
         """Take note of the clock that the next timestamps are of; another than before is measured anew."""
-        if clock_rate != self._clock_rate:
-            self._jitter *= clock_rate / self._clock_rate
-            self._clock_rate = clock_rate
-            self._max_step = MAX_TRANSIT_STEP_S * clock_rate
-            self._transit = None
+        if clock_rate != self._clock_hz:
+            self._jitter *= clock_rate / self._clock_hz
+            self._clock_hz = float(clock_rate)
+            self._max_step = MAX_TRANSIT_STEP_S * self._clock_hz
+            self._is_measured = False
 
     def measure_jitter(self, timestamp: int, *, now: float) -> None:
         """Smooth the change of relative transit time into the jitter (:rfc:`3550#appendix-A.8`)."""
-        transit = now * self._clock_rate - timestamp
-        if self._transit is not None:
+        transit = now * self._clock_hz - float(timestamp)
+        if self._is_measured:
             step = abs(transit - self._transit)
             if step < self._max_step:
-                self._jitter += (step - self._jitter) / 16
-        self._transit = transit
+                self._jitter += (step - self._jitter) / 16.0
+        self._transit, self._is_measured = transit, True
 
     @property
     def has_news(self) -> bool:
@@ -97,7 +105,7 @@ class Source:
     @property
     def jitter_ms(self) -> float:
         """The smoothed interarrival jitter in milliseconds."""
-        return 1000 * self._jitter / self._clock_rate
+        return 1000 * self._jitter / self._clock_hz
 
     def report(self) -> Reception:
         """Return the figures of a report block, and begin the next interval (:rfc:`3550#appendix-A.3`)."""

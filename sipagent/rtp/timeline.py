@@ -47,9 +47,12 @@ class Frame(NamedTuple):
 
 
 class Timeline:
-    """The end of what has been played. The receiver's hot path reads and writes the public attributes itself."""
+    """The end of what has been played. The receiver's hot path reads the public attributes."""
 
-    __slots__ = ("_clock_at", "_clock_rate", "_clock_timestamp", "count_samples", "expected", "payload_type", "samples")
+    __slots__ = (
+        "_clock_at", "_clock_rate", "_clock_timestamp", "_count_samples", "_counts_bytes", "expected", "payload_type",
+        "samples",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.expected = -1
@@ -58,8 +61,10 @@ class Timeline:
         """The length of the last frame."""
         self.payload_type = -1
         """Of the last frame, -1 before the first."""
-        self.count_samples: Callable[[bytes], int] = len
+        self._count_samples: Callable[[bytes], int] = len
         """The length of a payload of that type."""
+        self._counts_bytes = True
+        """Whether it is its size."""
         self._clock_rate = 0
         self._clock_at = 0.0
         self._clock_timestamp = 0
@@ -85,8 +90,14 @@ class Timeline:
         frames = self._fill(timestamp, payload_format.clock_rate, missing, now)
         frames.append(Frame(payload, payload_type, timestamp, False, samples))
         self.expected = (timestamp + samples) & _MASK
-        self.samples, self.payload_type, self.count_samples = samples, payload_type, payload_format.count_samples
+        self.samples, self.payload_type, self._count_samples = samples, payload_type, payload_format.count_samples
+        self._counts_bytes = payload_format.count_samples is len
         return frames
+
+    def go_on(self, timestamp: int, payload: bytes) -> None:
+        """Take note of audio right behind the last, and of its kind. Hot path."""
+        self.samples = samples = len(payload) if self._counts_bytes else self._count_samples(payload)
+        self.expected = (timestamp + samples) & _MASK
 
     def rest(self, timestamp: int, missing: int, *, now: float) -> list[Frame]:
         """Return the frames of the time before a packet of comfort noise; that after it comes with the next packet."""

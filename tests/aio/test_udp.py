@@ -170,8 +170,8 @@ def test_who_is_followed_and_strangers_are_heard_as_who_they_are(run: Clean, hos
             (b"to the stranger", rtp.address),
         }
         assert rtp.unsent == 0
-        for socket in (rtp, peer, stranger):
-            socket.close()
+        for each in (rtp, peer, stranger):
+            each.close()
 
     run(main())
 
@@ -190,8 +190,8 @@ def test_another_is_followed_when_the_peer_has_moved_and_both_are_heard(run: Cle
             assert {source for _, source in heard} == {each.address for each in peers}
             rtp.send(b"answer", peer.address)
             assert await answers.next() == (b"answer", rtp.address)
-        for socket in (rtp, *peers):
-            socket.close()
+        for each in (rtp, *peers):
+            each.close()
 
     run(main())
 

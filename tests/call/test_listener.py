@@ -51,9 +51,12 @@ class Ear:
         return changes
 
     def judge(self, frame: Frame, *, over_agent: bool = False) -> TurnChange | None:
-        if not self.listener.hears_speech(frame, over_agent=over_agent, now=self.now):
+        if frame.lost or not frame.payload:
+            self.listener.hear_gap(frame, over_agent=over_agent, now=self.now)
             return None
-        return self.listener.receive_speech(frame, may_interrupt=over_agent, now=self.now)
+        if not self.listener.hears_speech(frame.payload, over_agent=over_agent, now=self.now):
+            return None
+        return self.listener.receive_speech(frame.payload, may_interrupt=over_agent, now=self.now)
 
     def end(self, at: float) -> bool:
         """Let what is due happen; say whether we are to ask for an answer."""
