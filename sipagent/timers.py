@@ -11,6 +11,12 @@ COMPACT_AT: Final = 64
 """Stale entries are swept when the heap is this long and mostly stale, so that cancelling costs no memory."""
 
 
+def earliest(first: float, second: float, third: float = inf, fourth: float = inf) -> float:
+    """Return the least of up to four moments; compiled, ``min`` of more than two makes objects of them all."""
+    early, late = min(first, second), min(third, fourth)
+    return early if early <= late else late
+
+
 class Timers(Generic[Key]):
     """A heap of ``(at, key)``; the earliest first, among equals the one set first."""
 

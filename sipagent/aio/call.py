@@ -23,7 +23,7 @@ from sipagent.aio.tools import ToolRunner
 from sipagent.aio.websocket import WebSocket
 from sipagent.call import events
 from sipagent.call.call import Call
-from sipagent.call.events import Fact
+from sipagent.call.events import Fact, SendModel
 from sipagent.call.staffing import AgentChanged
 from sipagent.realtime.failures import concerns_account
 from sipagent.sip.core import HeaderList
@@ -185,7 +185,7 @@ class CallRunner:
                 self.driver.feed(partial(self.call.refer_finished, outcome))
 
     def _carry(self, output: events.Output) -> None:
-        if isinstance(output, events.SendModel):
+        if isinstance(output, SendModel):
             self._send(output.data)
             return
         match output:

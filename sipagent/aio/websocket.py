@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from picows import (
     WSAutoPingStrategy,
@@ -58,6 +59,9 @@ class WebSocket(WSListener):
         self._received = received
         self._lost = lost
         self._transport: WSTransport | None = None
+        self.send: Callable[[bytes], None] = _nothing_sent
+        """Sends a text frame; while it can't be sent, and when it can't be any more, it is dropped. The transport's own,
+        for fifty frames a second go through it."""
         self._fragments = b""
         self._close = (WSCloseCode.ABNORMAL_CLOSURE.value, "connection broke")
         self._is_closed = False
@@ -105,13 +109,6 @@ class WebSocket(WSListener):
         """Tell at once that it can't be opened; nothing was tried."""
         self._lose(code, reason)
 
-    def send(self, data: bytes) -> None:
-        """Send a text frame; what can't be sent any more is dropped."""
-        transport = self._transport
-        if transport is None or self._is_closed:
-            return
-        transport.send(TEXT, data)
-
     def close(self) -> None:
         """Close; nothing more is received, and whoever received is let go of."""
         self._is_closed = True
@@ -128,6 +125,7 @@ class WebSocket(WSListener):
             transport.disconnect(graceful=False)
             return
         self._transport = transport
+        self.send = partial(transport.send, TEXT)
         transport.underlying_transport.set_write_buffer_limits(high=MAX_UNSENT)
         self._opened()
 
@@ -164,7 +162,8 @@ class WebSocket(WSListener):
             lost(code, reason)
 
     def _let_go(self) -> None:
-        """Hold nobody any more who may hold us."""
+        """Hold nobody any more who may hold us, and send no more."""
+        self.send = _nothing_sent
         self._opened = _nothing_opened
         self._received = _nothing_received
         self._lost = _nothing_lost
@@ -178,6 +177,10 @@ class WebSocket(WSListener):
         elif frame.fin:
             message, self._fragments = self._fragments, b""
             self._received(message)
+
+
+def _nothing_sent(_data: bytes) -> None:
+    """Nothing can be sent."""
 
 
 def _nothing_opened() -> None:

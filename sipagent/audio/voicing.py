@@ -10,7 +10,6 @@ It costs some 50 μs for 10 ms of sound, so it is asked only while it matters: f
 from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from sipagent.audio.g711 import ALAW_TO_PCM, ULAW_TO_PCM
@@ -93,10 +92,11 @@ def period_of(window: Samples) -> int:
     power = float(sound @ sound)
     if power <= 0 or float(sound[1:] @ sound[:-1]) < LOW_SHARE * power:
         return 0
-    newest = sound[-COMPARED:]
-    earlier = sliding_window_view(sound, COMPARED)[: LONGEST - SHORTEST + 1]  # by LONGEST samples first
-    powers = np.einsum("ij,ij->i", earlier, earlier)
-    likeness = (earlier @ newest) / np.sqrt(powers * float(newest @ newest) + 1.0)
+    newest, earlier = sound[-COMPARED:], sound[:-SHORTEST]  # by LONGEST samples first
+    sums = np.cumsum(np.square(earlier, dtype=np.float64))
+    powers = sums[COMPARED - 1 :].copy()
+    powers[1:] -= sums[:-COMPARED]
+    likeness = np.correlate(earlier, newest, "valid") / np.sqrt(powers * float(newest @ newest) + 1.0)
     best = int(likeness.argmax())
     return LONGEST - best if likeness[best] >= PERIODIC else 0
 

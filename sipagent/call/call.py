@@ -31,7 +31,7 @@ from sipagent.call.vigil import Vigil
 from sipagent.errors import LocalProtocolError, RemoteProtocolError
 from sipagent.realtime.settings import SessionSettings
 from sipagent.rtp.session import Frame
-from sipagent.timers import Timers
+from sipagent.timers import Timers, earliest
 
 RETRY_AFTER_S: Final = 30
 """When a caller who was refused for want of a model may try again."""
@@ -89,7 +89,8 @@ class Call(Talker[Output]):
 
     def get_timer(self) -> float | None:
         """When :meth:`handle_timer` is due."""
-        due_at = min(self._timers.due_at, self._leg.due_at, self._conversation.due_at if self._conversation else inf)
+        talk_due_at = inf if self._conversation is None else self._conversation.due_at
+        due_at = earliest(self._timers.due_at, self._leg.due_at, talk_due_at)
         return None if due_at == inf or self.phase is Phase.ENDED else due_at
 
     def handle_timer(self, *, now: float) -> None:
@@ -413,6 +414,7 @@ class Call(Talker[Output]):
             audio_format=self._leg.audio_format,
             wall_offset=self._leg.wall_offset,
             emit=self._privacy.tell,
+            send=self._outputs.append,
             random=self._random,
             press=self._leg.press,
             account=self._bounds.account,

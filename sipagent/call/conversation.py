@@ -30,6 +30,7 @@ from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
 from sipagent.realtime.hosted import HostedOutput
 from sipagent.rtp.session import Frame
+from sipagent.timers import earliest
 
 GOODBYE: Final = "The call ends now. Say one short, friendly goodbye and nothing else."
 
@@ -43,12 +44,14 @@ class Conversation:
         *,
         audio_format: AudioFormat,
         emit: Callable[[events.Output], None],
+        send: Callable[[events.SendModel], None],
         random: Random,
         press: Callable[[str], bool],
         account: Callable[[Mapping[str, Any] | None], None],
         wall_offset: float | None = None,
     ) -> None:
         """
+        :param send: takes messages for the model, of which nobody else is told.
         :param wall_offset: what to add to ``now`` for Unix time, where that is known.
         :param press: presses keys in RTP; says whether the peer takes them there.
         :param account: is told the tokens of each response that is over.
@@ -58,7 +61,7 @@ class Conversation:
             settings.session, settings.continuity, audio_format=audio_format, emit=emit,
             random=random, wall_offset=wall_offset,
         )  # fmt: skip
-        self._send, self._emit = emit, self._session.tell
+        self._send, self._command, self._emit = send, emit, self._session.tell
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
         self._floor = Floor(
             settings.barge_in,
@@ -228,8 +231,8 @@ class Conversation:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        tools_due_at = min(self._keypad.due_at, self.tools.due_at, self._stopgap.due_at)
-        return min(self._session.due_at, self._floor.due_at, tools_due_at, self._retries.due_at)
+        tools_due_at = earliest(self._keypad.due_at, self.tools.due_at, self._stopgap.due_at, self._retries.due_at)
+        return earliest(self._session.due_at, self._floor.due_at, tools_due_at)
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
@@ -346,7 +349,7 @@ class Conversation:
     # Within
 
     def _make_tools(self, press: Callable[[str], bool]) -> ToolCalls:
-        send, settings = self._send, self._settings
+        send, settings = self._command, self._settings
         return ToolCalls(
             session=self._session,
             emit=send,

@@ -24,6 +24,7 @@ from sipagent.realtime import events as model
 from sipagent.realtime.session import MIN_COMMIT_MS
 from sipagent.realtime.settings import SessionSettings
 from sipagent.recent import remember
+from sipagent.timers import earliest
 
 LOOK_S: Final = 0.02
 """How often it is looked whether a session that is ready can be used: a frame."""
@@ -148,7 +149,8 @@ class ModelLink:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        return min(self._session.due_at, self._successor.due_at, self._look_at, self._roll_at, self._stall_due_at)
+        own_due_at = earliest(self._look_at, self._roll_at, self._stall_due_at)
+        return earliest(self._session.due_at, self._successor.due_at, own_due_at)
 
     def handle_timer(self, *, agent_speaks: bool, caller_speaks: bool, now: float) -> None:
         """Do what is due.

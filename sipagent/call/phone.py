@@ -142,10 +142,10 @@ class Phone(Talker[PhoneOutput]):
 
     :param leg: one that hands out frames as they were sent.
     :param lines: what to say, in order.
-    :param listens: whether anybody hears and records, or the stopwatch alone.
     :param random: for the noise under what is concealed.
     :param linger_s: how long to wait, after the last line and its answer, for the agent to hang up before we do.
     :param max_call_s: we hang up after that, whatever happens.
+    :param listens: whether anybody hears and records, or the stopwatch alone.
     """
 
     def __init__(
@@ -153,11 +153,11 @@ class Phone(Talker[PhoneOutput]):
         *,
         leg: SipLeg,
         lines: Sequence[Line],
+        random: Random,
+        now: float,
         linger_s: float = 4.0,
         max_call_s: float = 120.0,
         listens: bool = True,
-        random: Random,
-        now: float,
     ) -> None:
         self._listens = listens
         self._leg = leg

@@ -24,6 +24,7 @@ _RTCP_TYPES = range(192, 224)
 """Second bytes that mean RTCP on a port shared with RTP (:rfc:`5761#section-4`)."""
 
 _HEADER = Struct("!BBHII")
+_pack_header: Final = _HEADER.pack
 
 
 class Packet(NamedTuple):
@@ -93,7 +94,7 @@ def pack_packet(
 ) -> bytes:
     """Return the packet's bytes; the numbers must be in the range of their fields."""
     second = payload_type | _MARKER if marker else payload_type
-    return _HEADER.pack(PLAIN, second, sequence_number, timestamp, ssrc) + payload
+    return _pack_header(PLAIN, second, sequence_number, timestamp, ssrc) + payload
 
 
 def is_rtcp(data: bytes) -> bool:

@@ -512,6 +512,7 @@ def test_the_model_speaks_the_callers_codec() -> None:
         ConversationSettings(SessionSettings("model", audio_format=PCMU)),
         audio_format=PCMA,
         emit=outputs.append,
+        send=outputs.append,
         random=Random(1),
         press=lambda digits: False,
         account=lambda usage: None,
