@@ -14,7 +14,7 @@ COMPACT_AT: Final = 64
 def earliest(first: float, second: float, third: float = inf, fourth: float = inf) -> float:
     """Return the least of up to four moments; compiled, ``min`` of more than two makes objects of them all."""
     early, late = min(first, second), min(third, fourth)
-    return early if early <= late else late
+    return min(early, late)
 
 
 class Timers(Generic[Key]):

@@ -60,8 +60,7 @@ class WebSocket(WSListener):
         self._lost = lost
         self._transport: WSTransport | None = None
         self.send: Callable[[bytes], None] = _nothing_sent
-        """Sends a text frame; while it can't be sent, and when it can't be any more, it is dropped. The transport's own,
-        for fifty frames a second go through it."""
+        """Sends a text frame, by the transport itself, for it does so often; what can't be sent is dropped."""
         self._fragments = b""
         self._close = (WSCloseCode.ABNORMAL_CLOSURE.value, "connection broke")
         self._is_closed = False

@@ -70,8 +70,7 @@ class Call(Talker[Output]):
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
         self._succession = Succession(emit=self._privacy.tell, transfer=self._transfer)
         self._farewell = Farewell(settings.farewell, self._transfer, self._privacy.tell, self._timers)
-        self._offer = self._answer = b""
-        self._invited_at = 0.0
+        self._offer, self._answer, self._invited_at = b"", b"", 0.0
         self._answered_at: float | None = None
         self._was_held = self._is_outgoing = self._is_up = False
 
@@ -89,7 +88,7 @@ class Call(Talker[Output]):
 
     def get_timer(self) -> float | None:
         """When :meth:`handle_timer` is due."""
-        talk_due_at = inf if self._conversation is None else self._conversation.due_at
+        talk_due_at = self._conversation.due_at if self._conversation else inf
         due_at = earliest(self._timers.due_at, self._leg.due_at, talk_due_at)
         return None if due_at == inf or self.phase is Phase.ENDED else due_at
 
@@ -236,8 +235,7 @@ class Call(Talker[Output]):
         if self._is_up and (audio := self._leg.receive_usual(data, source, now=now)):
             self._hearing.hear(audio, now=now)
             return len(self._outputs) > 1  # of a frame comes a message for the model; of a turn that starts comes more
-        frames = self._leg.receive_packet(data, source, now=now)
-        self._hear(frames, now)
+        self._hear(self._leg.receive_packet(data, source, now=now), now)
         self._hearing.take_keys(now=now)
         return True
 
@@ -260,7 +258,7 @@ class Call(Talker[Output]):
         heard = frame or leg.silence
         if (record := self.recording.record) is not None:
             heard = record.receive_agent(heard, now=now)
-        conversation.note_sent(heard, is_sound=heard is not leg.silence, now=now)
+        conversation.listener.note_sent(heard, is_sound=heard is not leg.silence, now=now)
         packet = leg.send_frame(heard, marker=begins, now=now)
         if conversation.is_finished:
             if self._ending.is_over(leg.frame_ms):

@@ -28,7 +28,6 @@ from sipagent.call.tool_calls import ToolCalls
 from sipagent.errors import LocalProtocolError
 from sipagent.formats import AudioFormat
 from sipagent.realtime import events as model
-from sipagent.realtime.hosted import HostedOutput
 from sipagent.rtp.session import Frame
 from sipagent.timers import earliest
 
@@ -63,18 +62,13 @@ class Conversation:
         )  # fmt: skip
         self._send, self._command, self._emit = send, emit, self._session.tell
         self._speaker = Speaker(session=self._session, audio_format=audio_format)
+        self.listener = Listener(settings.listener, session=self._session, audio_format=audio_format, emit=emit)
         self._floor = Floor(
-            settings.barge_in,
-            listener=Listener(settings.listener, session=self._session, audio_format=audio_format, emit=emit),
-            speaker=self._speaker,
-            session=self._session,
-            emit=self._emit,
+            settings.barge_in, listener=self.listener, speaker=self._speaker, session=self._session, emit=self._emit,
             hears_words=settings.session.transcription_model is not None,
             interrupted=self._on_interrupted,
             dismissed=self._speak_of_tools,
-        )
-        self.note_sent = self._floor.note_sent
-        """Takes what the caller hears in this tick, whoever made it."""
+        )  # fmt: skip
         self._keypad, self._retries = Keypad(), Retries()
         self.outlet = Outlet(settings, audio_format=audio_format)
         """What is heard beside the agent, and whether anything is."""
@@ -125,14 +119,6 @@ class Conversation:
 
     # The caller
 
-    def receive_frame(self, frame: Frame, *, now: float) -> None:
-        """Take a frame of the caller's, or of silence, or of what was lost."""
-        if frame.payload and not frame.lost:
-            self.hear(frame.payload, now=now)
-        elif not (self.is_ending or self.is_paused):
-            self._floor.receive_gap(frame, is_announcing=self.outlet.is_heard, now=now)
-            self._drain_session(now)
-
     def hear(self, audio: bytes, *, now: float) -> None:
         """Take a frame of the caller's sound, 20 ms as a rule. Hot path."""
         if self.is_ending or self.is_paused:
@@ -142,6 +128,12 @@ class Conversation:
             self.heard_at = now
             self.tools.end_hold("speech", now=now)
         if self._session.outputs:
+            self._drain_session(now)
+
+    def receive_gap(self, frame: Frame, *, now: float) -> None:
+        """Take a frame of silence, or of what was lost."""
+        if not (self.is_ending or self.is_paused):
+            self._floor.receive_gap(frame, is_announcing=self.outlet.is_heard, now=now)
             self._drain_session(now)
 
     def speech_judged(self, chance: float, burst: int, *, now: float) -> None:
@@ -426,7 +418,8 @@ class Conversation:
                 | model.HostedCallAnswered()
                 | model.ApprovalRequested()
             ):
-                self._on_tools(replace(output, response_id=output.response_id or self._response_id), now)
+                self.tools.receive(replace(output, response_id=output.response_id or self._response_id))
+                self._speak_of_tools(now)
             case model.SessionUpdated() | model.UpdateRefused():
                 self.seat.settle(output)
             case model.SessionReady(session_id):
@@ -491,10 +484,6 @@ class Conversation:
         self._is_response_live = False
         self._speaker.finish_all()
         self.tools.response_over(self._response_id)
-        self._speak_of_tools(now)
-
-    def _on_tools(self, output: model.FunctionCallRequested | HostedOutput, now: float) -> None:
-        self.tools.receive(output)
         self._speak_of_tools(now)
 
     def _speak_of_tools(self, now: float) -> None:

@@ -45,8 +45,6 @@ class Floor:
         self._emit = emit
         self._interrupted = interrupted
         self._dismissed = dismissed
-        self.note_sent = listener.note_sent
-        """Takes what the caller hears in this tick."""
         answers_all = not listener.is_local and not listener.is_hybrid
         self._barge_in = BargeIn(settings, hears_words=hears_words, answers_all=answers_all)
         self._server_turns = ServerTurns(listener.server_silence_s + PATIENCE_S) if listener.is_hybrid else None

@@ -92,4 +92,7 @@ class Hearing:
                 self.press("audio", key, now=now)
         if self.is_muted:
             frame = frame._replace(payload=b"", lost=False)
-        self._conversation.receive_frame(frame, now=now)
+        if frame.payload and not frame.lost:
+            self._conversation.hear(frame.payload, now=now)
+        else:
+            self._conversation.receive_gap(frame, now=now)

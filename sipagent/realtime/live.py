@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from math import inf
 from random import Random
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from sipagent.errors import LocalProtocolError
 from sipagent.realtime import live_protocol as wire
@@ -293,7 +293,7 @@ class LiveSession(ModelSession):
             self._on_audio(event.delta)
         elif event is None:
             self.counters["malformed"] += 1
-        elif (handler := self._HANDLERS.get(event["type"])) is not None:
+        elif (handler := HANDLERS.get(event["type"])) is not None:
             handler(self, event)
             self._settle(now)
         elif event["type"] not in IGNORED:
@@ -428,20 +428,21 @@ class LiveSession(ModelSession):
             self.outputs.append(ResponseDone(self._response_id, "completed", {"seconds": billed_s}))
             self._response_id = ""
 
-    _HANDLERS: ClassVar[dict[str, "Handler"]] = {
-        "session.started": _on_started,
-        "session.input_transcript.delta": _on_caller_words,
-        "session.output_transcript.delta": _on_words,
-        "session.delegation.created": _on_delegation,
-        "response.event": _on_backend,
-        "session.updated": _on_updated,
-        "session.usage.updated": _on_usage,
-        "session.closed": _on_closed,
-        "error": _on_error,
-    }
-
 
 Handler: TypeAlias = Callable[[LiveSession, Event], None]
+
+# ruff: noqa: SLF001 - the table is the session's own; within the class it could not be compiled
+HANDLERS: Final[dict[str, Handler]] = {
+    "session.started": LiveSession._on_started,
+    "session.input_transcript.delta": LiveSession._on_caller_words,
+    "session.output_transcript.delta": LiveSession._on_words,
+    "session.delegation.created": LiveSession._on_delegation,
+    "response.event": LiveSession._on_backend,
+    "session.updated": LiveSession._on_updated,
+    "session.usage.updated": LiveSession._on_usage,
+    "session.closed": LiveSession._on_closed,
+    "error": LiveSession._on_error,
+}
 
 CLOSED: Final = {
     "expired": "the model's session has lasted as long as it may",
