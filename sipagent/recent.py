@@ -9,4 +9,4 @@ def remember(items: list[Item], item: Item, most: int) -> None:
     """Add an item; of more than ``most`` the oldest is forgotten."""
     items.append(item)
     if len(items) > most:
-        del items[0]
+        items.pop(0)  # compiled, quicker than del

@@ -32,6 +32,8 @@ SILENT_DBFS: Final = -100.0
 """What no signal at all reads."""
 
 SLICE_MS: Final = 20
+_adler32: Final = adler32
+
 IS_SPEECH: Final = tuple(loud.bit_count() >= 2 for loud in range(8))
 """Whether it is speech, by the last three slices as three bits."""
 
@@ -96,7 +98,7 @@ def _root_level(audio: bytes, roots: bytes | None) -> float:
 
 def _sum(data: bytes) -> int:
     """Return the sum of bytes; of up to 256 it is one less than the lower half of their Adler-32, and quickest so."""
-    return (adler32(data) & 0xFFFF) - 1 if len(data) <= 256 else sum(data)
+    return (_adler32(data) & 0xFFFF) - 1 if len(data) <= 256 else sum(data)
 
 
 def _root_table(pcm: Pcm) -> bytes:

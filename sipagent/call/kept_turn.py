@@ -4,7 +4,6 @@ Where turns are judged here, nothing but turns comes. Where the model judges the
 so as long as our own ear hears nothing in it, 0.3 s are kept, for the beginning of a word that it is about to hear.
 """
 
-from collections import deque
 from typing import Final
 
 from sipagent.call.history import MAX_AUDIO_S
@@ -23,7 +22,7 @@ class KeptTurn:
 
     def __init__(self, audio_format: AudioFormat, *, is_local: bool) -> None:
         self._second = 1000 * audio_format.bytes_per_ms
-        self._pieces: deque[bytes] = deque()
+        self._pieces: list[bytes] = []
         self._size = self._most = self._unheard = self._limit = 0
         self.change(is_local=is_local)
 
@@ -47,7 +46,7 @@ class KeptTurn:
         self._pieces.append(audio)
         self._size += len(audio)
         while self._size > self._limit:
-            self._size -= len(self._pieces.popleft())
+            self._size -= len(self._pieces.pop(0))
 
     def note_speech(self) -> None:
         """Take note that our own ear hears something: from now on it is kept until it is a turn, or none."""

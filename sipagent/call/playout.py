@@ -4,7 +4,7 @@ Audio comes in bursts, named by item and content part, and leaves in frames as l
 ledger says how many bytes of it were received and how many were handed to the wire.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from sipagent.call.frames import FRAME_MS
@@ -42,15 +42,14 @@ class Part:
         return self.received // self.bytes_per_ms
 
 
-@dataclass(slots=True)
 class _Piece:
-    part: Part
-    audio: bytes
-    offset: int = 0
-    left: int = field(init=False)
+    __slots__ = ("audio", "left", "offset", "part")
 
-    def __post_init__(self) -> None:
-        self.left = len(self.audio)
+    def __init__(self, part: Part, audio: bytes) -> None:
+        self.part = part
+        self.audio = audio
+        self.offset = 0
+        self.left = len(audio)
 
 
 class Playout:

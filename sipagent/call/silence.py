@@ -1,14 +1,14 @@
 """A caller who says nothing any more: he is asked whether he is still there, then wished goodbye.
 
 Silence is when neither side speaks and nothing is awaited: no answer, no tool, no key, no end of a hold or transfer. It
-is looked at twice a second, so that a frame costs nothing; a word or a key of the caller's begins everything anew.
+is looked at once a second, so that a frame costs nothing; a word or a key of the caller's begins everything anew.
 """
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
-LOOK_S = 0.5
-"""How often silence is looked at: nobody hears whether he was asked after ten seconds or after ten and a half."""
+LOOK_S = 1.0
+"""How often silence is looked at: nobody hears whether he was asked after ten seconds or after eleven."""
 
 ASK = (
     "The caller has said nothing for a while. Ask in one short sentence whether they are still there, "

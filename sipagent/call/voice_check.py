@@ -4,11 +4,11 @@ It listens from the onset of such a sound to its end, and is idle otherwise. A s
 :data:`DENIED_AFTER_MS` is noise, until a voice is heard in it after all.
 """
 
-from collections import deque
 from typing import Final
 
 from sipagent.audio.voicing import Voicing
 from sipagent.formats import AudioFormat
+from sipagent.recent import remember
 
 DENIED_AFTER_MS: Final = 260
 """Of recorded speech 95 in 100 prompts show a voice within 210 ms."""
@@ -26,7 +26,7 @@ class VoiceCheck:
     def __init__(self, audio_format: AudioFormat) -> None:
         self._format = audio_format
         self._voicing: Voicing | None = None
-        self._recent: deque[bytes] = deque(maxlen=LEAD)
+        self._recent: list[bytes] = []
         self._ends_at = 0.0
 
     @property
@@ -53,7 +53,7 @@ class VoiceCheck:
             self._ends_at = now + HANGOVER_S
         voicing = self._voicing
         if voicing is None:
-            self._recent.append(payload)
+            remember(self._recent, payload, LEAD)
             return is_speech
         if is_open or now >= self._ends_at:
             self._voicing = None

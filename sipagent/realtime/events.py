@@ -16,7 +16,7 @@ FailureKind: TypeAlias = Literal["fatal", "transient"]
 class Send(msgspec.Struct, frozen=True, gc=False):
     """Send these bytes as one WebSocket text message.
 
-    A struct, unlike the others: there are fifty a second, and it is made in an eighth of the time.
+    A struct, like the others of which there are many: it is made in an eighth of the time.
     """
 
     data: bytes
@@ -48,8 +48,7 @@ class ResponseCreated:
     response_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class AudioReceived:
+class AudioReceived(msgspec.Struct, frozen=True, gc=False):
     """A piece of the live response's audio, in the format of the session; it arrives faster than real time."""
 
     item_id: str
@@ -77,8 +76,7 @@ class AudioDone:
     content_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class AgentTranscript:
+class AgentTranscript(msgspec.Struct, frozen=True, gc=False):
     """What the agent says: a piece when not ``final``, else the whole."""
 
     item_id: str

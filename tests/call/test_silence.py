@@ -36,5 +36,5 @@ def test_a_word_or_a_key_in_between_begins_it_anew_and_forgets_the_questions() -
     silence = Silence(SilenceSettings(prompt_s=10.0, prompts=1), now=0.0)
     assert look_for(silence, 10.0, begin=0.0) == [(10.0, Step.ASK)]
     heard_at = 15.2  # between two looks
-    assert look_for(silence, 20.0, begin=15.0, heard_at=heard_at) == [(25.5, Step.ASK)]
-    assert look_for(silence, 1.0, begin=35.0, heard_at=heard_at) == [(35.5, Step.GIVE_UP)]
+    assert look_for(silence, 20.0, begin=15.0, heard_at=heard_at) == [(26.0, Step.ASK)]
+    assert look_for(silence, 1.0, begin=35.0, heard_at=heard_at) == [(36.0, Step.GIVE_UP)]
