@@ -10,6 +10,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, TypeAlias
 
+from sipagent.aio.pulse import Pulse, make_pulse, round_up
+
 BEAT_S: Final = 0.020
 SLOTS: Final = 4
 MAX_CATCH_UP: Final = 3
@@ -18,7 +20,10 @@ LATE_S: Final = 0.010
 """Later than this, a beat takes half of what the far end's jitter buffer holds, and the network wants some of that."""
 
 EARLY_S: Final = 0.0005
-"""uvloop rounds timers to milliseconds; half of one early is in time."""
+"""Loops round their timers to milliseconds; half of one early is in time."""
+
+GRID_S: Final = 0.001
+"""Slots lie on whole milliseconds of the clock, as do the looks at the sockets, so that one awakening is for both."""
 
 Beat: TypeAlias = Callable[[float], None]
 """Is called with the time at which the beat is due."""
@@ -40,7 +45,7 @@ class Ticker:
         self._wheels: dict[int, Wheel] = {}
         self._turn = 0
         self._due_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._pulse: Pulse | None = None
         self.skipped_beats = 0
         """Beats of 20 ms let go because the process was stalled."""
         self.turns = 0
@@ -53,9 +58,10 @@ class Ticker:
         wheel = self._wheels.setdefault(period, [{} for _ in range(period)])
         slots = (wheel[(self._turn + ahead) % period] for ahead in range(period))
         min(slots, key=len)[beat] = None
-        if self._timer is None:
-            self._due_at = monotonic()
-            self._timer = self._loop.call_at(self._due_at, self._on_slot)
+        if self._pulse is None:
+            self._pulse = make_pulse(self._on_slot)
+            self._due_at = round_up(monotonic(), to_s=GRID_S)
+            self._pulse.set(self._due_at)
 
     def remove(self, beat: Beat) -> None:
         """Call it no more; the timer sees for itself that nobody is left."""
@@ -78,11 +84,12 @@ class Ticker:
         while self._due_at <= now and slots_left:
             self._beat()
             slots_left -= 1
-        if self._wheels:
-            at = self._due_at if self._due_at > now else began_at + BEAT_S / 2
-            self._timer = self._loop.call_at(at, self._on_slot)
-        else:
-            self._timer = None
+        pulse = self._pulse
+        if pulse is not None and self._wheels:
+            pulse.set(self._due_at if self._due_at > now else began_at + BEAT_S / 2)
+        elif pulse is not None:
+            pulse.close()
+            self._pulse = None
 
     def _beat(self) -> None:
         for period, wheel in list(self._wheels.items()):

@@ -9,7 +9,10 @@ To have the loop wake us costs as much as several looks in vain, so a few of tho
 
 import asyncio
 import select
+from time import monotonic
 from typing import Final, Protocol
+
+from sipagent.aio.pulse import Pulse, make_pulse, round_up
 
 PAUSE_S: Final = 0.001
 """Between two looks while packets come."""
@@ -58,13 +61,15 @@ class SharedWatch:
         self._loop = asyncio.get_running_loop()
         self._readables: dict[int, Readable] = {}
         self._epoll: select.epoll | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._pulse: Pulse | None = None
+        self._is_pulsing = False
         self._in_vain = 0
 
     def add(self, descriptor: int, readable: Readable) -> None:
         """Tell this one from now on."""
         if self._epoll is None:
             self._epoll = select.epoll()
+            self._pulse = make_pulse(self._look)
             self._arm(self._epoll)
         self._epoll.register(descriptor, select.EPOLLIN)
         self._readables[descriptor] = readable
@@ -77,10 +82,11 @@ class SharedWatch:
         epoll.unregister(descriptor)
         if not self._readables:
             self._disarm(epoll)
-            if self._timer is not None:
-                self._timer.cancel()
+            if self._pulse is not None:
+                self._pulse.close()
             epoll.close()
-            self._epoll = self._timer = None
+            self._epoll = self._pulse = None
+            self._is_pulsing = False
 
     def _arm(self, epoll: select.epoll) -> None:
         self._loop.add_reader(epoll.fileno(), self._on_readable)
@@ -96,15 +102,18 @@ class SharedWatch:
 
     def _look(self) -> None:
         """Read what there is; while there is something, look again soon, else let the loop wake us."""
-        self._timer, epoll = None, self._epoll
-        if epoll is None:
+        epoll, pulse = self._epoll, self._pulse
+        if epoll is None or pulse is None:
             return
         readable = epoll.poll(0)
         self._in_vain = 0 if readable else self._in_vain + 1
-        if self._in_vain < LOOKS_IN_VAIN:
-            self._timer = self._loop.call_later(PAUSE_S, self._look)
-        else:
+        if self._in_vain >= LOOKS_IN_VAIN:
+            self._is_pulsing = False
+            pulse.stop()
             self._arm(epoll)
+        elif not self._is_pulsing:
+            self._is_pulsing = True
+            pulse.set(round_up(monotonic() + PAUSE_S / 2, to_s=PAUSE_S), every_s=PAUSE_S)
         for descriptor, _ in readable:
             socket = self._readables.get(descriptor)  # one of those before may have closed it
             if socket is not None:

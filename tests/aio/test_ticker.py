@@ -7,6 +7,7 @@ import pytest
 from loopback import Clean, within
 
 from sipagent.aio import ticker as ticker_module
+from sipagent.aio.pulse import LoopPulse
 from sipagent.aio.ticker import BEAT_S, MAX_CATCH_UP, SLOTS, Ticker
 
 SLOT_S = BEAT_S / SLOTS
@@ -58,6 +59,7 @@ class Handle:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(ticker_module, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(ticker_module, "make_pulse", LoopPulse)
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
     return clock
 

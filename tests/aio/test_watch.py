@@ -81,7 +81,7 @@ def test_a_watch_that_watches_nobody_leaves_the_loop_alone_and_can_begin_anew(ru
             assert await inbox.wait_for(1) == [b"once"]
             socket.close()
             assert watch._epoll is None
-            assert watch._timer is None
+            assert watch._pulse is None
         sender.close()
 
     run(main())

@@ -1,0 +1,110 @@
+"""A timer that is set again and again: for what happens hundreds of times a second.
+
+The loop makes a timer for each time, closes it, and turns once more to see it closed. One of the kernel's is made once,
+keeps to its clock and not to the loop's milliseconds, and is read like a socket. Where there is none, the loop's does.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+from sipagent.aio import timerfd
+
+Callback: TypeAlias = Callable[[], None]
+
+COUNT_SIZE: Final = 8
+"""Bytes that say how often a timer went off since it was read."""
+
+
+class Pulse(Protocol):
+    """One timer; it belongs to the running loop."""
+
+    def set(self, at: float, *, every_s: float = 0.0) -> None:
+        """Go off at ``at``, by ``time.monotonic``, and then every so often; once, where that is 0."""
+
+    def stop(self) -> None:
+        """Go off no more until it is set again."""
+
+    def close(self) -> None:
+        """Go off no more at all."""
+
+
+class LoopPulse:
+    """A timer of the loop's."""
+
+    def __init__(self, callback: Callback) -> None:
+        self._callback = callback
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._every_s = 0.0
+
+    def set(self, at: float, *, every_s: float = 0.0) -> None:
+        """Go off at ``at``, and then every so often."""
+        self.stop()
+        self._every_s = every_s
+        self._timer = self._loop.call_at(at, self._on_timer)
+
+    def stop(self) -> None:
+        """Go off no more until it is set again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def close(self) -> None:
+        """Go off no more at all."""
+        self.stop()
+
+    def _on_timer(self) -> None:
+        self._timer = self._loop.call_later(self._every_s, self._on_timer) if self._every_s else None
+        self._callback()
+
+
+class KernelPulse:
+    """A timer of the kernel's.
+
+    :raises OSError: when there is none to be had.
+    """
+
+    def __init__(self, callback: Callback) -> None:
+        self._callback = callback
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = timerfd.create()
+        self._loop.add_reader(self._descriptor, self._on_readable)
+
+    def set(self, at: float, *, every_s: float = 0.0) -> None:
+        """Go off at ``at``, and then every so often."""
+        if self._descriptor >= 0:
+            timerfd.set_time(self._descriptor, max(1, round(at * 1e9)), round(every_s * 1e9))
+
+    def stop(self) -> None:
+        """Go off no more until it is set again."""
+        if self._descriptor >= 0:
+            timerfd.set_time(self._descriptor, 0, 0)
+
+    def close(self) -> None:
+        """Go off no more at all."""
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _on_readable(self) -> None:
+        try:
+            os.read(self._descriptor, COUNT_SIZE)
+        except BlockingIOError:  # it was set anew in this turn of the loop
+            return
+        self._callback()
+
+
+def make_pulse(callback: Callback) -> Pulse:
+    """Make a pulse as good as can be had here, for the running loop."""
+    try:
+        return KernelPulse(callback)
+    except OSError:
+        return LoopPulse(callback)
+
+
+def round_up(at: float, *, to_s: float) -> float:
+    """Return the next whole multiple of ``to_s``, so that pulses that can go off together do."""
+    return -(-at // to_s) * to_s
