@@ -13,6 +13,10 @@ from sipagent.aio import timerfd
 
 Callback: TypeAlias = Callable[[], None]
 
+GRID_S: Final = 0.00125
+"""The looks at the sockets and the slots of the beat lie on multiples of it, so that one awakening is for both; to awake
+costs as much as to read a packet or two."""
+
 COUNT_SIZE: Final = 8
 """Bytes that say how often a timer went off since it was read."""
 
@@ -105,6 +109,6 @@ def make_pulse(callback: Callback) -> Pulse:
         return LoopPulse(callback)
 
 
-def round_up(at: float, *, to_s: float) -> float:
-    """Return the next whole multiple of ``to_s``, so that pulses that can go off together do."""
-    return -(-at // to_s) * to_s
+def on_grid(at: float) -> float:
+    """Return the next moment on the grid."""
+    return -(-at // GRID_S) * GRID_S

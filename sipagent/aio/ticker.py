@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, TypeAlias
 
-from sipagent.aio.pulse import Pulse, make_pulse, round_up
+from sipagent.aio.pulse import Pulse, make_pulse, on_grid
 
 BEAT_S: Final = 0.020
 SLOTS: Final = 4
@@ -21,9 +21,6 @@ LATE_S: Final = 0.010
 
 EARLY_S: Final = 0.0005
 """Loops round their timers to milliseconds; half of one early is in time."""
-
-GRID_S: Final = 0.001
-"""Slots lie on whole milliseconds of the clock, as do the looks at the sockets, so that one awakening is for both."""
 
 Beat: TypeAlias = Callable[[float], None]
 """Is called with the time at which the beat is due."""
@@ -60,7 +57,7 @@ class Ticker:
         min(slots, key=len)[beat] = None
         if self._pulse is None:
             self._pulse = make_pulse(self._on_slot)
-            self._due_at = round_up(monotonic(), to_s=GRID_S)
+            self._due_at = on_grid(monotonic())
             self._pulse.set(self._due_at)
 
     def remove(self, beat: Beat) -> None:

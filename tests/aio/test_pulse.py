@@ -12,7 +12,7 @@ from loopback import Clean, within
 
 from sipagent.aio import pulse as pulse_module
 from sipagent.aio import timerfd
-from sipagent.aio.pulse import KernelPulse, LoopPulse, Pulse, make_pulse, round_up
+from sipagent.aio.pulse import KernelPulse, LoopPulse, Pulse, make_pulse, on_grid
 
 needs_timerfd = pytest.mark.skipif(timerfd._LIBRARY is None, reason="this system has no timerfd")
 Kind: TypeAlias = Callable[[Callable[[], None]], Pulse]
@@ -75,15 +75,19 @@ def test_it_goes_off_again_and_again_until_stopped(run: Clean, kind: Kind) -> No
     run(main())
 
 
+def descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
 @needs_timerfd
 def test_a_pulse_leaves_no_descriptor_open(run: Clean) -> None:
     async def main() -> None:
-        before = {path.name for path in Path("/proc/self/fd").iterdir()}
+        before = descriptors()
         for _ in range(5):
             pulse = KernelPulse(lambda: None)
             pulse.set(monotonic() + 5.0)
             pulse.close()
-        assert {path.name for path in Path("/proc/self/fd").iterdir()} == before
+        assert descriptors() == before
 
     run(main())
 
@@ -102,5 +106,5 @@ def test_where_the_kernel_has_none_the_loop_s_does(run: Clean, monkeypatch: pyte
 
 
 def test_moments_are_put_on_a_grid() -> None:
-    assert round_up(12.0001, to_s=0.001) == pytest.approx(12.001)
-    assert round_up(12.0, to_s=0.5) == 12.0
+    assert on_grid(12.0001) == pytest.approx(12.00125)
+    assert on_grid(12.005) == pytest.approx(12.005)
