@@ -1,4 +1,4 @@
-"""A timer that is set again and again: for what happens hundreds of times a second.
+"""A timer that goes off again and again: for what happens hundreds of times a second.
 
 The loop makes a timer for each time, closes it, and turns once more to see it closed. One of the kernel's is made once,
 keeps to its clock and not to the loop's milliseconds, and is read like a socket. Where there is none, the loop's does.
@@ -7,6 +7,7 @@ keeps to its clock and not to the loop's milliseconds, and is read like a socket
 import asyncio
 import os
 from collections.abc import Callable
+from time import monotonic
 from typing import Final, Protocol, TypeAlias
 
 from sipagent.aio import timerfd
@@ -14,11 +15,14 @@ from sipagent.aio import timerfd
 Callback: TypeAlias = Callable[[], None]
 
 GRID_S: Final = 0.00125
-"""The looks at the sockets and the slots of the beat lie on multiples of it, so that one awakening is for both; to awake
-costs as much as to read a packet or two."""
+"""The looks at the sockets and the slots of the beat lie on multiples of it, so that one awakening is for both. To be
+woken costs as much as to read a packet."""
 
 COUNT_SIZE: Final = 8
 """Bytes that say how often a timer went off since it was read."""
+
+
+_read: Final = os.read
 
 
 class Pulse(Protocol):
@@ -41,12 +45,12 @@ class LoopPulse:
         self._callback = callback
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._every_s = 0.0
+        self._at = self._every_s = 0.0
 
     def set(self, at: float, *, every_s: float = 0.0) -> None:
         """Go off at ``at``, and then every so often."""
         self.stop()
-        self._every_s = every_s
+        self._at, self._every_s = at, every_s
         self._timer = self._loop.call_at(at, self._on_timer)
 
     def stop(self) -> None:
@@ -60,12 +64,16 @@ class LoopPulse:
         self.stop()
 
     def _on_timer(self) -> None:
-        self._timer = self._loop.call_later(self._every_s, self._on_timer) if self._every_s else None
+        self._timer = None
+        if self._every_s:
+            missed = int(max(0.0, monotonic() - self._at) / self._every_s)
+            self._at += (missed + 1) * self._every_s
+            self._timer = self._loop.call_at(self._at, self._on_timer)
         self._callback()
 
 
 class KernelPulse:
-    """A timer of the kernel's.
+    """A timer of the kernel's; to set it costs as much as one of the loop's, to be woken by it does not.
 
     :raises OSError: when there is none to be had.
     """
@@ -95,7 +103,7 @@ class KernelPulse:
 
     def _on_readable(self) -> None:
         try:
-            os.read(self._descriptor, COUNT_SIZE)
+            _read(self._descriptor, COUNT_SIZE)
         except BlockingIOError:  # it was set anew in this turn of the loop
             return
         self._callback()

@@ -41,7 +41,7 @@ class Ticker:
         self._step = BEAT_S / slots
         self._wheels: dict[int, Wheel] = {}
         self._turn = 0
-        self._due_at = 0.0
+        self._due_at = self._ready_at = 0.0
         self._pulse: Pulse | None = None
         self.skipped_beats = 0
         """Beats of 20 ms let go because the process was stalled."""
@@ -57,8 +57,8 @@ class Ticker:
         min(slots, key=len)[beat] = None
         if self._pulse is None:
             self._pulse = make_pulse(self._on_slot)
-            self._due_at = on_grid(monotonic())
-            self._pulse.set(self._due_at)
+            self._due_at = self._ready_at = on_grid(monotonic())
+            self._pulse.set(self._due_at, every_s=self._step)
 
     def remove(self, beat: Beat) -> None:
         """Call it no more; the timer sees for itself that nobody is left."""
@@ -71,6 +71,8 @@ class Ticker:
     def _on_slot(self) -> None:
         began_at = monotonic()
         now = began_at + EARLY_S
+        if now < self._due_at or now < self._ready_at:
+            return
         self.turns += 1
         self.late_turns += began_at > self._due_at + LATE_S
         late_beats = int((now - self._due_at) / BEAT_S)
@@ -81,11 +83,10 @@ class Ticker:
         while self._due_at <= now and slots_left:
             self._beat()
             slots_left -= 1
-        pulse = self._pulse
-        if pulse is not None and self._wheels:
-            pulse.set(self._due_at if self._due_at > now else began_at + BEAT_S / 2)
-        elif pulse is not None:
-            pulse.close()
+        if self._due_at <= now:
+            self._ready_at = began_at + BEAT_S / 2
+        if not self._wheels and self._pulse is not None:
+            self._pulse.close()
             self._pulse = None
 
     def _beat(self) -> None:

@@ -6,6 +6,7 @@ from time import monotonic
 import pytest
 from loopback import Clean, within
 
+from sipagent.aio import pulse as pulse_module
 from sipagent.aio import ticker as ticker_module
 from sipagent.aio.pulse import LoopPulse
 from sipagent.aio.ticker import BEAT_S, MAX_CATCH_UP, SLOTS, Ticker
@@ -60,6 +61,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(ticker_module, "monotonic", lambda: clock.now)
     monkeypatch.setattr(ticker_module, "make_pulse", LoopPulse)
+    monkeypatch.setattr(pulse_module, "monotonic", lambda: clock.now)
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
     return clock
 
