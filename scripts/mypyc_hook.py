@@ -16,9 +16,6 @@ from setuptools.command.build_ext import build_ext
 OPTIMIZATION = "3"
 """What the compiler may do; it takes a minute, and 2 gains half a minute only."""
 
-FLAGS = ("-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt") if sys.platform != "win32" else ()
-"""Else another library might put a function in the place of one of ours, and none could be called directly."""
-
 LIBRARY = "sipagent"
 """All modules are one library, ``sipagent__mypyc``, so that one calls the other without Python between them."""
 
@@ -56,8 +53,6 @@ def compile_modules(modules: list[str], folder: Path) -> dict[str, str]:
         target_dir=str(generated),
         group_name=LIBRARY,
     )
-    for extension in extensions:
-        extension.extra_compile_args.extend(FLAGS)
     command = build_ext(Distribution({"name": LIBRARY, "ext_modules": extensions}))
     command.build_lib, command.build_temp = str(libraries), str(folder / "objects")
     command.ensure_finalized()
