@@ -130,7 +130,7 @@ class RtpSocket(UdpSocket):
 
     def follow(self, peer: Address) -> None:
         """Take this for the peer, from whom packets come and to whom they go; where it can't be, all goes on."""
-        if peer == self._peer:
+        if peer == self._peer or not self._watch.outlives_errors:
             return
         self._unfollow()
         self._peer = peer
@@ -165,6 +165,8 @@ class _Connected(Readable):
         self._socket = socket.socket(bound.family, socket.SOCK_DGRAM)
         try:
             self._socket.setblocking(False)
+            if bound.family == socket.AF_INET6:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4's port may be another call's
             _bind_beside(bound, self._socket)
             self._socket.connect(peer)
         except OSError:

@@ -32,6 +32,10 @@ class Readable:
 class Watching(Protocol):
     """Tells sockets when there is something to read."""
 
+    @property
+    def outlives_errors(self) -> bool:
+        """Whether it goes on with a connected socket after word of an ICMP error; uvloop's own does not."""
+
     def add(self, descriptor: int, readable: Readable) -> None:
         """Tell this one from now on."""
 
@@ -41,6 +45,8 @@ class Watching(Protocol):
 
 class LoopWatch:
     """The loop itself."""
+
+    outlives_errors = False
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -56,6 +62,8 @@ class LoopWatch:
 
 class SharedWatch:
     """An epoll of our own within the loop's."""
+
+    outlives_errors = True
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

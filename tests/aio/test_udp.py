@@ -254,6 +254,36 @@ def test_a_peer_whose_port_is_closed_for_a_while_costs_no_packet_afterwards(run:
     run(main())
 
 
+def test_beside_an_ipv4_call_at_the_same_port_a_peer_is_followed_by_ipv6(run: Clean) -> None:
+    async def main() -> None:
+        inbox, four = Inbox(), Inbox()
+        rtp = RtpSocket(("::", 0), inbox, watch=make_watch())
+        other = RtpSocket(("0.0.0.0", rtp.address[1]), four, watch=make_watch())
+        peer = UdpSocket(("::1", 0), ignore)
+        rtp.follow(peer.address)
+        assert rtp._connected is not None
+        peer.send(b"x", ("::1", rtp.address[1]))
+        assert await inbox.next() == (b"x", peer.address)
+        for each in (rtp, other, peer):
+            each.close()
+
+    run(main())
+
+
+def test_a_loop_that_would_lose_a_connected_socket_gets_none(run: Clean) -> None:
+    async def main() -> None:
+        inbox = Inbox()
+        rtp, peer = RtpSocket((HOST, 0), inbox), UdpSocket((HOST, 0), ignore)
+        rtp.follow(peer.address)
+        assert rtp._connected is None
+        peer.send(b"x", rtp.address)
+        assert await inbox.next() == (b"x", peer.address)
+        rtp.close()
+        peer.close()
+
+    run(main())
+
+
 def test_where_nobody_can_be_followed_all_goes_on(run: Clean) -> None:
     async def main() -> None:
         inbox = Inbox()
