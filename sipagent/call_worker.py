@@ -13,7 +13,7 @@ from random import SystemRandom
 from typing import Any
 
 from sipagent.agent.agent import Agent
-from sipagent.aio import loop
+from sipagent.aio import descriptors, loop
 from sipagent.aio.collector import Collector
 from sipagent.aio.figures import Figures
 from sipagent.aio.line_writer import LineWriter
@@ -48,6 +48,7 @@ def run_worker(
     :param link: our end of the link.
     :param set_up_log: begins the log of the worker of a number.
     """
+    descriptors.allow_all()
     writer = set_up_log(number)
     try:
         loop.run(CallWorker(config, agents, on_call).run(link))

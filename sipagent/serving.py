@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sipagent.agent.agent import Agent
-from sipagent.aio import log, loop
+from sipagent.aio import descriptors, log, loop
 from sipagent.aio.line_writer import LineWriter
 from sipagent.aio.programs import OnCall
 from sipagent.aio.zygote import Zygote
@@ -127,6 +127,7 @@ def make_zygote(
 
 async def run_until_stopped(application: Application, console: Console) -> None:
     """Say where it can be reached, and serve until a signal says stop."""
+    descriptors.allow_all()
     here, anywhere = application.uri("127.0.0.1"), escape(str(application.uri()))
     console.print(f"[bold]Ready.[/bold] Dial {here} on this machine, {anywhere} from another. Ctrl-C ends.")
     await application.run()

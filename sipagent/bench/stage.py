@@ -1,6 +1,5 @@
 """Where the bench plays: processors divided, C built, progress on the terminal, and everything ended on SIGTERM."""
 
-import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from sipagent.aio import descriptors
 from sipagent.bench.load import open_kit
 from sipagent.bench.plan import Plan, share_processors
 from sipagent.bench.records import FOLDER
@@ -48,8 +48,7 @@ def open_stage(console: Console, plan: Plan) -> Iterator[tuple[Kit, Show]]:
     if sys.platform != "linux":
         raise SipagentError("the bench reads /proc and the kernel's time stamps, so it needs Linux")
     FOLDER.mkdir(exist_ok=True)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for all that we start: a call is three files or four
+    descriptors.allow_all()  # for all that we start
     processors = share_processors(plan.workers or 1, is_realtime=plan.is_realtime)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with _interruptible(), open_kit(processors, FOLDER) as kit:
