@@ -146,7 +146,7 @@ def test_a_tool_that_raises_is_reported_and_the_call_goes_on(run: Clean, tmp_pat
             conversation = runner.call._conversation
             assert conversation is not None
             request = FunctionCallRequested("call_1", "broken", "{}", "")
-            runner.driver.feed(lambda *, now: conversation._on_tools(request, now))
+            runner.driver.feed(lambda *, now: conversation._on_session(request, now))
             await until(lambda: world.ledger.all(events.ToolReturned), what=lambda: world.ledger.facts)
             assert world.ledger.all(events.ToolReturned)[0].output == "The tool broken failed."
             ((name, error),) = world.ledger.tool_errors
@@ -167,7 +167,7 @@ def test_keys_of_the_agent_go_in_info_where_rtp_takes_none(run: Clean, tmp_path:
 
             def call(call_id: str, arguments: str) -> None:
                 request = FunctionCallRequested(call_id, "send_digits", arguments, "")
-                runner.driver.feed(lambda *, now: conversation._on_tools(request, now))
+                runner.driver.feed(lambda *, now: conversation._on_session(request, now))
 
             call("call_1", '{"digits": "4#"}')
             for digit in "4#":

@@ -62,7 +62,7 @@ class TestHandedOn:
 
         def ask(*, now: float) -> None:
             request = FunctionCallRequested("call_1", "transfer", '{"destination": "sales"}', "")
-            call._conversation._on_tools(request, now)
+            call._conversation._on_session(request, now)
             call._follow(now)
 
         runner.driver.feed(ask)

@@ -182,7 +182,9 @@ def test_nothing_comes_after_the_end() -> None:
     dial.hear("s" * 10)
     dial.phone.leg_ended("bye", None, now=dial.now)
     dial.drain()
-    assert dial.outputs[-1] == HungUp("bye", None, pytest.approx(0.2))  # type: ignore[arg-type]
+    hung_up = dial.outputs[-1]
+    assert isinstance(hung_up, HungUp)
+    assert (hung_up.reason, hung_up.status, hung_up.duration_s) == ("bye", None, pytest.approx(0.2))
     before = len(dial.outputs)
     assert dial.hear("s" * 100) == [None] * 100
     dial.phone.hang_up(now=dial.now)

@@ -1,4 +1,3 @@
-from collections import deque
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ SILENCE = PCMU.silence_of(100)
 
 class Heard:
     def __init__(self, audio_format: AudioFormat = PCMU, **settings: Any) -> None:
-        self.outputs: deque[Any] = deque()
+        self.outputs: list[Any] = []
         self.output = LiveOutput(self.outputs, audio_format, **settings)
 
     def receive(self, audio: bytes) -> list[Any]:
@@ -27,7 +26,7 @@ class Heard:
 
 @pytest.mark.parametrize("audio_format", [PCMU, PCMA, PCM])
 def test_zeros_are_silence_and_nothing_else_is(audio_format: AudioFormat) -> None:
-    output = LiveOutput(deque(), audio_format)
+    output = LiveOutput([], audio_format)
     assert not output.is_sound(audio_format.silence_of(100))
     assert output.is_sound(audio_format.silence_of(40) + b"\x10\x11" + audio_format.silence_of(40))
 

@@ -30,7 +30,7 @@ class Bench:
     """A gate, its clock, and what came out of it."""
 
     def __init__(self, *, server_creates: bool = False) -> None:
-        self.outputs: deque[Output] = deque()
+        self.outputs: list[Output] = []
         self.now = 0.0
         self.serial = 0
         self.gate = ResponseGate(self.outputs, self.event_id, server_creates=server_creates)
