@@ -141,7 +141,7 @@ class CallRunner:
         self.driver: Driver[events.Output] = Driver(call, carry=self._carry, crashed=self._on_crash)
         self._speech = speech
         self._ear: Ear | None = None
-        self._sent = 0
+        self._sent = self._sample_at = 0
         self._engines = (engine, *substitutes)
         self._models = ModelSockets(call, self.driver, opens=partial(_open, self._engines))
         self.replacement = ReplacementRunner(call, self.driver, self._place, signalling=signalling, way=way, keep=keep)
@@ -277,7 +277,8 @@ class CallRunner:
     def _send(self, data: bytes) -> None:
         self._models.send(data)
         self._sent += 1
-        if self._sent % SAMPLE_EVERY == 1 and (received_at := self._media.received_at) is not None:
+        if self._sent >= self._sample_at and (received_at := self._media.received_at) is not None:
+            self._sample_at = self._sent + SAMPLE_EVERY
             self._observer.observe_delay("packet_to_model", monotonic() - received_at)
 
     # Tools, facts and the end
