@@ -60,12 +60,9 @@ class Call(Talker[Output]):
         self._vigil = Vigil(settings.dead_air, leg=leg, emit=self._outputs.append, timers=self._timers)
         self._credit = Credit()
         self._bounds = Bounds(
-            max_call_s=settings.max_call_s,
-            warn_s=settings.warn_s,
-            spending=settings.budget,
-            silence=settings.silence,
+            max_call_s=settings.max_call_s, warn_s=settings.warn_s, spending=settings.budget, silence=settings.silence,
             timers=self._timers,
-        )
+        )  # fmt: skip
         self._ending = Ending(self._timers)
         self._transfer = Transfer(settings.transfer, emit=self._outputs.append, timers=self._timers)
         self._succession = Succession(emit=self._privacy.tell, transfer=self._transfer)

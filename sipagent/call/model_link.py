@@ -58,8 +58,7 @@ class ModelLink:
         self._successor = Successor(self._settings, make=self._make, emit=emit, random=random)
         self._number = self._engine = 0
         self._wanted: SessionSettings | None = None
-        self._bytes_per_ms = audio_format.bytes_per_ms
-        self._is_local = settings.turn_detection == "local"
+        self._bytes_per_ms, self._is_local = audio_format.bytes_per_ms, settings.turn_detection == "local"
         self._history = History(MAX_AUDIO_S * 1000 * audio_format.bytes_per_ms)
         self._turn = KeptTurn(audio_format, is_local=self._is_local)
         """What the caller said since the last commit."""
@@ -149,8 +148,8 @@ class ModelLink:
     @property
     def due_at(self) -> float:
         """When :meth:`handle_timer` is due; infinity when it is not."""
-        own_due_at = earliest(self._look_at, self._roll_at, self._stall_due_at)
-        return earliest(self._session.due_at, self._successor.due_at, own_due_at)
+        planned_at = min(self._look_at, self._roll_at)
+        return earliest(self._session.due_at, self._successor.due_at, planned_at, self._stall_due_at)
 
     def handle_timer(self, *, agent_speaks: bool, caller_speaks: bool, now: float) -> None:
         """Do what is due.
