@@ -6,10 +6,15 @@ from sipagent.rtp.patience import MAX_WAIT_S
 from sipagent.rtp.receiver import Receiver
 from sipagent.rtp.reports import Reporter
 from sipagent.rtp.sender import Sender
-from sipagent.rtp.xr import UNKNOWN, VoipMetrics
+from sipagent.rtp.xr import VoipMetrics
 
 PACKET_MS = 20.0
 """How long packets are taken to be while none has come."""
+
+R_FACTORS = range(101)
+TENTHS_OF_MOS = range(10, 51)
+"""What a peer may say of its own judgement; 127 is "not measured", and all else is to be ignored
+(:rfc:`3611#section-4.7.5`)."""
 
 
 class QualityGauge:
@@ -84,7 +89,7 @@ class QualityGauge:
 
 
 def _as_rated(quality: Quality, metrics: VoipMetrics) -> Quality:
-    """Put the peer's own judgement in the place of ours."""
-    r_factor = quality.r_factor if metrics.r_factor == UNKNOWN else float(metrics.r_factor)
-    mos = quality.mos if metrics.mos_conversation == UNKNOWN else metrics.mos_conversation / 10
+    """Put the peer's own judgement, where it is one, in the place of ours."""
+    r_factor = float(metrics.r_factor) if metrics.r_factor in R_FACTORS else quality.r_factor
+    mos = metrics.mos_conversation / 10 if metrics.mos_conversation in TENTHS_OF_MOS else quality.mos
     return Quality(quality.loss, quality.burst_ratio, quality.jitter_ms, quality.delay_ms, r_factor, mos)

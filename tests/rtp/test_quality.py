@@ -110,6 +110,18 @@ def test_what_the_peer_rated_itself_is_taken_as_it_is(session: RtpSession) -> No
     assert (sent.r_factor, sent.mos, sent.loss, sent.delay_ms) == (70, 3.6, 52 / 256, 80)
 
 
+@pytest.mark.parametrize(("r_factor", "mos"), [(127, 127), (101, 9), (255, 0), (126, 51)])
+def test_what_is_no_rating_is_ignored(session: RtpSession, r_factor: int, mos: int) -> None:
+    ssrc, last = speak(session, 200)
+    block = ReportBlock(ssrc, 0, 0, last, 0, 0, 0)
+    report(session, ReceiverReport(SSRC, (block,)))
+    own = session.sent
+    metrics = VoipMetrics(ssrc, 0, 0, 0, 0, 0, 0, 0, 0, 16, r_factor=r_factor, mos_conversation=mos)
+    report(session, ReceiverReport(SSRC, (block,)), ExtendedReport(SSRC, (metrics,)))
+    assert own is not None
+    assert session.sent == own
+
+
 def test_metrics_of_other_streams_are_nothing_to_us(session: RtpSession) -> None:
     ssrc, last = speak(session, 200)
     metrics = VoipMetrics(ssrc + 1, 26, 26, 0, 0, 0, 0, 80, 60, 16, r_factor=70)
