@@ -132,7 +132,8 @@ def run(arguments: argparse.Namespace, console: Console) -> bool:
     part, data = commands[arguments.command_of_bench](arguments, console)
     keep(part, data)
     page = publish(arguments.page or PAGE)
-    console.print(f"[dim]Figures: {RECORD} · report: {page} · the program's logs: build/bench-*.log[/dim]")
+    where = f"Figures: {RECORD} · report: {page} · the program's logs: build/bench-*.log"
+    console.print(where, style="dim", markup=False)  # a path may look like markup
     return bool(data["ok"])
 
 

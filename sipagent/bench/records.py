@@ -37,9 +37,10 @@ def publish(page: Path) -> str:
     """Draw the picture beside the page, and write the page; return what is to be said of it, in words."""
     record = read_record()
     picture = page.with_suffix(".png")
-    drawn = "capacity" in record and draw(picture)
+    is_wanted = "capacity" in record
+    drawn = is_wanted and draw(picture)
     page.write_text(write_page(record, page, picture=picture.name if drawn else None), "utf-8")
-    return str(page) if drawn else f"{page} (without a picture: pip install 'sipagent[plot]')"
+    return f"{page} (without a picture: pip install 'sipagent[plot]')" if is_wanted and not drawn else str(page)
 
 
 def draw(picture: Path) -> bool:

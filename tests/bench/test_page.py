@@ -81,6 +81,16 @@ def test_a_record_of_another_kind_is_begun_anew(tmp_path: Path, monkeypatch: pyt
     assert records.read_record() == {}
 
 
+def test_who_lacks_the_extra_is_told_and_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    monkeypatch.setattr(records, "RECORD", tmp_path / "bench.json")
+    monkeypatch.setattr(records, "draw", lambda _picture: False)
+    (tmp_path / "bench.json").write_text("{}")
+    assert records.publish(page) == str(page)  # the ramp alone has a picture
+    (tmp_path / "bench.json").write_text(json.dumps({"capacity": capacity()}))
+    assert "pip install 'sipagent[plot]'" in records.publish(page)
+
+
 def test_the_picture_is_drawn(tmp_path: Path) -> None:
     plot = pytest.importorskip("sipagent.bench.plot", reason="matplotlib draws the picture, the extra `plot`")
     figures = {"cpu_percent": 0.1, "deviation_p99_ms": 1.0, "deviation_p999_ms": 2.0, "uplink_p99_ms": 1.0}
