@@ -34,7 +34,7 @@ demo: $(RUN) ## place the demonstration call and end; exit status 0 only if it w
 	@$(BIN)/python scripts/compile.py --forget
 	@$(AS_COMPILED) $(BIN)/sipagent demo
 
-compile: $(COMPILE) ## compile what runs for every packet, where there is a C compiler: half the processor time, for a minute once
+compile: $(COMPILE) ## compile what runs for every packet, where there is a C compiler: half the processor time, for some minutes once
 	@$(BIN)/python scripts/compile.py
 
 test: $(TEST) $(COMPILE) tools ## run every test (TOOLS=optional: skip those whose programs can't be installed)

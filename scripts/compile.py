@@ -96,7 +96,7 @@ def main() -> int:
     digest, stamp = digest_sources(), RESULT / DIGEST
     if stamp.is_file() and stamp.read_text() == digest:
         return 0
-    print("compiling the hot path: a minute or so, less when little has changed", flush=True)
+    print("compiling the hot path: some minutes, less when little has changed", flush=True)
     began_at = monotonic()
     try:
         unpack(build_wheel(ROOT / "build" / "wheel"), digest)
