@@ -5,7 +5,7 @@ import pytest
 from loopback import Clean
 
 from sipagent.aio.udp import UdpSocket
-from sipagent.aio.watch import FEW, MANY, LoopWatch, SharedWatch, make_watch, pause_for
+from sipagent.aio.watch import LoopWatch, SharedWatch, make_watch
 
 HOST = "127.0.0.1"
 
@@ -105,12 +105,6 @@ def test_a_reader_that_raises_keeps_nobody_else_from_being_read(run: Clean) -> N
             socket.close()
 
     run(main())
-
-
-def test_the_fewer_bring_packets_the_longer_it_waits_for_some_to_come_together() -> None:
-    assert [pause_for(sockets) for sockets in (3, FEW - 1, FEW, MANY - 1, MANY, 3_000)] == [
-        0.005, 0.005, 0.0025, 0.0025, 0.00125, 0.00125,
-    ]  # fmt: skip
 
 
 def test_there_is_one_for_every_system(run: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
