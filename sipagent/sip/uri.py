@@ -5,7 +5,7 @@ again where needed when written. A scheme other than ``sip`` and ``sips`` is kep
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
@@ -29,7 +29,7 @@ _PARAMETER = re.compile(grammar.URI_PARAMETER)
 _HEADER = re.compile(grammar.URI_HEADER)
 
 
-class Parameters:
+class Parameters(Mapping[str, str | None]):
     """An ordered, frozen mapping of parameter names, in any case, to values; a flag such as ``lr`` has ``None``.
 
     Of a name that comes twice the first counts, and both are written. Two are equal when they say the same,
@@ -58,10 +58,6 @@ class Parameters:
         """Return a copy that lacks ``name``."""
         key = name.lower()
         return Parameters(pair for pair in self._pairs if pair[0].lower() != key)
-
-    def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the value of ``name``, ``None`` for a flag; ``default`` where there is none of that name."""
-        return self._index.get(name.lower(), default)
 
     def __getitem__(self, name: str) -> str | None:
         return self._index[name.lower()]
