@@ -14,7 +14,7 @@ from setuptools import Distribution
 from setuptools.command.build_ext import build_ext
 
 OPTIMIZATION = "3"
-"""What the compiler may do; it takes a minute, and 2 gains half a minute only."""
+"""What the compiler may do; 2 gains half a minute only."""
 
 LIBRARY = "sipagent"
 """All modules are one library, ``sipagent__mypyc``, so that one calls the other without Python between them."""
