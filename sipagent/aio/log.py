@@ -24,9 +24,6 @@ MAX_ITEMS = 50
 MAX_DEPTH = 4
 """Values that are nested deeper are not shown."""
 
-MAX_NAME = 40
-"""Characters of a name of which it is remembered whether its value is masked; ours are shorter."""
-
 LIBRARIES_LEVEL = logging.WARNING
 """From here on we log what the libraries say, even if our own level is lower."""
 
@@ -147,7 +144,7 @@ class Cleaner:
         """Return the value as JSON knows it: masked, cut and escaped."""
         if value is None:
             return None
-        if _is_secret(name) if len(name) <= MAX_NAME else SECRET_NAMES.search(name):
+        if SECRET_NAMES.search(name) if depth else _is_secret(name):
             return MASK
         match value:
             case str():
@@ -235,7 +232,7 @@ class _Forwarder(logging.Handler):
 
 @lru_cache(maxsize=1024)
 def _is_secret(name: str) -> bool:
-    """Whether a field of this name is masked; those that come again and again are ours."""
+    """Whether a field of this name, which is ours, is masked."""
     return SECRET_NAMES.search(name) is not None
 
 

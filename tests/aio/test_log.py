@@ -194,11 +194,6 @@ def test_a_field_named_for_a_secret_is_masked() -> None:
     }
 
 
-def test_a_long_name_is_looked_at_as_well() -> None:
-    name = "x" * 50 + "_password"
-    assert Cleaner().clean({"nested": {name: "1", "y" * 50: "2"}}) == {"nested": {name: "***", "y" * 50: "2"}}
-
-
 def test_secrets_that_are_known_are_masked_wherever_they_are() -> None:
     clean = Cleaner(["hunter2", "hunter2.long", ""]).clean
     assert clean("url?x=hunter2.long&y=hunter2") == "url?x=***&y=***"
