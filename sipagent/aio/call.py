@@ -143,7 +143,7 @@ class CallRunner:
         self._ear: Ear | None = None
         self._sent = self._sample_at = 0
         self._engines = (engine, *substitutes)
-        self._models = ModelSockets(call, self.driver, opens=partial(_open, self._engines))
+        self._models = ModelSockets(call, self.driver, opens=partial(_open, self._engines), outbox=media.outbox)
         self.replacement = ReplacementRunner(call, self.driver, self._place, signalling=signalling, way=way, keep=keep)
         media.attach(call, self.driver)
 
@@ -279,7 +279,10 @@ class CallRunner:
         self._sent += 1
         if self._sent >= self._sample_at and (received_at := self._media.received_at) is not None:
             self._sample_at = self._sent + SAMPLE_EVERY
-            self._observer.observe_delay("packet_to_model", monotonic() - received_at)
+            self._models.when_sent(partial(self._on_sample_sent, received_at))
+
+    def _on_sample_sent(self, received_at: float) -> None:
+        self._observer.observe_delay("packet_to_model", monotonic() - received_at)
 
     # Tools, facts and the end
 

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Final, Generic, Protocol, TypeVar
 
 from sipagent.aio.carrier import Carrier
+from sipagent.aio.pulse import on_grid
 from sipagent.call.events import Address
 from sipagent.call.talker import Talker
 from sipagent.machine import Machine
@@ -20,6 +21,9 @@ Output = TypeVar("Output")
 
 PAUSE_S: Final = 0.1
 """A machine that crashed and was not closed is left alone for so long, so that a bug in a timer does not spin."""
+
+TOGETHER_S: Final = 0.005
+"""Timers fire at multiples of it: those of all calls together, and with the beats. To be woken costs more than they."""
 
 EARLY_S: Final = 0.001
 """uvloop counts in milliseconds, so a timer may fire that much before its time; it counts as in time."""
@@ -178,7 +182,7 @@ class Driver(Generic[Output]):
             return  # a timer that fires too early looks again; to move it with every packet would cost more
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._timer_at = self._loop.call_at(due_at, self._on_timer), due_at
+        self._timer, self._timer_at = self._loop.call_at(on_grid(due_at, TOGETHER_S), self._on_timer), due_at
 
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, inf

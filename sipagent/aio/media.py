@@ -35,6 +35,8 @@ class Media(Carrier):
         self._source = NOBODY
         """From whom the last packet came."""
         self._rtp, self._rtcp = ports.open(self, self._receive_rtcp)
+        self.outbox = ports.outbox
+        """Where what a packet gives rise to is to be sent by."""
 
     @property
     def port(self) -> int:
@@ -48,7 +50,7 @@ class Media(Carrier):
 
     @property
     def received_at(self) -> float | None:
-        """When the packet was read in whose stack we are, else ``None``."""
+        """When the packet was taken in whose stack we are, else ``None``."""
         return self._read_at or None
 
     def attach(self, talker: Talker[Output], driver: Driver[Output]) -> None:

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any, TypeAlias
 
 from sipagent.aio.driver import Driver
+from sipagent.aio.outbox import Outbox
 from sipagent.aio.websocket import WebSocket
 from sipagent.call import events
 from sipagent.call.call import Call
@@ -18,12 +19,14 @@ class ModelSockets:
     """Opens, feeds and closes connections by their number in the call.
 
     :param opens: opens a WebSocket to the engine of this number.
+    :param outbox: sends what is said on the connection in use.
     """
 
-    def __init__(self, call: Call, driver: Driver[events.Output], *, opens: Opens) -> None:
+    def __init__(self, call: Call, driver: Driver[events.Output], *, opens: Opens, outbox: Outbox) -> None:
         self._call = call
         self._driver = driver
         self._opens = opens
+        self._outbox = outbox
         self._sockets: dict[int, WebSocket] = {}
         self._connecting: dict[int, asyncio.Task[None]] = {}
         self._present: WebSocket | None = None
@@ -35,7 +38,7 @@ class ModelSockets:
                 self._connect(number, engine)
             case events.SendComingModel(number, data):
                 if number in self._sockets:
-                    self._sockets[number].send(data)
+                    self._outbox.send(self._sockets[number], data)
             case events.UseModel(number):
                 self._present = self._sockets.get(number)
             case events.CloseModel(None):
@@ -46,7 +49,11 @@ class ModelSockets:
     def send(self, data: bytes) -> None:
         """Send on the connection in use; without one it is dropped."""
         if self._present is not None:
-            self._present.send(data)
+            self._outbox.send(self._present, data)
+
+    def when_sent(self, told: Callable[[], None]) -> None:
+        """Tell when all that was to be sent is."""
+        self._outbox.when_sent(told)
 
     def close(self) -> None:
         """Close every connection."""
@@ -73,6 +80,7 @@ class ModelSockets:
             task.cancel()
         socket = self._sockets.pop(number, None)
         if socket is not None:
+            self._outbox.flush()
             socket.close()
         if socket is self._present:
             self._present = None

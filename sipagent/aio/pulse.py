@@ -117,6 +117,6 @@ def make_pulse(callback: Callback) -> Pulse:
         return LoopPulse(callback)
 
 
-def on_grid(at: float) -> float:
-    """Return the next moment on the grid."""
-    return -(-at // GRID_S) * GRID_S
+def on_grid(at: float, every_s: float) -> float:
+    """Return the next moment that is a multiple of ``every_s``, which itself is one of the grid's step."""
+    return -(-at // every_s) * every_s

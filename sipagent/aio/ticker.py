@@ -57,7 +57,7 @@ class Ticker:
         min(slots, key=len)[beat] = None
         if self._pulse is None:
             self._pulse = make_pulse(self._on_slot)
-            self._due_at = self._ready_at = on_grid(monotonic())
+            self._due_at = self._ready_at = on_grid(monotonic(), self._step)
             self._pulse.set(self._due_at, every_s=self._step)
 
     def remove(self, beat: Beat) -> None:

@@ -15,6 +15,7 @@ from random import Random
 from typing import Final, TypeAlias
 
 from sipagent.aio.carrier import Carrier
+from sipagent.aio.outbox import Outbox
 from sipagent.aio.watch import LoopWatch, Readable, Watching, make_watch
 from sipagent.errors import SipagentError
 
@@ -64,6 +65,8 @@ class UdpSocket(Readable):
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._received = received
         self._max_size = max_size
+        self._data = b""
+        self._source = NOBODY
         self.unsent = 0
         """Datagrams that the kernel did not take."""
         try:
@@ -95,16 +98,22 @@ class UdpSocket(Readable):
         self._watch.remove(self._socket.fileno())
         self._socket.close()
 
-    def on_readable(self) -> None:
-        """Read one datagram, if there is one."""
+    def read(self) -> bool:
+        """Read one datagram, if there is one; say whether."""
         try:
             data, source = self._recvfrom(self._max_size)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:  # an ICMP error of an earlier datagram; the socket itself is sound
             self.unsent += 1
-            return
-        self._received(data, source if len(source) == 2 else source[:2])  # IPv6 tells more than an address
+            return False
+        self._data, self._source = data, source if len(source) == 2 else source[:2]  # IPv6 tells more than an address
+        return True
+
+    def take(self) -> None:
+        """Hand on what was read."""
+        data, self._data = self._data, b""
+        self._received(data, self._source)
 
 
 def _ignore(_data: bytes, _source: Address) -> None:
@@ -162,6 +171,7 @@ class _Connected(Readable):
 
     def __init__(self, bound: socket.socket, peer: Address, carrier: Carrier, watch: Watching) -> None:
         self._peer, self._carrier, self._watch = peer, carrier, watch
+        self._data = b""
         self._socket = socket.socket(bound.family, socket.SOCK_DGRAM)
         try:
             self._socket.setblocking(False)
@@ -194,12 +204,17 @@ class _Connected(Readable):
             return self._send_again(data)
         return True
 
-    def on_readable(self) -> None:
-        """Read one datagram, if there is one."""
+    def read(self) -> bool:
+        """Read one datagram, if there is one; say whether."""
         try:
-            data = _read(self._descriptor, MAX_RTP_DATAGRAM)
+            self._data = _read(self._descriptor, MAX_RTP_DATAGRAM)
         except OSError:  # there is none after all, or word of an earlier one that found nobody
-            return
+            return False
+        return True
+
+    def take(self) -> None:
+        """Hand on what was read."""
+        data, self._data = self._data, b""
         self._carrier.receive_packet(data, self._peer)
 
     def close(self) -> None:
@@ -239,6 +254,8 @@ class RtpPorts:
         self._evens = range(first + first % 2, last, 2)
         self._random = random
         self._watch: Watching | None = None
+        self.outbox = Outbox()
+        """What packets give rise to while they are read."""
 
     def open(self, rtp: Carrier, rtcp: Received) -> tuple[RtpSocket, UdpSocket]:
         """Open a pair, beginning at random; those that somebody holds, we or others, are passed over.
@@ -246,7 +263,7 @@ class RtpPorts:
         :raises SipagentError: when no pair is free.
         """
         if self._watch is None:
-            self._watch = make_watch()
+            self._watch = make_watch(self.outbox)
         count = len(self._evens)
         first = self._random.randrange(count)
         for number in range(first, first + min(count, MAX_PORT_TRIES)):

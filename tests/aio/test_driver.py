@@ -8,6 +8,7 @@ from loopback import Clean, within
 
 from sipagent.aio import driver as driver_module
 from sipagent.aio.driver import Driver
+from sipagent.aio.pulse import on_grid
 
 
 class Echo:
@@ -126,17 +127,17 @@ def test_one_timer_is_armed_however_much_is_fed(run: Clean) -> None:
                 return loop.call_at(when, callback)  # type: ignore[arg-type]
 
         bench.driver._loop = Counting()  # type: ignore[assignment]
-        far = monotonic() + 1000
-        bench.machine.due = [far]
+        far = on_grid(monotonic() + 1000, driver_module.TOGETHER_S)
+        bench.machine.due = [far - 0.001]
         for _ in range(50):
             bench.say("x")
-        assert armed == [far]
-        bench.machine.due = [far - 500]
+        assert armed == [pytest.approx(far)], "at a moment that others have, too"
+        bench.machine.due = [far - 500.001]
         bench.say("x")
-        assert armed == [far, far - 500], "an earlier one takes its place"
-        bench.machine.due = [far]
+        assert armed == pytest.approx([far, far - 500]), "an earlier one takes its place"
+        bench.machine.due = [far - 0.001]
         bench.say("x")
-        assert armed == [far, far - 500], "a later one costs nothing: the timer that fires too early looks again"
+        assert armed == pytest.approx([far, far - 500]), "a later one costs nothing: what fires too early looks again"
         bench.driver.close()
 
     run(main())

@@ -7,6 +7,7 @@ from typing import Any, cast
 from loopback import Clean
 
 from sipagent.aio.model_sockets import ModelSockets
+from sipagent.aio.outbox import Outbox
 from sipagent.aio.websocket import WebSocket
 from sipagent.call import events
 
@@ -17,7 +18,8 @@ class Desk:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
         self.opening: list[tuple[WebSocket, int]] = []
-        self.sockets = ModelSockets(cast(Any, self), cast(Any, self), opens=self._open)
+        self.outbox = Outbox()
+        self.sockets = ModelSockets(cast(Any, self), cast(Any, self), opens=self._open, outbox=self.outbox)
 
     # A call and its driver
 
@@ -90,6 +92,31 @@ def test_the_first_connection_is_the_one_in_use_until_another_is(run: Clean) -> 
         desk.sockets.send(b"nobody")
         desk.sockets.carry(events.SendComingModel(2, b"nobody"))
         assert desk.told == [("opened", 1), ("opened", 2)]
+
+    run(main())
+
+
+def test_what_is_said_during_a_look_goes_out_in_its_order_and_before_the_connection_closes(run: Clean) -> None:
+    async def main() -> None:
+        desk = Desk()
+        first = await desk.open(1)
+        second = await desk.open(2, engine=1)
+        told: list[int] = []
+        desk.outbox.open()
+        for data in (b"a", b"b"):
+            desk.sockets.send(data)
+        desk.sockets.when_sent(lambda: told.append(len(first.sent)))
+        desk.sockets.carry(events.SendComingModel(2, b"hello"))
+        desk.sockets.carry(events.UseModel(2))
+        desk.sockets.send(b"c")
+        assert (first.sent, second.sent, told) == ([], [], [])
+        desk.sockets.carry(events.CloseModel(1))
+        assert (first.sent, second.sent, told) == ([b"a", b"b"], [b"hello", b"c"], [2])
+        desk.sockets.send(b"d")
+        desk.outbox.close()
+        desk.sockets.send(b"e")
+        assert second.sent == [b"hello", b"c", b"d", b"e"]
+        desk.sockets.carry(events.CloseModel())
 
     run(main())
 

@@ -12,7 +12,7 @@ from loopback import Clean, within
 
 from sipagent.aio import pulse as pulse_module
 from sipagent.aio import timerfd
-from sipagent.aio.pulse import KernelPulse, LoopPulse, Pulse, make_pulse, on_grid
+from sipagent.aio.pulse import GRID_S, KernelPulse, LoopPulse, Pulse, make_pulse, on_grid
 
 needs_timerfd = pytest.mark.skipif(timerfd._LIBRARY is None, reason="this system has no timerfd")
 Kind: TypeAlias = Callable[[Callable[[], None]], Pulse]
@@ -106,5 +106,6 @@ def test_where_the_kernel_has_none_the_loop_s_does(run: Clean, monkeypatch: pyte
 
 
 def test_moments_are_put_on_a_grid() -> None:
-    assert on_grid(12.0001) == pytest.approx(12.00125)
-    assert on_grid(12.0049) == pytest.approx(12.005)
+    assert on_grid(12.0001, GRID_S) == pytest.approx(12.00125)
+    assert on_grid(12.0049, GRID_S) == pytest.approx(12.005)
+    assert on_grid(12.0001, 0.005) == pytest.approx(12.005)
