@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,15 @@ def test_what_makes_no_sense_is_refused(words: str, capsys: pytest.CaptureFixtur
 def test_an_option_that_would_be_ignored_is_refused(words: str, reason: str) -> None:
     with pytest.raises(SipagentError, match=reason):
         command.run(_parser().parse_args(["bench", *words.split()]), Console())
+
+
+def test_where_the_report_is_is_said_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_run_setup", lambda _arguments, _console: ("setup", {"ok": True}))
+    monkeypatch.setattr(command, "keep", lambda _part, _data: None)
+    monkeypatch.setattr(command, "publish", lambda _page: "[red]/page.md (pip install 'sipagent[plot]')")
+    told = StringIO()
+    assert command.run(_parser().parse_args(["bench", "setup"]), Console(file=told, width=200))
+    assert "report: [red]/page.md (pip install 'sipagent[plot]') · " in told.getvalue()
 
 
 def test_every_option_of_a_command_is_known() -> None:
