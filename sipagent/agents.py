@@ -145,7 +145,8 @@ def make_privacy(name: str, config: Config) -> PrivacySettings:
         names += [other for other in config.agents[each].hand_over if other not in names]
     asked = [config.agents[each].privacy for each in names]
     rules = dict.fromkeys(str(rule) for each in asked for rule in each.redact)
-    return PrivacySettings(tuple(rules), any(each.pci_pause for each in asked))
+    languages = dict.fromkeys(language for each in asked for language in each.languages)
+    return PrivacySettings(tuple(rules), tuple(languages), any(each.pci_pause for each in asked))
 
 
 def make_session(agent: AgentConfig, engine: EngineConfig, tools: Sequence[dict[str, Any]]) -> SessionSettings:

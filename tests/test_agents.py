@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sipagent.agents import make_budget, make_silence
+from sipagent.agents import make_budget, make_privacy, make_silence
 from sipagent.call.budget import PRICES, BudgetSettings, Prices
+from sipagent.call.privacy import PrivacySettings
 from sipagent.call.silence import ASK, SilenceSettings
 from sipagent.config import Config, ConfigFileError, load
 
@@ -58,3 +59,17 @@ def test_what_a_call_may_cost(tmp_path: Path, engine: str, prices: Prices | None
 def test_prices_are_given_all_or_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigFileError, match=r"engines\.model\.prices\.audio_out"):
         config_of(tmp_path, engine="prices: {text_in: 1, text_cached: 2, text_out: 3, audio_in: 4, audio_cached: 5}")
+
+
+def test_what_one_agent_keeps_to_itself_those_keep_to_whom_it_may_hand_over(tmp_path: Path) -> None:
+    privacy = "privacy: {redact: [digits], languages: [de, en]}, hand_over: [other]}, other: {engine: model, "
+    other = "privacy: {redact: [card, digits], languages: [fr], pci_pause: true}, instructions: Sell."
+    config = config_of(tmp_path, privacy + other)
+    assert make_privacy("agent", config) == PrivacySettings(("digits", "card"), ("de", "en", "fr"), True)
+    assert make_privacy("other", config) == PrivacySettings(("card", "digits"), ("fr",), True)
+    assert make_privacy("agent", config_of(tmp_path)) == PrivacySettings()
+
+
+def test_a_language_whose_numbers_are_not_known_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFileError, match=r"privacy\.languages\[1\]: expected de or en or .*; got the text 'xx'"):
+        config_of(tmp_path, "privacy: {languages: [en, xx]}")

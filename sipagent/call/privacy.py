@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sipagent.agent.builtin import COLLECT_DIGITS, SECRET
+from sipagent.agent.number_words import LanguageTag
 from sipagent.agent.redaction import Redaction
 from sipagent.call import events
 from sipagent.call.recording import Recording
@@ -41,6 +42,8 @@ class PrivacySettings:
 
     redact: tuple[str, ...] = ()
     """As :class:`~sipagent.agent.redaction.Redaction` takes it."""
+    languages: tuple[LanguageTag, ...] = ("en",)
+    """In which numbers may be spoken."""
     pci_pause: bool = False
     """Whether every number that the caller is asked to enter is a secret; else the model says which is."""
 
@@ -54,7 +57,8 @@ class Privacy:
     def __init__(self, settings: PrivacySettings, *, emit: Callable[[events.Output], None]) -> None:
         self._emit = emit
         self._rules = settings.redact
-        self._redaction = Redaction(settings.redact)
+        self._languages = settings.languages
+        self._redaction = Redaction(settings.redact, settings.languages)
         self._is_strict = settings.pci_pause
         self._collecting: set[str] = set()
         """The calls of the tool that wait for a secret: one, and those that are about to be told so."""
@@ -97,7 +101,7 @@ class Privacy:
         if called.name == COLLECT_DIGITS.name and (self._is_strict or _is_secret(called.arguments)):
             self._collecting.add(called.function_call_id)
             self._rules = tuple(dict.fromkeys((*self._rules, "digits")))
-            self._redaction = Redaction(self._rules)
+            self._redaction = Redaction(self._rules, self._languages)
             return called
         return replace(called, arguments=self._redaction.redact_json(called.arguments))
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Meta, Struct, field
 
 from sipagent.agent.hours import Holiday, Span
+from sipagent.agent.number_words import LanguageTag
 from sipagent.agent.redaction import check_rule
 from sipagent.agent.routing import check_pattern
 from sipagent.agent.template import Template
@@ -55,6 +56,7 @@ class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What is not told to logs and followers."""
 
     redact: tuple[RedactionRule, ...] = ()
+    languages: tuple[LanguageTag, ...] = ("en",)
     pci_pause: bool = False
 
 

@@ -1,10 +1,12 @@
 import json
 from time import process_time
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipagent.agent.number_words import LanguageTag, numerals
 from sipagent.agent.redaction import KINDS, MARK_OF_PATTERN, Redaction, check_rule
 from sipagent.agent.regular import Regular
 
@@ -29,6 +31,67 @@ CARD = "4111111111111111"
 )
 def test_numbers(text: str, redacted: str) -> None:
     assert Redaction(["digits"]).redact(text) == redacted
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "redacted"),
+    [
+        ("en", "one hundred and five, please", "[digits], please"),
+        ("en", "a hundred thanks, a thousand times", "a hundred thanks, a thousand times"),
+        ("en", "twenty twenty and 4", "[digits]"),
+        ("en", "Milo has a dog", "Milo has a dog"),
+        ("de", "null eins sieben zwo", "[digits]"),
+        ("de", "Es ist die Siebenundvierzig elf.", "Es ist die [digits]."),
+        ("de", "einundzwanzig, dreiundDREISSIG", "[digits]"),
+        ("de", "zwei und vierzig, eins", "[digits]"),
+        ("de", "tausendzweihundertfünfzig Euro", "[digits] Euro"),
+        ("de", "fu\u0308nf vier drei", "[digits]"),
+        ("de", "ein Hundert-Euro-Schein", "[digits]-Euro-Schein"),
+        ("de", "der Hundertmarkschein", "der Hundertmarkschein"),
+        ("fr", "zéro six, douze, quatre-vingt-dix-sept", "[digits]"),
+        ("fr", "vingt et un soixante-et-onze", "[digits]"),
+        ("fr", "cinq pour cent de plus", "cinq pour cent de plus"),
+        ("es", "treinta y uno, veintidós", "[digits]"),
+        ("es", "mil gracias, doscientos treinta", "mil gracias, [digits]"),
+        ("it", "centotto, ventuno e tre", "[digits] e tre"),
+        ("nl", "zevenenveertig tweeëntwintig", "[digits]"),
+        ("pt", "meia dois três", "[digits]"),
+        ("pt", "cento e vinte e três", "[digits]"),
+        ("en", "null eins sieben zwo", "null eins sieben zwo"),
+    ],
+)
+def test_numbers_in_words(language: LanguageTag, text: str, redacted: str) -> None:
+    assert Redaction(["digits"], [language]).redact(text) == redacted
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "redacted"),
+    [
+        ("de", "jo ät example punkt org, bitte", "[email], bitte"),
+        ("fr", "c'est jo.b arobase example point co point uk", "c'est [email]"),
+        ("en", "look at this point of view", "look at this point of view"),
+        ("es", "jo@example.org", "[email]"),
+    ],
+)
+def test_addresses_in_words(language: LanguageTag, text: str, redacted: str) -> None:
+    assert Redaction(["email"], [language]).redact(text) == redacted
+
+
+def test_without_a_language_only_figures_and_signs_count() -> None:
+    redaction = Redaction(["email", "digits"], [])
+    assert redaction.redact("one two three at  example.org") == "one two three at  example.org"
+    assert redaction.redact("123 jo@example.org") == "[digits] [email]"
+
+
+def test_languages_may_be_mixed_up() -> None:
+    redaction = Redaction(["digits", "card"], get_args(LanguageTag))
+    assert redaction.redact("four, vier, quatre and ocho") == "[digits]"
+    assert redaction.redact("quarante et un, once, elf, once, elf, once, elf, once") == "[card]"
+
+
+@pytest.mark.parametrize("tag", get_args(LanguageTag))
+def test_every_number_below_a_hundred_can_be_said(tag: LanguageTag) -> None:
+    assert {*numerals((tag,)).words.values()} >= {str(number) for number in range(100)}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +157,7 @@ def test_json_stays_json() -> None:
 
 @given(st.text())
 def test_any_text_is_taken(text: str) -> None:
-    everything = Redaction([*KINDS, "/a+b/"])
+    everything = Redaction([*KINDS, "/a+b/"], get_args(LanguageTag))
     redacted = everything.redact(text)
     assert isinstance(redacted, str)
     assert everything.redact_json(text) is not None
@@ -107,11 +170,22 @@ def test_no_long_number_is_left(digits: list[str], separator: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a" * 50_000, "1 " * 25_000, "DE12" + "A1 " * 20_000, "a@" * 25_000, "a at b dot " * 5_000, "DE12 " * 10_000],
+    [
+        "a" * 50_000,
+        "1 " * 25_000,
+        "DE12" + "A1 " * 20_000,
+        "a@" * 25_000,
+        "a at b dot " * 5_000,
+        "DE12 " * 10_000,
+        "hundert" * 8_000,
+        "hundert" * 9 + " vier",
+        "quatre vingt " * 5_000,
+    ],
 )
-def test_no_text_takes_long(text: str) -> None:
+@pytest.mark.parametrize("patterns", [(), ("/(a+)+b/", "/(a|a)*c/")])
+def test_no_text_takes_long(text: str, patterns: tuple[str, ...]) -> None:
     began = process_time()
-    Redaction([*KINDS, "/(a+)+b/", "/(a|a)*c/"]).redact(text)
+    Redaction([*KINDS, *patterns], get_args(LanguageTag)).redact(text)
     assert process_time() - began < 5.0
 
 

@@ -32,11 +32,11 @@ def write_down(stage: Stage, words: str) -> None:
     stage.say("conversation.item.input_audio_transcription.completed", item_id="turn", transcript=words)
 
 
-def talk(stage: Stage) -> None:
+def talk(stage: Stage, *, caller: str = "It is four seven one.") -> None:
     """A question, the caller's answer in words, and the agent's words to it."""
     stage.answer(describe())
     stage.hear("s" * 10 + "." * 30)
-    write_down(stage, "It is four seven one.")
+    write_down(stage, caller)
     stage.respond("So you are 4 7 1.", ms=400)
     stage.finish()
     stage.play(500)
@@ -51,6 +51,13 @@ def test_without_rules_everything_is_told() -> None:
     talk(stage)
     assert [said.text for said in stage.of(events.CallerSaid)] == ["It is four seven one."]
     assert [said.text for said in stage.of(events.AgentSaid)] == ["So you are 4 7 1."]
+
+
+def test_numbers_are_known_in_the_languages_that_are_named() -> None:
+    german = PrivacySettings(("digits",), ("de",))
+    stage = Stage(transcribes=True, privacy=german)
+    talk(stage, caller="Es ist vier sieben eins.")
+    assert [said.text for said in stage.of(events.CallerSaid)] == ["Es ist [digits]."]
 
 
 def test_what_is_redacted_is_told_to_nobody_and_the_model_has_it_whole() -> None:
