@@ -18,7 +18,7 @@ def describe_machine() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "available": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": dict(_versions()),
         "load_average": round(os.getloadavg()[1], 2),

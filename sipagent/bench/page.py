@@ -112,7 +112,8 @@ def machine_line(part: Data) -> str:
     """Say where and how it was measured."""
     machine = part["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    runs = f"; medians of {part['runs']} runs" if part.get("runs", 1) > 1 else ""
+    count = part.get("runs")
+    runs = f"; medians of {count} runs" if count and count > 1 else "; a single run" if count else ""
     limit = f"; the limit in {part['limit_in']}" if part.get("limit_in") else ""
     return (
         f"Measured on {machine['processor']}, {machine['available']} of {machine['processors']} cores, "

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sipagent.bench import records
-from sipagent.bench.page import BEGIN, END, hand_written, write_page
+from sipagent.bench.page import BEGIN, END, hand_written, machine_line, write_page
 from sipagent.bench.steps import Step
 
 MACHINE = {
@@ -97,3 +97,8 @@ def test_the_picture_is_drawn(tmp_path: Path) -> None:
     load = {"title": "plain", "steps": [Step(50, True, figures).as_data(), Step(90, False, figures).as_data()]}
     plot.draw({**capacity(), "loads": [load]}, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("runs", "said"), [(1, "; a single run"), (3, "; medians of 3 runs")])
+def test_it_is_said_how_often_it_was_measured(runs: int, said: str) -> None:
+    assert said in machine_line({**capacity(), "runs": runs})
