@@ -118,5 +118,5 @@ def make_pulse(callback: Callback) -> Pulse:
 
 
 def on_grid(at: float, every_s: float) -> float:
-    """Return the next moment that is a multiple of ``every_s``, which itself is one of the grid's step."""
+    """Return the next moment that is a multiple of ``every_s``."""
     return -(-at // every_s) * every_s

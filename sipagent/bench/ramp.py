@@ -89,7 +89,7 @@ class Limits:
         self._measured: dict[int, list[float]] = {}
 
     def measure(self, calls: Sequence[int], progress: Progress) -> None:
-        """Once more; where it was measured before, that is enough if it says nothing now.
+        """Once more; where it was measured before, that is enough if it says nothing now: its ``count`` tells.
 
         :raises SipagentError: when it says nothing however often it is asked, and never did.
         """

@@ -29,6 +29,7 @@ from sipagent.aio import call as shell
 from sipagent.aio import model_sockets
 from sipagent.aio.loop import run
 from sipagent.aio.media import Media
+from sipagent.aio.outbox import Outbox
 from sipagent.aio.replacement import Way
 from sipagent.aio.ticker import Ticker
 from sipagent.aio.tools import ToolRunner
@@ -56,6 +57,9 @@ class Socket:
     def send(self, data: bytes, destination: object) -> None:
         """Lose it."""
 
+    def follow(self, peer: object) -> None:
+        """Nothing is connected."""
+
     def close(self) -> None:
         """There is nothing to close."""
 
@@ -65,6 +69,8 @@ class Model:
 
     def __init__(self, *, opened: Any, received: Any, lost: Any) -> None:
         self._opened, self._received = opened, received
+        self.heard = 0
+        """Messages with audio."""
 
     async def connect(self, *_where: object, **_how: object) -> None:
         """Be there at once."""
@@ -74,6 +80,7 @@ class Model:
     def send(self, data: bytes) -> None:
         """Answer what begins a session, and a response; audio is only heard."""
         if data.startswith(b'{"type":"input_audio_buffer.append"'):
+            self.heard += 1
             return
         event = json.loads(data)
         if event["type"] == "session.update":
@@ -96,6 +103,12 @@ class Model:
 
 class Nobody:
     """Stands for the user agent, the observer and the range of ports."""
+
+    outbox = Outbox()
+
+    def observe_crash(self, _call_id: str, error: Exception) -> None:
+        """A call that is over costs nothing: nothing would be measured."""
+        raise error
 
     def open(self, *_receivers: object) -> tuple[Socket, Socket]:
         """A pair of ports."""
