@@ -26,6 +26,7 @@ from sipagent import workplace
 from sipagent.aio import log, model_sockets, ua
 from sipagent.aio.line_writer import LineWriter
 from sipagent.aio.loop import run
+from sipagent.aio.outbox import Outbox
 from sipagent.app import Application
 from sipagent.bench.plan import Plan
 from sipagent.bench.program import write_config
@@ -95,7 +96,7 @@ class Ports:
     """As many as one likes."""
 
     def __init__(self, *_where: object, **_how: object) -> None:
-        pass
+        self.outbox = Outbox()
 
     def open(self, *_receivers: object) -> tuple[Socket, Socket]:
         """A pair of ports."""
