@@ -11,8 +11,8 @@ has next to nothing to find. Therefore:
   of, in a tool or a library, costs memory for a while and not for ever.
 
 Python counts what is made less what is freed. Where as many calls end as begin that is next to nothing, and a "young"
-collection, put off for a second, looks at all that a hundred calls have made: 10 to 35 ms. So there is one of our own
-every few calls.
+collection, put off for a second, looked at all that a hundred calls had made: 10 to 35 ms. So there is one of our own
+every few calls, of the young and the middle.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ import gc
 from collections.abc import Callable
 from time import monotonic
 
-YOUNG, MIDDLE = 700, 3
-"""Objects made and not freed before a young collection, and young ones before a middle one.
+YOUNG, MIDDLE = 10_000, 0
+"""Objects made and not freed before a collection of Python's own accord, which is a middle one every other time.
 
-What outlives both is looked at twice, however often that is done; done often, a stop is well below a beat of 5 ms.
+So many are what five calls are made of, and to look at them takes a millisecond or two: well below a beat of 5 ms.
 """
 
 NEVER = 1_000_000_000
 """Middle collections before a full one."""
 
 CALLS = 5
-"""Begun between two young collections; one takes a millisecond then."""
+"""Begun between two collections of ours; what they made is looked at once."""
 
 SOONEST_S, LONGEST_S = 0.02, 1.0
-"""Between two looks at how many have begun: as far apart as so many calls, but no nearer and no farther apart than this."""
+"""Between two looks at how many have begun: as far apart as so many calls, but within these bounds."""
 
 QUIET_S = 10.0
 """How long nobody called, at least, before a full collection; who calls in that very moment waits 50 ms for his 200."""
@@ -53,7 +53,6 @@ class Collector:
         self._calls = calls
         self._begun = begun
         self._seen = 0
-        self._collected_at = 0.0
         self._looked_at = self._begun_at = self._collected_at = 0.0
         self._usual = gc.get_threshold()
         self._timer: asyncio.TimerHandle | None = None

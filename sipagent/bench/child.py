@@ -150,5 +150,5 @@ def _run(processors: Set[int], priority: int | None, main: Callable[..., None], 
     os.sched_setaffinity(0, processors)
     if priority is not None:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
-    gc.disable()  # to look at what thousands of calls left behind takes 100 ms, which would be measured as the program's
+    gc.disable()  # it stops us for 100 ms, which would be taken for the program's
     main(*arguments)

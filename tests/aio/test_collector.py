@@ -90,7 +90,8 @@ def test_what_calls_made_is_looked_at_every_few_calls(calls: Calls) -> None:
     try:
         calls.up = 100
         calls.collector.look(now=1.0)
-        calls.begun, made = 2 * CALLS, [[]]
+        calls.begun = 2 * CALLS
+        made: list[object] = [calls]
         assert is_young(made)
         assert calls.collector.look(now=2.0) == 0.5
         assert not is_young(made)
