@@ -15,8 +15,8 @@ BOUNDARY_MAX = 70
 """Characters in a boundary, as the RFC says."""
 
 _PARAMETERS = re.compile(rf"[^;]*+({grammar.GENERIC_PARAMS})")
-_CONTENT_TYPE = re.compile(rb"(?:\A|\r\n)(?:Content-Type|c)[ \t]*+:((?:[^\r\n]++|\r\n[ \t])*+)", re.IGNORECASE)
-_DISPOSITION = re.compile(rb"(?:\A|\r\n)Content-Disposition[ \t]*+:((?:[^\r\n]++|\r\n[ \t])*+)", re.IGNORECASE)
+_CONTENT_TYPE = re.compile(rb"(?:\A|\r\n)(?:Content-Type|c)[ \t]*+:((?>(?:[^\r\n]++|\r\n[ \t])*))", re.IGNORECASE)
+_DISPOSITION = re.compile(rb"(?:\A|\r\n)Content-Disposition[ \t]*+:((?>(?:[^\r\n]++|\r\n[ \t])*))", re.IGNORECASE)
 _OPTIONAL = re.compile(r";[ \t]*+handling[ \t]*+=[ \t]*+optional[ \t]*+(?:;|\Z)", re.IGNORECASE)
 _PADDING = re.compile(rb"[ \t]*+\r\n")
 
