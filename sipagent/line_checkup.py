@@ -14,6 +14,7 @@ from time import time
 from typing import Protocol
 
 from sipagent.aio.dns import look_up
+from sipagent.aio.time_limit import TimeLimit
 from sipagent.aio.tls import Tls, explain
 from sipagent.aio.ua import SipEndpoint
 from sipagent.config import Config
@@ -135,7 +136,7 @@ class _LineCheckup:
         answer = self._queries.expect(self._account.name, registrar)
         self._endpoint.command(self._endpoint.agent.query, self._account.name, registrar)
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with TimeLimit(ANSWER_S):
                 response = await answer
         except TimeoutError:
             response = None
@@ -174,7 +175,7 @@ async def _try_connection(flow: Flow, tls: Tls) -> str | None:
     name = (flow.name or flow.remote[0]) if flow.secure else None
     try:
         context = tls.client() if flow.secure else None
-        async with asyncio.timeout(CONNECT_S):
+        async with TimeLimit(CONNECT_S):
             _, writer = await asyncio.open_connection(*flow.remote, ssl=context, server_hostname=name)
     except SipagentError as error:
         return str(error)
@@ -201,7 +202,7 @@ async def _explain_silence(flow: Flow) -> str:
             try:
                 probe.connect(flow.remote)
                 probe.send(b"\r\n\r\n")
-                async with asyncio.timeout(REFUSAL_S):
+                async with TimeLimit(REFUSAL_S):
                     await asyncio.get_running_loop().sock_recv(probe, 1)
             except ConnectionRefusedError:
                 return f"{_place(flow)} refuses: nothing listens there"

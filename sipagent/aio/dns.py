@@ -30,6 +30,7 @@ from dns.rdtypes.IN.NAPTR import NAPTR
 from dns.rdtypes.IN.SRV import SRV
 
 from sipagent.aio.hosts import Hosts
+from sipagent.aio.time_limit import TimeLimit
 from sipagent.sip.grammar import printable
 from sipagent.sip.locate import Answer, Family, Location, Naptr, Query, Record, Srv
 from sipagent.sip.uri import Uri
@@ -237,7 +238,7 @@ class _Servers:
             return Answer(failure=failure), NEGATIVE_S
         self._system_look_ups += 1
         try:
-            async with asyncio.timeout(LOOK_UP_S):
+            async with TimeLimit(LOOK_UP_S):
                 addresses = await _get_addresses(query.name, FAMILIES[query.kind])
         except TimeoutError:
             addresses = []

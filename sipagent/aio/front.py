@@ -22,6 +22,7 @@ from sipagent.aio.log import get_logger
 from sipagent.aio.post import Post
 from sipagent.aio.roster import Roster, Ticket
 from sipagent.aio.signalling import Signalling
+from sipagent.aio.time_limit import TimeLimit
 from sipagent.aio.zygote import News, Zygote
 from sipagent.call.admission import Pressure, Verdict
 from sipagent.call.events import Ended as CallEnded
@@ -122,7 +123,7 @@ class Front:
         for number in range(1, self._count + 1):
             self._make(number)
         try:
-            async with asyncio.timeout(START_S):
+            async with TimeLimit(START_S):
                 await self._wait_until(lambda: bool(self._unfit) or self._roster.up == self._count)
         except TimeoutError:
             raise SipagentError(f"a worker was not ready within {START_S:.0f} s") from None
@@ -276,7 +277,7 @@ class Front:
         """Take no more calls and wait for those there are; after ``timeout_s`` they say goodbye."""
         self.close_doors()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with TimeLimit(timeout_s):
                 await self._wait_until(lambda: self.calls == 0)
         except TimeoutError:
             self._tell_all("drain")
@@ -290,7 +291,7 @@ class Front:
             timer.cancel()
         self._tell_all("stop")
         try:
-            async with asyncio.timeout(STOP_S):
+            async with TimeLimit(STOP_S):
                 await self._wait_until(lambda: self.calls == 0)
         except TimeoutError:
             self._log.error("workers_stuck", calls=self.calls)
@@ -300,7 +301,7 @@ class Front:
         self._is_stopping = True
         self._tell_all("close")
         try:
-            async with asyncio.timeout(CLOSE_S):
+            async with TimeLimit(CLOSE_S):
                 await self._wait_until(lambda: not self._posts)
         except TimeoutError:
             self._log.error("workers_stuck", workers=sorted(self._posts))
@@ -452,7 +453,7 @@ class Front:
 
     async def _fetch(self, post: Post) -> None:
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with TimeLimit(ANSWER_S):
                 figures: Figures = await post.ask("figures")
         except TimeoutError:
             return

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from sipagent.agent.json_schema import SchemaArguments
 from sipagent.agent.tools import NAME, Tool, ToolError
+from sipagent.aio.time_limit import TimeLimit
 
 CLIENT: Final = "sipagent.aio.mcp_client"
 """Imported for the first server that is started, for it takes a second or two, and most have none."""
@@ -101,7 +102,7 @@ class McpServer:
     async def listed(self, *, within_s: float) -> None:
         """Wait until its tools are known; of a server that is still silent then, and said nothing else, it is told."""
         try:
-            async with asyncio.timeout(within_s):
+            async with TimeLimit(within_s):
                 await self._listed.wait()
         except TimeoutError:
             if not self._has_failed:
@@ -132,7 +133,7 @@ class McpServer:
     async def _serve(self, attempt: int) -> int:
         """Connect, and stay until it fails; a server that was there begins anew with the waiting."""
         async with AsyncExitStack() as stack:
-            async with asyncio.timeout(self._settings.timeout_s):
+            async with TimeLimit(self._settings.timeout_s):
                 client = await import_module(CLIENT).connect(self._settings, stack)
                 await self._list(client)
             self._client = client
@@ -140,7 +141,7 @@ class McpServer:
             try:
                 while True:
                     await self._pause()
-                    async with asyncio.timeout(self._settings.timeout_s):
+                    async with TimeLimit(self._settings.timeout_s):
                         await self._list(client)
             except Exception as error:  # noqa: BLE001 - it is gone, in one way or another
                 self._client = None

@@ -5,6 +5,7 @@ from random import Random
 from typing import Final, Protocol
 
 from sipagent.aio.driver import Driver
+from sipagent.aio.time_limit import TimeLimit
 from sipagent.aio.websocket import WebSocket
 from sipagent.call.session_factory import make_session
 from sipagent.realtime.events import Output, Send, SessionFailed, SessionReady
@@ -42,7 +43,7 @@ async def probe(open_socket: Opener, settings: SessionSettings, *, random: Rando
         lost=lambda code, reason: driver.feed(session.connection_lost, code, reason),
     )
     try:
-        async with asyncio.timeout(LIMIT_S):
+        async with TimeLimit(LIMIT_S):
             await open_socket(socket)
             return await outcome
     except TimeoutError:

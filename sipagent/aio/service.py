@@ -23,6 +23,7 @@ from sipagent.aio.sound_file import Format, opener_of
 from sipagent.aio.speech_model import SpeechModel
 from sipagent.aio.staff import Staff
 from sipagent.aio.ticker import Ticker
+from sipagent.aio.time_limit import TimeLimit
 from sipagent.aio.tools import ToolRunner, make_places
 from sipagent.aio.udp import RtpPorts
 from sipagent.call.admission import Admission, Verdict
@@ -229,7 +230,7 @@ class Service:
         """Take no more calls and wait for those there are; after ``timeout_s`` they say goodbye."""
         self.close_doors()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with TimeLimit(timeout_s):
                 await self._empty.wait()
         except TimeoutError:
             for runner in list(self._runners.values()):

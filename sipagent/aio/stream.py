@@ -17,6 +17,7 @@ from sipagent.aio import ws
 from sipagent.aio.connection import Connection
 from sipagent.aio.framing import Framing, StreamFraming
 from sipagent.aio.log import get_logger
+from sipagent.aio.time_limit import TimeLimit
 from sipagent.aio.tls import Tls, TlsLayer
 from sipagent.sip.events import Address, Flow
 from sipagent.sip.message import MessageError
@@ -227,7 +228,7 @@ class Streams:
 
     async def _connect(self, connection: Connection, flow: Flow) -> None:
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with TimeLimit(CONNECT_S):
                 await self._reach(connection, flow)
                 await connection.wait_open()
         except TimeoutError:

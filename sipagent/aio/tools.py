@@ -16,6 +16,7 @@ import msgspec
 
 from sipagent.agent.approval import Approval, ApprovalPolicy, explain_refusal
 from sipagent.agent.tools import CallInfo, Tool, ToolArgumentError, ToolError
+from sipagent.aio.time_limit import TimeLimit
 
 MAX_RUNNING = 64
 """Tools at once, each of which may hold a thread; for all runners that share their places."""
@@ -103,7 +104,7 @@ class ToolRunner:
             return str(error)
         if tool.needs_approval and (refusal := await self._refusal_of(tool, values)) is not None:
             return refusal
-        limit = asyncio.timeout(tool.timeout_s)
+        limit = TimeLimit(tool.timeout_s)
         try:
             async with limit:
                 result = await self._in_its_place(tool, values)
@@ -114,7 +115,7 @@ class ToolRunner:
             self._report(name, error)
             if isinstance(error, ToolError):
                 return _as_text(str(error))
-            if limit.expired():
+            if limit.is_up:
                 return f"The tool {name} took longer than {tool.timeout_s:g} seconds and was given up."
             return f"The tool {name} failed."
 
@@ -123,7 +124,7 @@ class ToolRunner:
         policy, hook = self._approval, self._approval.hook
         if hook is None:
             return policy.read(None)
-        limit = asyncio.timeout(policy.timeout_s)
+        limit = TimeLimit(policy.timeout_s)
         try:
             async with limit:
                 await self._places.acquire()
@@ -137,7 +138,7 @@ class ToolRunner:
             if _is_being_cancelled():
                 raise
             self._report(name, error)
-            return Approval(False, "nobody could be asked" if not limit.expired() else "nobody answered in time")
+            return Approval(False, "nobody could be asked" if not limit.is_up else "nobody answered in time")
 
     async def _refusal_of(self, tool: Tool, values: dict[str, Any]) -> str | None:
         shown = {key: value for key, value in values.items() if key != tool.arguments.injected_name}

@@ -13,6 +13,7 @@ from sipagent.aio.dns import Resolver
 from sipagent.aio.driver import Driver
 from sipagent.aio.routes import Routes
 from sipagent.aio.stream import STREAMS, Streams, free_port
+from sipagent.aio.time_limit import TimeLimit
 from sipagent.aio.tls import Tls
 from sipagent.aio.udp import SIP_BUFFER, UdpSocket
 from sipagent.errors import LocalProtocolError, SipagentError
@@ -195,7 +196,7 @@ class SipEndpoint:
     async def settle(self) -> None:
         """Wait until every goodbye is answered, as long as a peer that is there takes to answer."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_S):
+            async with TimeLimit(SETTLE_S):
                 while not self.agent.is_idle:  # noqa: ASYNC110 - the machine tells nobody that it is idle; this is the end
                     await asyncio.sleep(SETTLE_STEP_S)
 

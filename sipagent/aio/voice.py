@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sipagent.aio.log import get_logger
 from sipagent.aio.pipe import SpeakRequest
+from sipagent.aio.time_limit import TimeLimit
 from sipagent.aio.worker import Worker, WorkerError
 from sipagent.audio.g711 import encode_alaw, encode_ulaw
 from sipagent.formats import PCM, PCMA, AudioFormat
@@ -102,7 +103,7 @@ class FliteEngine:
         except (OSError, ValueError) as error:
             raise WorkerError(f"flite cannot be started: {error!r}") from error
         try:
-            async with asyncio.timeout(FLITE_S):
+            async with TimeLimit(FLITE_S):
                 await process.wait()
         except TimeoutError as error:
             raise WorkerError(f"flite takes more than {FLITE_S} s") from error

@@ -1,6 +1,5 @@
 """The WebSocket to the model: picows behind a small seam, so that a send costs microseconds and no await."""
 
-import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,6 +17,7 @@ from picows import (
 )
 
 from sipagent.aio.tcp import connect
+from sipagent.aio.time_limit import TimeLimit
 
 MAX_FRAME = 16 * 1024 * 1024
 """An append may carry 15 MiB; nothing that the model sends us comes near."""
@@ -73,7 +73,7 @@ class WebSocket(WSListener):
         :param tls: for ``wss:``. To make one takes 20 ms, so it is made once, not here.
         """
         try:
-            async with asyncio.timeout(timeout_s):
+            async with TimeLimit(timeout_s):
                 await self._connect(url, headers, timeout_s, tls)
         except WSHandshakeError as error:
             self._lose(*_refusal(error))

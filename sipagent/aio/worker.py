@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from sipagent.aio.pipe import HEADER, MAX_MESSAGE, Hello, pack
+from sipagent.aio.time_limit import TimeLimit
 from sipagent.errors import SipagentError
 
 START_S = 20.0
@@ -101,7 +102,7 @@ class Worker:
         assert process.stdout is not None
         is_whole = False
         try:
-            async with asyncio.timeout(patience_s):
+            async with TimeLimit(patience_s):
                 (size,) = HEADER.unpack(await process.stdout.readexactly(HEADER.size))
                 if size > MAX_MESSAGE:
                     raise WorkerError(f"{self._module} answers with {size} bytes")
@@ -130,7 +131,7 @@ async def _end(process: Process, patience_s: float) -> None:
     assert process.stdin is not None
     process.stdin.close()
     try:
-        async with asyncio.timeout(patience_s):
+        async with TimeLimit(patience_s):
             await process.wait()
     except TimeoutError:
         with suppress(ProcessLookupError):

@@ -7,7 +7,6 @@ would be taken. ``POST /calls`` with ``{"line": "main", "to": "200"}`` has an ag
 The server knows nothing of calls: it is given callables, which ask on the calls' own loop.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -15,6 +14,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import msgspec
 from aiohttp import web
 
+from sipagent.aio.time_limit import TimeLimit
 from sipagent.errors import SipagentError
 from sipagent.sip.core import HeaderList
 
@@ -111,7 +111,7 @@ class ControlServer:
 
     async def _get_health(self, _request: web.Request) -> web.Response:
         try:
-            async with asyncio.timeout(self._alive_s):
+            async with TimeLimit(self._alive_s):
                 await self._reasons()
         except TimeoutError:
             return web.json_response({"status": "stuck"}, status=503)
