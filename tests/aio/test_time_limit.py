@@ -1,10 +1,12 @@
 """A limit within a task that lives, that is cancelled, and that is cancelled meanwhile."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from loopback import Clean
 
+from sipagent.aio import time_limit
 from sipagent.aio.time_limit import TimeLimit
 
 
@@ -98,3 +100,9 @@ def test_cancelled_by_both(run: Clean) -> None:
 
     task: asyncio.Task[None]
     run(main())
+
+
+def test_pythons_own_is_not_used() -> None:
+    sources = sorted(Path(time_limit.__file__).parents[1].rglob("*.py"))
+    assert len(sources) > 100
+    assert [source.name for source in sources if "asyncio.timeout(" in source.read_text()] == []
