@@ -6,13 +6,11 @@ for 31 to 121 ms, every second or two. What a call is made of is freed without i
 has next to nothing to find. Therefore:
 
 - what lives as long as the process is made before the first call and never looked at again;
-- young and middle collections go on as ever, full ones are not made of themselves;
-- they are made while nobody is in a call, or once an hour where somebody always is, so that a cycle that we don't know
-  of, in a tool or a library, costs memory for a while and not for ever.
-
-Python counts what is made less what is freed. Where as many calls end as begin that is next to nothing, and a "young"
-collection, put off for a second, looked at all that a hundred calls had made: 10 to 35 ms. So there is one of our own
-every few calls, of the young and the middle.
+- full collections are not made of themselves, but while nobody is in a call, or once an hour where somebody always is,
+  so that a cycle that we don't know of, in a tool or a library, costs memory for a while and not for ever;
+- young and middle ones are made every few calls. Python's own come when enough was made, less what was freed. Where as
+  many calls end as begin that is next to nothing: one was put off for a second, and then looked at all that a hundred
+  calls had made, for 10 to 35 ms.
 """
 
 import asyncio

@@ -90,15 +90,15 @@ def test_cancelled_by_both(run: Clean) -> None:
             try:
                 await asyncio.Event().wait()
             finally:
+                task = asyncio.current_task()
+                assert task is not None
                 task.cancel()
 
     async def main() -> None:
-        nonlocal task
         task = asyncio.get_running_loop().create_task(work())
         await asyncio.wait([task])
         assert task.cancelled()
 
-    task: asyncio.Task[None]
     run(main())
 
 
